@@ -1,0 +1,107 @@
+/**
+ * What generates tokens. A backend speaks token ids; text (templates, tokenizing, stop strings) is the gateway's.
+ */
+
+/** One model that can be asked for by name: the base, or an adapter on it. */
+export interface ModelCard {
+  id: string;
+  /** Unix seconds. */
+  created: number;
+  ownedBy: string;
+  /** Path or source of the weights. */
+  root: string;
+  /** The base's id, for an adapter; null for a base. */
+  parent: string | null;
+  /** Where an adapter's weights are now. */
+  residency?: 'disk' | 'loading' | 'ram' | 'failed';
+  /** SHA-256 of the content, hex. */
+  contentHash?: string;
+  /** Longest prompt + completion, tokens. */
+  maxModelLength: number;
+}
+
+/** How a model's text becomes tokens: what its files say, in Hugging Face's terms. */
+export interface TextDefinition {
+  /** The content of a tokenizer.json, as an object. */
+  tokenizer: Record<string, unknown>;
+  /** The content of a tokenizer_config.json; chat_template may be a string or absent. */
+  tokenizerConfig: Record<string, unknown>;
+  chatTemplate: string | undefined;
+  /** Ids that end a generation. */
+  endTokenIds: number[];
+  vocabularySize: number;
+}
+
+export interface Sampling {
+  temperature: number;
+  topP: number;
+  topK: number;
+  minP: number;
+  repetitionPenalty: number;
+  presencePenalty: number;
+  frequencyPenalty: number;
+  logitBias?: Array<[id: number, bias: number]>;
+  seed: bigint;
+}
+
+export interface GenerateRequest {
+  /** As the client named it; the backend resolves it. */
+  model: string;
+  prompt: number[];
+  maxTokens: number;
+  minTokens: number;
+  ignoreEnd: boolean;
+  /** Beyond the model's own end ids. */
+  stopTokenIds: number[];
+  sampling: Sampling;
+  /** Top log-probabilities for generated tokens, 0..20; undefined: none. */
+  logprobs?: number;
+  /** The same for the prompt's tokens, from the second on. */
+  promptLogprobs?: number;
+  cacheSalt?: string;
+}
+
+export interface TokenLogprob {
+  logprob: number;
+  /** 1 = the most likely of the vocabulary. */
+  rank: number;
+  top: Array<{ id: number; logprob: number }>;
+}
+
+export type GenerateFinish = 'stop' | 'length';
+
+/** Parts of a generation, in order: prompt (where asked for), token..., finish. Failures are thrown as ColophonError. */
+export type GeneratePart =
+  | { type: 'prompt-logprobs'; /** entry i belongs to prompt token i; the first is null */ tokens: Array<TokenLogprob | null> }
+  | { type: 'token'; id: number; logprob?: TokenLogprob }
+  | {
+      type: 'finish';
+      reason: GenerateFinish;
+      /** The id that ended it (it was emitted as a token part too), where one did. */
+      stopTokenId?: number;
+      usage: { promptTokens: number; cachedTokens: number; completionTokens: number };
+    };
+
+/** What is registered under the extension point `backend`. */
+export interface Backend {
+  readonly name: string;
+  /** Every model that this backend serves now. */
+  models(): ModelCard[] | Promise<ModelCard[]>;
+  /** One of them by name, undefined where it has none; may find an adapter in a folder that was not listed yet. */
+  model(id: string): Promise<ModelCard | undefined>;
+  /** The text definition of a model (adapters share their base's). */
+  text(id: string): Promise<TextDefinition>;
+  /**
+   * Starts at once and yields batches of parts as steps produce them. `signal` (or leaving the loop) ends the generation
+   * within one step and frees its pages. Throws ColophonError.
+   */
+  generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GeneratePart[]>;
+  /** Adapters that come and go by call; absent where the backend cannot. */
+  adapters?: {
+    load(name: string, path: string, options: { replace: boolean }): Promise<ModelCard>;
+    unload(name: string): Promise<void>;
+  };
+  /** Ready to serve; where not, a sentence says why. */
+  health(): { ready: boolean; detail?: string };
+  close(): Promise<void>;
+}

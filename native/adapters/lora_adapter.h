@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "loader/sha256.h"
+#include "model/hyperparameters.h"
+#include "ops/lora.h"
+
+namespace colophon {
+
+/// One linear that an adapter changes, as its adapter_config.json resolves it (the gateway reads the JSON and its
+/// patterns; the engine only knows the result).
+struct AdaptedModule {
+  uint32_t layer;
+  Linear linear;
+  uint32_t rank;
+  float scaling;  ///< alpha / r, or alpha / sqrt(r)
+  bool dora;
+};
+
+struct AdapterSpec {
+  std::string name;               ///< for messages
+  std::string tensors_path;       ///< adapter_model.safetensors
+  Digest content_hash;            ///< SHA-256 that identifies the adapter
+  std::vector<AdaptedModule> modules;
+};
+
+/// [out, in] of a linear of the base.
+struct LinearShape {
+  uint32_t out, in;
+};
+
+/// What an adapter needs to know of its base.
+struct AdapterBase {
+  size_t layers;
+  LinearShape shapes[kLinearsPerLayer];
+  /// Writes row `row` of the base's weight (float32, Hugging Face order) to `out`; only called for DoRA.
+  std::function<void(size_t layer, Linear linear, size_t row, float* out)> weight_row;
+};
+
+/// The weights of one adapter, packed for the kernels in one allocation.
+class LoraAdapter {
+ public:
+  /// Checks the file against the spec and the base without reading the weights: every module has its lora_A and lora_B
+  /// (and lora_magnitude_vector for DoRA) with the right shape and a float type; no tensor is left over (a renamed or unexpected
+  /// tensor is never a silent no-op: it is named). Throws Error(bad_adapter): the tensor, its shape, the shape it should have,
+  /// and where the shape points to another base, that. Returns the bytes that load() will need.
+  ///
+  /// PEFT's names: base_model.model.model.layers.N.self_attn.q_proj.lora_A.weight; also accepted without the leading
+  /// "base_model.model." and with an adapter name before ".weight" (lora_A.default.weight); lora_magnitude_vector with and without ".weight".
+  static size_t check(const AdapterSpec& spec, const AdapterBase& base);
+
+  /// Reads and packs. The bytes are read once, sequentially. Values that are not finite are refused.
+  static std::unique_ptr<LoraAdapter> load(const AdapterSpec& spec, const AdapterBase& base);
+
+  /// Null where the adapter leaves this linear alone.
+  const LoraMatrix* find(size_t layer, Linear linear) const {
+    const LoraMatrix& m = matrices_[layer * kLinearsPerLayer + static_cast<size_t>(linear)];
+    return m.rank == 0 ? nullptr : &m;
+  }
+  size_t bytes() const { return bytes_; }
+  uint32_t max_rank() const { return max_rank_; }
+
+ private:
+  LoraAdapter() = default;
+  std::vector<LoraMatrix> matrices_;  ///< [layers][kLinearsPerLayer]; rank 0: none
+  std::unique_ptr<uint8_t[], void (*)(uint8_t*)> storage_{nullptr, nullptr};
+  size_t bytes_ = 0;
+  uint32_t max_rank_ = 0;
+};
+
+}  // namespace colophon

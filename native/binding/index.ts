@@ -1,0 +1,267 @@
+/**
+ * The typed face of the native engine. `native/binding/*.cc` is the only code that knows Node-API; this is the only
+ * code that loads it. The engine knows token ids and tensors, never text, HTTP or JSON.
+ */
+import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export type Isa = 'reference' | 'avx2' | 'avx512';
+export type Precision = 'int8' | 'float32';
+export type LinearName = 'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down';
+
+/** Every error the engine throws carries one of these as `code`; its message is a sentence for people. */
+export type NativeErrorCode =
+  | 'invalid_argument'
+  | 'not_found'
+  | 'bad_model'
+  | 'bad_adapter'
+  | 'resource_exhausted'
+  | 'unsupported'
+  | 'internal';
+
+export interface EngineOptions {
+  model:
+    | { format: 'gguf'; path: string }
+    | { format: 'safetensors'; paths: string[]; hyperparameters: Hyperparameters };
+  /** Default: the fastest that the machine runs. */
+  isa?: Isa;
+  /** Default int8. */
+  precision?: Precision;
+  /** Compute threads, the engine's own loop included. Default: the number of cores. */
+  threads?: number;
+  /** Budget of the KV pages, bytes. */
+  kvBytes: number;
+  /** Budget of resident adapters, bytes. */
+  adapterBytes: number;
+  /** Tokens one step computes at most (decode and prefill together); the size of a prefill chunk. Default 512. */
+  stepTokens?: number;
+  /** Sequences that run at once at most. Default 256. */
+  maxSequences?: number;
+  /** Longest sequence, at most the model's own context (default). */
+  maxContext?: number;
+  /** Reuse pages of equal prefixes. Default true. */
+  prefixCache?: boolean;
+}
+
+/** Shape of a safetensors base, from its config.json. */
+export interface Hyperparameters {
+  architecture: string;
+  layers: number;
+  hidden: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  feedForward: number;
+  vocabulary: number;
+  context: number;
+  ropeBase: number;
+  ropeScaling?:
+    | { kind: 'linear'; factor: number }
+    | { kind: 'llama3'; factor: number; lowFreqFactor: number; highFreqFactor: number; originalContext: number };
+  normEps: number;
+  tiedHead: boolean;
+}
+
+export interface EngineInfo {
+  isa: Isa;
+  precision: Precision;
+  threads: number;
+  /** SHA-256 of the base's file(s), hex: the root of prefix keys and part of every receipt. */
+  baseHash: string;
+  hyperparameters: Hyperparameters;
+  maxContext: number;
+  weightBytes: number;
+  kvBytes: number;
+  kvPages: number;
+  pageTokens: number;
+  adapterBytes: number;
+}
+
+export interface AdaptedModule {
+  layer: number;
+  linear: LinearName;
+  rank: number;
+  /** alpha / r, or alpha / sqrt(r). */
+  scaling: number;
+  dora: boolean;
+}
+
+export interface AdapterSpec {
+  /** For messages. */
+  name: string;
+  /** adapter_model.safetensors */
+  tensorsPath: string;
+  /** SHA-256 that identifies the adapter's content, 64 hex digits. */
+  contentHash: string;
+  modules: AdaptedModule[];
+}
+
+/** loading: asked for, not there yet. disk: registered, not in memory. ram: resident. failed: its last load failed. */
+export type Residency = 'disk' | 'loading' | 'ram' | 'failed';
+
+export interface AdapterState {
+  residency: Residency;
+  /** Bytes resident, or needed. */
+  bytes: number;
+  /** Sequences waiting for it or running on it. */
+  uses: number;
+  loads: number;
+  evictions: number;
+  loadSeconds: number;
+}
+
+export interface SamplingOptions {
+  /** 0: greedy. */
+  temperature: number;
+  topP: number;
+  /** 0: all. */
+  topK: number;
+  minP: number;
+  repetitionPenalty: number;
+  presencePenalty: number;
+  frequencyPenalty: number;
+  /** Token ids and what is added to their logits. */
+  logitBias?: Array<[number, number]>;
+  /** 64-bit seed; the draw at position i depends on (seed, i) alone. */
+  seed: bigint;
+}
+
+export interface SequenceRequest {
+  prompt: Int32Array | number[];
+  /** A handle of registerAdapter; undefined: the base. */
+  adapter?: number;
+  maxTokens: number;
+  /** Before this many tokens neither stop ids nor the end token may be drawn. */
+  minTokens?: number;
+  sampling: SamplingOptions;
+  /** Generation ends when one of these is drawn; it is reported, with finish 'stop'. The caller puts the model's end ids here. */
+  stopTokenIds: number[];
+  /** Top log-probabilities reported for each generated token, 0..20; undefined: none at all, not even the token's own. */
+  logprobs?: number;
+  /** The same for prompt tokens (from the second on). Disables prefix reuse for this sequence. */
+  promptLogprobs?: number;
+  /** Isolates the prefix cache. */
+  cacheSalt?: string;
+}
+
+export const FinishReason = {
+  none: 0,
+  stop: 1,
+  length: 2,
+  cancelled: 3,
+  error: 4,
+} as const;
+
+/**
+ * What one step gave, all sequences together, as columns. Entry i is either a token or only a finish.
+ * Arrays belong to the receiver.
+ */
+export interface StepResult {
+  /** Sequence of entry i, as submit() returned it. */
+  sequence: Uint32Array;
+  /** The token; -1 where the entry carries only a finish (cancelled, error). */
+  token: Int32Array;
+  /** Its index in the sequence; below the prompt's length it is a prompt token with its log-probability. */
+  position: Int32Array;
+  /** FinishReason; anything but none is the sequence's last entry. */
+  finish: Uint8Array;
+  /** The token's own log-probability, NaN where not asked for. */
+  logprob: Float32Array;
+  /** Its rank in the vocabulary (1 = most likely), 0 where not asked for. */
+  rank: Int32Array;
+  /** Prompt tokens that came from the prefix cache; set on the first generated token's entry, else 0. */
+  cachedTokens: Int32Array;
+  /** Entry i's top log-probabilities are [topOffset[i], topOffset[i+1]) of the next two. */
+  topOffset: Uint32Array;
+  topToken: Int32Array;
+  topLogprob: Float32Array;
+  /** Sentences for entries that finished with error, by sequence. */
+  errors?: Array<{ sequence: number; code: NativeErrorCode; message: string }>;
+}
+
+export interface EngineStats {
+  waiting: number;
+  waitingForAdapter: number;
+  running: number;
+  pagesTotal: number;
+  /** Held by running sequences. */
+  pagesUsed: number;
+  /** Held only by the prefix cache; given up when needed. */
+  pagesCached: number;
+  steps: number;
+  promptTokens: number;
+  cachedTokens: number;
+  generatedTokens: number;
+  preemptions: number;
+  adaptersRegistered: number;
+  adaptersResident: number;
+  adapterBytesUsed: number;
+  adapterLoads: number;
+  adapterEvictions: number;
+  stepSeconds: number;
+}
+
+export interface NativeEngine {
+  info(): EngineInfo;
+  stats(): EngineStats;
+  /**
+   * Checks the adapter's file against the base (shapes, names, types; no weights are read) and registers it.
+   * Rejects with code bad_adapter or not_found. The weights are loaded when a sequence first needs them.
+   */
+  registerAdapter(spec: AdapterSpec): Promise<number>;
+  /** Sequences on it finish first; then its memory is freed. Resolves at once: the handle takes no new sequence. */
+  unregisterAdapter(handle: number): void;
+  /** Asks for residency ahead of use; resolves when resident, rejects when the load fails. */
+  loadAdapter(handle: number): Promise<void>;
+  adapterState(handle: number): AdapterState;
+  /** Queues a sequence; throws with code invalid_argument on a bad value (empty prompt, ids outside the vocabulary, prompt + 1 > context). */
+  submit(request: SequenceRequest): number;
+  /** Ends within one step, with an entry of finish cancelled; unknown or finished ids are ignored. */
+  cancel(sequence: number): void;
+  /** Called once a step on the JavaScript thread. Set it before the first submit. */
+  onStep(listener: (result: StepResult) => void): void;
+  /** Cancels everything, stops the loop, frees the memory. */
+  close(): Promise<void>;
+}
+
+export type GgufValue = boolean | number | bigint | string | GgufValue[];
+
+export interface NativeModule {
+  createEngine(options: EngineOptions): Promise<NativeEngine>;
+  /** Metadata of a GGUF file (tokenizer, chat template, shape), keys as in the file. Integers are numbers where exact. */
+  readGgufMetadata(path: string): Promise<Record<string, GgufValue>>;
+  /** SHA-256 of a file, hex, off the JavaScript thread. */
+  hashFile(path: string): Promise<string>;
+  machine(): { bestIsa: Isa; supported: Isa[]; cores: number; version: string };
+}
+
+/** Where a build may have put the addon, from this file in native/binding or in dist/native/binding. */
+export function addonPath(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (let up = 0; up < 6; up++) {
+    if (existsSync(join(folder, 'package.json'))) return join(folder, 'build', 'Release', 'colophon.node');
+    folder = dirname(folder);
+  }
+  throw new Error('The package.json of Colophon is not above this file; run it from a checkout.');
+}
+
+let loaded: NativeModule | undefined;
+
+/** Loads the addon once. Throws a sentence with the remedy where it has not been built or does not fit this machine. */
+export function native(): NativeModule {
+  if (loaded) return loaded;
+  const path = process.env['COLOPHON_ADDON'] ?? addonPath();
+  if (!existsSync(path)) {
+    throw new Error(`The native engine is not built (${path} is missing). Build it with: npm run build`);
+  }
+  try {
+    loaded = createRequire(import.meta.url)(path) as NativeModule;
+  } catch (error) {
+    throw new Error(
+      `The native engine at ${path} cannot be loaded (${(error as Error).message}). Build it again with: npm run build`,
+    );
+  }
+  return loaded;
+}
