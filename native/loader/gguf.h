@@ -15,12 +15,14 @@
 namespace colophon {
 
 /// A GGUF metadata value; integers of every width become int64/uint64, floats become double.
-using GgufValue = std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<bool>, std::vector<int64_t>,
-                               std::vector<uint64_t>, std::vector<double>, std::vector<std::string>>;
+using GgufValue =
+    std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<bool>, std::vector<int64_t>,
+                 std::vector<uint64_t>, std::vector<double>, std::vector<std::string>>;
 
 /// A GGUF v3 (and v2) file, little-endian (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 /// Every count, size and offset is checked before it is used; what is wrong is said with the byte offset.
-/// Throws Error(bad_model). Tensors of a type that DType lacks are listed in `unsupported()` and refused when asked for.
+/// Throws Error(bad_model). Tensors of a type that DType lacks are listed in `unsupported()` and refused when
+/// asked for.
 class GgufFile {
  public:
   explicit GgufFile(const std::string& path);

@@ -4,12 +4,19 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/error.h"
+
 namespace colophon {
 
-/// A whole file, mapped read-only. Throws Error(not_found) naming the path and the system's reason.
+/// A whole file, mapped read-only. Throws Error(not_found) naming the path and the system's reason;
+/// Error(`code`) where the path is a directory, a special file or an empty file.
+///
+/// Whoever replaces a mapped file must write a new one and rename it: a file shortened in place ends the
+/// process with SIGBUS. What users replace while the server runs (adapters) is therefore read through File
+/// (file.h).
 class MappedFile {
  public:
-  explicit MappedFile(const std::string& path);
+  explicit MappedFile(const std::string& path, ErrorCode code = ErrorCode::bad_model);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;

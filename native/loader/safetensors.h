@@ -12,9 +12,10 @@
 
 namespace colophon {
 
-/// One or several (sharded) safetensors files as one set of tensors. The header's JSON is read by a small strict
-/// parser; offsets must tile the data section exactly, shapes times type must equal bytes, names must be unique.
-/// Throws Error(`code`) with a sentence. A pickle (.bin, .pt: "PK" or 0x80 at the start) is refused by that name.
+/// One or several (sharded) safetensors files as one set of tensors. The header's JSON is read by a small
+/// strict parser; offsets must tile the data section exactly, shapes times type must equal bytes, names must
+/// be unique. Throws Error(`code`) with a sentence. A pickle (.bin, .pt: "PK" or 0x80 at the start) is
+/// refused by that name.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::vector<std::string>& paths, ErrorCode code = ErrorCode::bad_model);

@@ -17,7 +17,6 @@ class Sha256 {
   Digest finish();
 
  private:
-  void block(const uint8_t* data);
   uint32_t state_[8];
   uint64_t length_ = 0;
   uint8_t buffer_[64];

@@ -9,7 +9,9 @@
 
 namespace colophon {
 
-/// A tensor inside a memory-mapped file; valid as long as the file object lives.
+/// A tensor inside a memory-mapped file; valid as long as the file object lives. GGUF aligns `data` (to 32
+/// bytes unless the file says otherwise, at least 8); safetensors promises nothing, so read its elements with
+/// memcpy or unaligned loads.
 struct Tensor {
   std::string name;
   DType type;
