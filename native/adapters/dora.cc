@@ -1,0 +1,64 @@
+#include "adapters/dora.h"
+
+#include <cmath>
+#include <vector>
+
+#include "ops/simd.h"
+
+namespace colophon {
+namespace {
+
+/// A packed matrix of LoraMatrix ([rank][padded]) widened to double, without the padding.
+std::vector<double> widen(DType type, const void* data, size_t rank, size_t columns) {
+  const size_t padded = (columns + 15) / 16 * 16;
+  std::vector<double> out(rank * columns);
+  for (size_t j = 0; j < rank; ++j) {
+    for (size_t i = 0; i < columns; ++i) {
+      const size_t at = j * padded + i;
+      out[j * columns + i] = type == DType::f32   ? static_cast<const float*>(data)[at]
+                             : type == DType::f16 ? simd::f16_to_f32(static_cast<const uint16_t*>(data)[at])
+                                                  : simd::bf16_to_f32(static_cast<const uint16_t*>(data)[at]);
+    }
+  }
+  return out;
+}
+
+/// Root of the sum of squares: eight partial sums (lane = index % 8), added in order. Multiplications and
+/// additions round separately (the build forbids contraction), so vector units and scalar ones agree.
+double norm(const double* x, size_t n) {
+  double sums[8] = {};
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (size_t lane = 0; lane < 8; ++lane) sums[lane] += x[i + lane] * x[i + lane];
+  }
+  for (size_t lane = 0; i < n; ++i, ++lane) sums[lane] += x[i] * x[i];
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return std::sqrt(total);
+}
+
+}  // namespace
+
+size_t apply_dora_norms(const LoraMatrix& matrix,
+                        const std::function<void(size_t row, float* out)>& weight_row, float* magnitude) {
+  const size_t rank = matrix.rank, in = matrix.in, out = matrix.out;
+  const std::vector<double> a = widen(matrix.type, matrix.a, rank, in);
+  const std::vector<double> b_t = widen(matrix.type, matrix.b_t, rank, out);
+  std::vector<float> weight(in);
+  std::vector<double> row(in);
+  for (size_t n = 0; n < out; ++n) {
+    weight_row(n, weight.data());
+    row.assign(in, 0);
+    for (size_t j = 0; j < rank; ++j) {
+      const double b = b_t[j * out + n];
+      const double* a_row = a.data() + j * in;
+      for (size_t i = 0; i < in; ++i) row[i] += b * a_row[i];
+    }
+    for (size_t i = 0; i < in; ++i) row[i] = weight[i] + matrix.scaling * row[i];
+    magnitude[n] = static_cast<float>(magnitude[n] / norm(row.data(), in));
+    if (!std::isfinite(magnitude[n])) return n;
+  }
+  return out;
+}
+
+}  // namespace colophon
