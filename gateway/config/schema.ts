@@ -1,0 +1,123 @@
+/** The configuration: the one source of its types, its checks and the published JSON schema. */
+import { type Static, Type } from 'typebox';
+import { Bytes } from './bytes.ts';
+
+const closed = { additionalProperties: false } as const;
+
+const server = Type.Object(
+  {
+    host: Type.String({
+      default: '127.0.0.1',
+      minLength: 1,
+      description: 'Address to listen on. Anything but loopback needs access.api_key.',
+    }),
+    port: Type.Integer({
+      default: 8080,
+      minimum: 0,
+      maximum: 65535,
+      description: 'Port to listen on; 0 takes a free one.',
+    }),
+    body_limit: Bytes({
+      default: 8 * 2 ** 20,
+      minimum: 1024,
+      description: 'Largest request body; larger ones get a 413.',
+    }),
+    drain_seconds: Type.Number({
+      default: 30,
+      minimum: 0,
+      maximum: 3600,
+      description: 'How long running requests may go on after the server was asked to stop.',
+    }),
+    stalled_client_seconds: Type.Number({
+      default: 60,
+      exclusiveMinimum: 0,
+      maximum: 3600,
+      description: 'A stream whose client takes nothing for so long is cut.',
+    }),
+  },
+  { ...closed, description: 'The HTTP server.' },
+);
+
+const access = Type.Object(
+  {
+    api_key: Type.Optional(
+      Type.String({
+        minLength: 1,
+        secret: true,
+        description:
+          'Clients send it as "Authorization: Bearer KEY". Without one the server is for this machine only.',
+      }),
+    ),
+    allowed_hosts: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description:
+        'Host names that requests may use besides localhost and loopback addresses, while there is no key.',
+    }),
+    allowed_origins: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description:
+        'Origins of web pages that may call the server, e.g. "https://app.example.org"; local pages always may.',
+    }),
+  },
+  { ...closed, description: 'Who may use the server.' },
+);
+
+const text = Type.Object(
+  {
+    special_tokens_in_content: Type.Enum(['plain', 'parse'], {
+      default: 'plain',
+      description:
+        'How "<|im_end|>" and the like are read inside the content of a chat message: "plain" as ordinary text, so that no user can forge a turn; "parse" as special tokens, as transformers does. Prompts of /v1/completions are always parsed.',
+    }),
+  },
+  { ...closed, description: 'Text and tokens.' },
+);
+
+const log = Type.Object(
+  {
+    level: Type.Enum(['debug', 'info', 'warn', 'error', 'silent'], {
+      default: 'info',
+      description: 'What is logged.',
+    }),
+    format: Type.Enum(['auto', 'json', 'pretty'], {
+      default: 'auto',
+      description: '"auto" is pretty on a terminal and JSON lines elsewhere.',
+    }),
+  },
+  { ...closed, description: 'Logs go to stderr and never hold prompts or completions.' },
+);
+
+const plugin = Type.Object(
+  {
+    from: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'Package name or path (relative to this file) of a plugin that is not first-party.',
+      }),
+    ),
+    enabled: Type.Optional(Type.Boolean({ description: 'false leaves the plugin out.' })),
+  },
+  { additionalProperties: true, description: "A plugin's own settings." },
+);
+
+export const configSchema = Type.Object(
+  {
+    home: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'Folder of data and caches. Default: the XDG folders of the user.',
+      }),
+    ),
+    server,
+    access,
+    text,
+    log,
+    plugins: Type.Record(Type.String(), plugin, {
+      default: {},
+      description: 'Settings of plugins, by name; each plugin checks its own. "native" is the engine.',
+    }),
+  },
+  { ...closed, title: 'Colophon configuration' },
+);
+
+export type ConfigValues = Static<typeof configSchema>;
