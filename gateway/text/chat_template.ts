@@ -147,8 +147,7 @@ function specialVariables(config: Record<string, unknown>): Record<string, strin
 /** Templates expect content as a string, and tool calls with their arguments as an object. */
 function normalizeMessage(message: ChatMessage, index: number): Record<string, unknown> {
   const normalized: Record<string, unknown> = { ...message, content: contentText(message, index) };
-  if (Array.isArray(message['tool_calls']))
-    normalized['tool_calls'] = message['tool_calls'].map(withParsedArguments);
+  if (Array.isArray(message.tool_calls)) normalized.tool_calls = message.tool_calls.map(withParsedArguments);
   return normalized;
 }
 
@@ -194,7 +193,7 @@ function markFinalMessage(
     throw new ColophonError('There is no final message to continue; messages is empty.', {
       param: 'messages',
     });
-  return [[...messages.slice(0, -1), { ...final, content: `${String(final['content'])}${marker}` }], marker];
+  return [[...messages.slice(0, -1), { ...final, content: `${String(final.content)}${marker}` }], marker];
 }
 
 function cutAtMarker(text: string, marker: string): string {

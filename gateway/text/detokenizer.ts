@@ -8,7 +8,7 @@ export interface IncrementalDetokenizer {
   flush(): string;
 }
 
-const empty = Buffer.alloc(0);
+const empty: Buffer = Buffer.alloc(0);
 
 export class Detokenizer implements IncrementalDetokenizer {
   readonly #tokens: TokenBytes;
@@ -16,7 +16,7 @@ export class Detokenizer implements IncrementalDetokenizer {
   /** One space at the very beginning is a mark of the spelling, not text. */
   #stripSpace: boolean;
   /** The beginning of a character, at most three bytes. */
-  #pending = empty;
+  #pending: Buffer = empty;
 
   constructor(tokens: TokenBytes, skip: ReadonlySet<number>, stripSpace: boolean) {
     this.#tokens = tokens;

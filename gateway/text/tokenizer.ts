@@ -28,6 +28,10 @@ interface AddedToken {
   single_word: boolean;
 }
 
+type Normalizer = (text: string) => string;
+type WordCutter = (text: string, options: { section_index: number }) => string[];
+
+/** A part of a tokenizer.json. */
 type Component = { type: string; [key: string]: unknown };
 
 /** What all remembered prompts may hold together: ids, and characters of text at four a piece. */
@@ -43,8 +47,8 @@ export class Tokenizer {
   readonly prefixIds: readonly number[];
   readonly suffixIds: readonly number[];
 
-  readonly #normalizer: ((text: string) => string) | null;
-  readonly #words: ((text: string, options: { section_index: number }) => string[]) | null;
+  readonly #normalizer: Normalizer | null;
+  readonly #words: WordCutter | null;
   readonly #prefixSpace: boolean;
   readonly #bpe: Bpe;
   readonly #added: AddedToken[];
@@ -60,17 +64,19 @@ export class Tokenizer {
 
   constructor(definition: TextDefinition) {
     const json = definition.tokenizer;
-    const model = json['model'] as (BpeModel & { type?: string; end_of_word_suffix?: unknown; continuing_subword_prefix?: unknown }) | undefined;
+    const model = json.model as
+      | (BpeModel & { type?: string; end_of_word_suffix?: unknown; continuing_subword_prefix?: unknown })
+      | undefined;
     if (!model?.vocab || !Array.isArray(model.merges) || (model.type ?? 'BPE') !== 'BPE') {
       throw unsupported(`the tokenizer model ${JSON.stringify(model?.type ?? null)}; BPE is`);
     }
     if (model.end_of_word_suffix || model.continuing_subword_prefix) {
       throw unsupported('a BPE tokenizer with prefixes or suffixes of words');
     }
-    const splitting = preTokenizer(json['pre_tokenizer'] as Component | null | undefined);
+    const splitting = preTokenizer(json.pre_tokenizer as Component | null | undefined);
     this.#prefixSpace = splitting.prefixSpace;
     this.#bpe = new Bpe(model, splitting.byteLevel);
-    this.#added = ((json['added_tokens'] ?? []) as Array<Partial<AddedToken>>).map(completeAddedToken);
+    this.#added = ((json.added_tokens ?? []) as Array<Partial<AddedToken>>).map(completeAddedToken);
     this.specialIds = new Set(this.#added.filter((token) => token.special).map((token) => token.id));
 
     const library = new LibraryTokenizer(
@@ -78,21 +84,25 @@ export class Tokenizer {
         ...json,
         model: { type: 'BPE', vocab: {}, merges: [] },
         added_tokens: [],
-        normalizer: json['normalizer'] ?? null,
+        normalizer: json.normalizer ?? null,
         pre_tokenizer: splitting.words,
-        post_processor: json['post_processor'] ?? null,
+        post_processor: json.post_processor ?? null,
         decoder: null,
       },
       definition.tokenizerConfig,
     );
-    this.#normalizer = library.normalizer as typeof this.#normalizer;
-    this.#words = library.pre_tokenizer as typeof this.#words;
+    this.#normalizer = library.normalizer as Normalizer | null;
+    this.#words = library.pre_tokenizer as WordCutter | null;
 
     const normalize = (token: AddedToken) =>
       token.normalized && this.#normalizer ? this.#normalizer(token.content) : token.content;
     const splitters = (tokens: AddedToken[]) => ({
-      raw: new AddedSplitter(tokens.filter((token) => !token.normalized).map((token) => [token.content, token])),
-      normalized: new AddedSplitter(tokens.filter((token) => token.normalized).map((token) => [normalize(token), token])),
+      raw: new AddedSplitter(
+        tokens.filter((token) => !token.normalized).map((token) => [token.content, token]),
+      ),
+      normalized: new AddedSplitter(
+        tokens.filter((token) => token.normalized).map((token) => [normalize(token), token]),
+      ),
     });
     this.#splitters = {
       parse: splitters(this.#added),
@@ -106,9 +116,13 @@ export class Tokenizer {
       tokens[token.id] = token.content;
       this.#idOfToken.set(token.content, token.id);
     }
-    const decoding = decoder(json['decoder'] as Component | null | undefined);
+    const decoding = decoder(json.decoder as Component | null | undefined);
     this.#stripSpace = decoding.stripSpace;
-    this.#tokenBytes = new TokenBytes(tokens, new Set(this.#added.map((token) => token.id)), decoding.spelling);
+    this.#tokenBytes = new TokenBytes(
+      tokens,
+      new Set(this.#added.map((token) => token.id)),
+      decoding.spelling,
+    );
     [this.prefixIds, this.suffixIds] = this.#around(library);
   }
 
@@ -123,7 +137,11 @@ export class Tokenizer {
   }
 
   /** The same without the memory; `restore` rewrites what is left between the added tokens, after they were cut out. */
-  encodeSections(text: string, special: SpecialReading, restore: (text: string) => string = (same) => same): number[] {
+  encodeSections(
+    text: string,
+    special: SpecialReading,
+    restore: (text: string) => string = (same) => same,
+  ): number[] {
     const ids: number[] = [];
     const { raw, normalized } = this.#splitters[special];
     raw.split(text, (section, index) => {
@@ -184,7 +202,8 @@ export class Tokenizer {
     const ids = (strings: string[]) =>
       strings.map((token) => {
         const id = this.#idOfToken.get(token);
-        if (id === undefined) throw unsupported(`the post-processor's token ${JSON.stringify(token)}, which is in no vocabulary`);
+        if (id === undefined)
+          throw unsupported(`the post-processor's token ${JSON.stringify(token)}, which is in no vocabulary`);
         return id;
       });
     const at = tokens.indexOf(text);
@@ -196,7 +215,9 @@ const noIds: ReadonlySet<number> = new Set();
 const noBytes = Buffer.alloc(0);
 
 function unsupported(what: string): ColophonError {
-  return new ColophonError(`The model's tokenizer cannot be used: ${what} is not supported.`, { type: 'server_error' });
+  return new ColophonError(`The model's tokenizer cannot be used: ${what} is not supported.`, {
+    type: 'server_error',
+  });
 }
 
 function completeAddedToken(token: Partial<AddedToken>): AddedToken {
@@ -267,17 +288,21 @@ const gpt2Words = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{
  * patterns because the library reads them otherwise than transformers: Digits (all of Unicode's N, not only 0-9) and
  * ByteLevel's words (whitespace as Oniguruma has it, with U+0085 and without U+FEFF).
  */
-function preTokenizer(component: Component | null | undefined): { words: Component | null; byteLevel: boolean; prefixSpace: boolean } {
+function preTokenizer(component: Component | null | undefined): {
+  words: Component | null;
+  byteLevel: boolean;
+  prefixSpace: boolean;
+} {
   const steps = flatten(component);
   const byteLevels = steps.filter((step) => step.type === 'ByteLevel');
   if (byteLevels.length > 1 || (byteLevels.length === 1 && steps.at(-1)?.type !== 'ByteLevel')) {
     throw unsupported('a pre-tokenizer with ByteLevel before its last step');
   }
-  const prefixSpace = byteLevels[0]?.['add_prefix_space'] === true;
+  const prefixSpace = byteLevels[0]?.add_prefix_space === true;
   if (prefixSpace && steps.length > 1) throw unsupported('add_prefix_space after other pre-tokenizing steps');
   const pretokenizers = steps.flatMap((step): Component[] => {
-    if (step.type === 'Digits') return [isolate(step['individual_digits'] ? '\\p{N}' : '\\p{N}+')];
-    if (step.type === 'ByteLevel') return step['use_regex'] === false ? [] : [isolate(gpt2Words)];
+    if (step.type === 'Digits') return [isolate(step.individual_digits ? '\\p{N}' : '\\p{N}+')];
+    if (step.type === 'ByteLevel') return step.use_regex === false ? [] : [isolate(gpt2Words)];
     return [step];
   });
   return {
@@ -294,23 +319,30 @@ function isolate(regex: string): Component {
 function flatten(component: Component | null | undefined): Component[] {
   if (!component) return [];
   if (component.type !== 'Sequence') return [component];
-  return ((component['pretokenizers'] ?? component['decoders'] ?? []) as Component[]).flatMap(flatten);
+  return ((component.pretokenizers ?? component.decoders ?? []) as Component[]).flatMap(flatten);
 }
 
 /**
  * Decoders that are a spelling of bytes. Where transformers' ByteFallback makes every byte of a broken run U+FFFD, we
  * decode the run as UTF-8: the only reading that can be streamed.
  */
-function decoder(component: Component | null | undefined): { spelling: 'byte-level' | 'sentencepiece'; stripSpace: boolean } {
+function decoder(component: Component | null | undefined): {
+  spelling: 'byte-level' | 'sentencepiece';
+  stripSpace: boolean;
+} {
   const steps = flatten(component);
   const types = steps.map((step) => step.type);
   if (types.join() === 'ByteLevel') return { spelling: 'byte-level', stripSpace: false };
   const readable = ['Replace', 'Metaspace', 'ByteFallback', 'Fuse', 'Strip'];
-  if ((types.includes('Replace') || types.includes('Metaspace')) && types.every((type) => readable.includes(type))) {
+  if (
+    (types.includes('Replace') || types.includes('Metaspace')) &&
+    types.every((type) => readable.includes(type))
+  ) {
     const metaspace = steps.find((step) => step.type === 'Metaspace');
     const strip = steps.find((step) => step.type === 'Strip');
-    const prepends = metaspace !== undefined && metaspace['prepend_scheme'] !== 'never' && metaspace['add_prefix_space'] !== false;
-    return { spelling: 'sentencepiece', stripSpace: prepends || Number(strip?.['start'] ?? 0) > 0 };
+    const prepends =
+      metaspace !== undefined && metaspace.prepend_scheme !== 'never' && metaspace.add_prefix_space !== false;
+    return { spelling: 'sentencepiece', stripSpace: prepends || Number(strip?.start ?? 0) > 0 };
   }
   throw unsupported(`the decoder ${types.join(' + ') || 'null'}; ByteLevel and SentencePiece's are`);
 }
