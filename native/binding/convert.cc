@@ -1,0 +1,411 @@
+#include "binding/convert.h"
+
+#include <cmath>
+#include <limits>
+
+namespace colophon::binding {
+namespace {
+
+[[noreturn]] void wrong(const Napi::Env& env, const std::string& field, const char* wanted) {
+  throw Napi::TypeError::New(env, "\"" + field + "\" must be " + wanted);
+}
+
+Napi::Value field(const Napi::Object& object, const char* name) { return object.Get(name); }
+bool given(const Napi::Value& value) { return !value.IsUndefined() && !value.IsNull(); }
+
+double number(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsNumber()) wrong(object.Env(), name, "a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+/// Whole numbers from 0 to 2^53.
+uint64_t count(const Napi::Object& object, const char* name) {
+  const double value = number(object, name);
+  if (!(value >= 0 && value <= 9007199254740992.0) || value != std::floor(value))
+    wrong(object.Env(), name, "a whole number of at least 0");
+  return static_cast<uint64_t>(value);
+}
+uint64_t count_or(const Napi::Object& object, const char* name, uint64_t otherwise) {
+  return given(field(object, name)) ? count(object, name) : otherwise;
+}
+uint32_t count32(const Napi::Object& object, const char* name) {
+  const uint64_t value = count(object, name);
+  if (value > std::numeric_limits<uint32_t>::max()) wrong(object.Env(), name, "below 2^32");
+  return static_cast<uint32_t>(value);
+}
+std::string text(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsString()) wrong(object.Env(), name, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+std::string text_or(const Napi::Object& object, const char* name, const char* otherwise) {
+  return given(field(object, name)) ? text(object, name) : otherwise;
+}
+bool flag_or(const Napi::Object& object, const char* name, bool otherwise) {
+  const Napi::Value value = field(object, name);
+  if (!given(value)) return otherwise;
+  if (!value.IsBoolean()) wrong(object.Env(), name, "true or false");
+  return value.As<Napi::Boolean>().Value();
+}
+Napi::Object object_field(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsObject()) wrong(object.Env(), name, "an object");
+  return value.As<Napi::Object>();
+}
+
+/// Token ids from an Int32Array or an array of numbers. Ids outside int32 become -1, which no vocabulary has.
+std::vector<int32_t> tokens(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_int32_array) {
+    const Napi::Int32Array array = value.As<Napi::Int32Array>();
+    return {array.Data(), array.Data() + array.ElementLength()};
+  }
+  if (!value.IsArray()) wrong(object.Env(), name, "an Int32Array or an array of token ids");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<int32_t> out(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array[i];
+    if (!item.IsNumber()) wrong(object.Env(), name, "an array of token ids");
+    const double id = item.As<Napi::Number>().DoubleValue();
+    out[i] = id >= 0 && id <= std::numeric_limits<int32_t>::max() && id == std::floor(id) ? static_cast<int32_t>(id) : -1;
+  }
+  return out;
+}
+
+std::vector<std::string> texts(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsArray()) wrong(object.Env(), name, "an array of strings");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<std::string> out;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array[i];
+    if (!item.IsString()) wrong(object.Env(), name, "an array of strings");
+    out.push_back(item.As<Napi::String>().Utf8Value());
+  }
+  return out;
+}
+
+Hyperparameters to_hyperparameters(const Napi::Object& o) {
+  Hyperparameters h;
+  h.architecture = text(o, "architecture");
+  h.layers = count(o, "layers");
+  h.hidden = count(o, "hidden");
+  h.heads = count(o, "heads");
+  h.kv_heads = count(o, "kvHeads");
+  h.head_dim = count(o, "headDim");
+  h.feed_forward = count(o, "feedForward");
+  h.vocabulary = count(o, "vocabulary");
+  h.context = count(o, "context");
+  h.rope_base = number(o, "ropeBase");
+  h.rotary_dim = h.head_dim;
+  h.norm_eps = number(o, "normEps");
+  h.tied_head = flag_or(o, "tiedHead", false);
+  if (given(field(o, "ropeScaling"))) {
+    const Napi::Object s = object_field(o, "ropeScaling");
+    const std::string kind = text(s, "kind");
+    h.rope_scaling.factor = number(s, "factor");
+    if (kind == "linear") {
+      h.rope_scaling.kind = RopeScaling::Kind::linear;
+    } else if (kind == "llama3") {
+      h.rope_scaling.kind = RopeScaling::Kind::llama3;
+      h.rope_scaling.low_freq_factor = number(s, "lowFreqFactor");
+      h.rope_scaling.high_freq_factor = number(s, "highFreqFactor");
+      h.rope_scaling.original_context = number(s, "originalContext");
+    } else {
+      wrong(o.Env(), "ropeScaling.kind", "linear or llama3");
+    }
+  }
+  return h;
+}
+
+Napi::Object to_js(Napi::Env env, const Hyperparameters& h) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("architecture", h.architecture);
+  o.Set("layers", static_cast<double>(h.layers));
+  o.Set("hidden", static_cast<double>(h.hidden));
+  o.Set("heads", static_cast<double>(h.heads));
+  o.Set("kvHeads", static_cast<double>(h.kv_heads));
+  o.Set("headDim", static_cast<double>(h.head_dim));
+  o.Set("feedForward", static_cast<double>(h.feed_forward));
+  o.Set("vocabulary", static_cast<double>(h.vocabulary));
+  o.Set("context", static_cast<double>(h.context));
+  o.Set("ropeBase", h.rope_base);
+  o.Set("normEps", h.norm_eps);
+  o.Set("tiedHead", h.tied_head);
+  if (h.rope_scaling.kind != RopeScaling::Kind::none) {
+    Napi::Object s = Napi::Object::New(env);
+    const bool llama3 = h.rope_scaling.kind == RopeScaling::Kind::llama3;
+    s.Set("kind", llama3 ? "llama3" : "linear");
+    s.Set("factor", h.rope_scaling.factor);
+    if (llama3) {
+      s.Set("lowFreqFactor", h.rope_scaling.low_freq_factor);
+      s.Set("highFreqFactor", h.rope_scaling.high_freq_factor);
+      s.Set("originalContext", h.rope_scaling.original_context);
+    }
+    o.Set("ropeScaling", s);
+  }
+  return o;
+}
+
+template <typename Array, typename Source>
+Array column(Napi::Env env, const Source& source) {
+  Array array = Array::New(env, source.size());
+  for (size_t i = 0; i < source.size(); ++i) array[i] = source[i];
+  return array;
+}
+
+}  // namespace
+
+EngineOptions to_engine_options(const Napi::Object& o) {
+  EngineOptions options;
+  const Napi::Object model = object_field(o, "model");
+  const std::string format = text(model, "format");
+  if (format == "gguf") {
+    options.gguf_path = text(model, "path");
+  } else if (format == "safetensors") {
+    options.safetensors_paths = texts(model, "paths");
+    options.hyperparameters = to_hyperparameters(object_field(model, "hyperparameters"));
+  } else {
+    wrong(o.Env(), "model.format", "gguf or safetensors");
+  }
+  if (given(field(o, "isa"))) options.isa = parse_isa(text(o, "isa"));
+  options.precision = parse_precision(text_or(o, "precision", "int8"));
+  options.threads = count_or(o, "threads", 0);
+  options.kv_bytes = count(o, "kvBytes");
+  options.adapter_bytes = count(o, "adapterBytes");
+  options.step_tokens = count_or(o, "stepTokens", options.step_tokens);
+  options.max_sequences = count_or(o, "maxSequences", options.max_sequences);
+  options.max_context = count_or(o, "maxContext", 0);
+  options.prefix_cache = flag_or(o, "prefixCache", true);
+  return options;
+}
+
+SequenceRequest to_sequence_request(const Napi::Object& o) {
+  SequenceRequest r;
+  r.prompt = tokens(o, "prompt");
+  if (given(field(o, "adapter"))) r.adapter = count32(o, "adapter");
+  r.max_tokens = count(o, "maxTokens");
+  r.min_tokens = count_or(o, "minTokens", 0);
+  const Napi::Object s = object_field(o, "sampling");
+  r.sampling.temperature = number(s, "temperature");
+  r.sampling.top_p = number(s, "topP");
+  r.sampling.top_k = count32(s, "topK");
+  r.sampling.min_p = number(s, "minP");
+  r.sampling.repetition_penalty = number(s, "repetitionPenalty");
+  r.sampling.presence_penalty = number(s, "presencePenalty");
+  r.sampling.frequency_penalty = number(s, "frequencyPenalty");
+  const Napi::Value seed = field(s, "seed");
+  if (!seed.IsBigInt()) wrong(o.Env(), "sampling.seed", "a bigint");
+  bool lossless;
+  r.sampling.seed = seed.As<Napi::BigInt>().Uint64Value(&lossless);
+  if (const Napi::Value bias = field(s, "logitBias"); given(bias)) {
+    if (!bias.IsArray()) wrong(o.Env(), "sampling.logitBias", "an array of pairs");
+    const Napi::Array pairs = bias.As<Napi::Array>();
+    for (uint32_t i = 0; i < pairs.Length(); ++i) {
+      const Napi::Value item = pairs[i];
+      if (!item.IsArray()) wrong(o.Env(), "sampling.logitBias", "an array of pairs");
+      const Napi::Array pair = item.As<Napi::Array>();
+      const Napi::Value id = pair[0u], value = pair[1u];
+      if (!id.IsNumber() || !value.IsNumber()) wrong(o.Env(), "sampling.logitBias", "an array of [token id, number]");
+      const double number = id.As<Napi::Number>().DoubleValue();
+      const bool fits = number >= 0 && number <= std::numeric_limits<int32_t>::max() && number == std::floor(number);
+      r.sampling.logit_bias.emplace_back(fits ? static_cast<int32_t>(number) : -1, value.As<Napi::Number>().FloatValue());
+    }
+  }
+  r.stop_token_ids = tokens(o, "stopTokenIds");
+  if (given(field(o, "logprobs"))) r.logprobs = static_cast<int>(std::min<uint64_t>(count(o, "logprobs"), 1000));
+  if (given(field(o, "promptLogprobs")))
+    r.prompt_logprobs = static_cast<int>(std::min<uint64_t>(count(o, "promptLogprobs"), 1000));
+  r.cache_salt = text_or(o, "cacheSalt", "");
+  return r;
+}
+
+AdapterSpec to_adapter_spec(const Napi::Object& o) {
+  AdapterSpec spec;
+  spec.name = text(o, "name");
+  spec.tensors_path = text(o, "tensorsPath");
+  const std::string hex = text(o, "contentHash");
+  if (hex.size() != 64) wrong(o.Env(), "contentHash", "64 hex digits");
+  for (size_t i = 0; i < 32; ++i) {
+    unsigned value = 0;
+    for (size_t j = 0; j < 2; ++j) {
+      const char c = hex[2 * i + j];
+      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+      if (digit < 0) wrong(o.Env(), "contentHash", "64 lower-case hex digits");
+      value = value * 16 + static_cast<unsigned>(digit);
+    }
+    spec.content_hash[i] = static_cast<uint8_t>(value);
+  }
+  const Napi::Value modules = field(o, "modules");
+  if (!modules.IsArray()) wrong(o.Env(), "modules", "an array");
+  const Napi::Array array = modules.As<Napi::Array>();
+  static constexpr const char* kLinears[] = {"q", "k", "v", "o", "gate", "up", "down"};
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array[i];
+    if (!item.IsObject()) wrong(o.Env(), "modules", "an array of objects");
+    const Napi::Object m = item.As<Napi::Object>();
+    AdaptedModule module{};
+    module.layer = count32(m, "layer");
+    const std::string linear = text(m, "linear");
+    size_t index = 0;
+    while (index < kLinearsPerLayer && linear != kLinears[index]) ++index;
+    if (index == kLinearsPerLayer) wrong(o.Env(), "modules[].linear", "one of q, k, v, o, gate, up, down");
+    module.linear = static_cast<Linear>(index);
+    module.rank = count32(m, "rank");
+    module.scaling = static_cast<float>(number(m, "scaling"));
+    module.dora = flag_or(m, "dora", false);
+    spec.modules.push_back(module);
+  }
+  return spec;
+}
+
+Napi::Object to_js(Napi::Env env, const EngineInfo& info) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("isa", std::string(to_string(info.isa)));
+  o.Set("precision", std::string(to_string(info.precision)));
+  o.Set("threads", static_cast<double>(info.threads));
+  o.Set("baseHash", to_hex(info.base_hash));
+  o.Set("hyperparameters", to_js(env, info.hyperparameters));
+  o.Set("maxContext", static_cast<double>(info.max_context));
+  o.Set("weightBytes", static_cast<double>(info.weight_bytes));
+  o.Set("kvBytes", static_cast<double>(info.kv_bytes));
+  o.Set("kvPages", static_cast<double>(info.kv_pages));
+  o.Set("pageTokens", static_cast<double>(info.page_tokens));
+  o.Set("adapterBytes", static_cast<double>(info.adapter_bytes));
+  return o;
+}
+
+Napi::Object to_js(Napi::Env env, const EngineStats& s) {
+  Napi::Object o = Napi::Object::New(env);
+  const auto set = [&](const char* name, double value) { o.Set(name, value); };
+  set("waiting", static_cast<double>(s.waiting));
+  set("waitingForAdapter", static_cast<double>(s.waiting_for_adapter));
+  set("running", static_cast<double>(s.running));
+  set("pagesTotal", static_cast<double>(s.pages_total));
+  set("pagesUsed", static_cast<double>(s.pages_used));
+  set("pagesCached", static_cast<double>(s.pages_cached));
+  set("steps", static_cast<double>(s.steps));
+  set("promptTokens", static_cast<double>(s.prompt_tokens));
+  set("cachedTokens", static_cast<double>(s.cached_tokens));
+  set("generatedTokens", static_cast<double>(s.generated_tokens));
+  set("preemptions", static_cast<double>(s.preemptions));
+  set("adaptersRegistered", static_cast<double>(s.adapters.registered));
+  set("adaptersResident", static_cast<double>(s.adapters.resident));
+  set("adapterBytesUsed", static_cast<double>(s.adapters.bytes_used));
+  set("adapterLoads", static_cast<double>(s.adapters.loads));
+  set("adapterEvictions", static_cast<double>(s.adapters.evictions));
+  set("stepSeconds", s.step_seconds);
+  return o;
+}
+
+Napi::Object to_js(Napi::Env env, const AdapterState& s) {
+  static constexpr const char* kResidency[] = {"disk", "loading", "ram", "failed"};
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("residency", kResidency[static_cast<size_t>(s.residency)]);
+  o.Set("bytes", static_cast<double>(s.bytes));
+  o.Set("uses", s.uses);
+  o.Set("loads", static_cast<double>(s.loads));
+  o.Set("evictions", static_cast<double>(s.evictions));
+  o.Set("loadSeconds", s.load_seconds);
+  return o;
+}
+
+Napi::Object to_js(Napi::Env env, const StepResult& result) {
+  const size_t n = result.entries.size();
+  size_t tops = 0;
+  for (const StepEntry& entry : result.entries) tops += entry.logprobs.top.size();
+  auto sequence = Napi::Uint32Array::New(env, n);
+  auto token = Napi::Int32Array::New(env, n);
+  auto position = Napi::Int32Array::New(env, n);
+  auto finish = Napi::Uint8Array::New(env, n);
+  auto logprob = Napi::Float32Array::New(env, n);
+  auto rank = Napi::Int32Array::New(env, n);
+  auto cached = Napi::Int32Array::New(env, n);
+  auto top_offset = Napi::Uint32Array::New(env, n + 1);
+  auto top_token = Napi::Int32Array::New(env, tops);
+  auto top_logprob = Napi::Float32Array::New(env, tops);
+  uint32_t top = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const StepEntry& entry = result.entries[i];
+    sequence[i] = entry.sequence;
+    token[i] = entry.token;
+    position[i] = entry.position;
+    finish[i] = static_cast<uint8_t>(entry.finish);
+    logprob[i] = entry.has_logprobs ? entry.logprobs.logprob : std::numeric_limits<float>::quiet_NaN();
+    rank[i] = entry.has_logprobs ? entry.logprobs.rank : 0;
+    cached[i] = entry.cached_tokens;
+    top_offset[i] = top;
+    for (const auto& [id, value] : entry.logprobs.top) {
+      top_token[top] = id;
+      top_logprob[top++] = value;
+    }
+  }
+  top_offset[n] = top;
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("sequence", sequence);
+  o.Set("token", token);
+  o.Set("position", position);
+  o.Set("finish", finish);
+  o.Set("logprob", logprob);
+  o.Set("rank", rank);
+  o.Set("cachedTokens", cached);
+  o.Set("topOffset", top_offset);
+  o.Set("topToken", top_token);
+  o.Set("topLogprob", top_logprob);
+  if (!result.errors.empty()) {
+    Napi::Array errors = Napi::Array::New(env, result.errors.size());
+    for (size_t i = 0; i < result.errors.size(); ++i) {
+      Napi::Object error = Napi::Object::New(env);
+      error.Set("sequence", result.errors[i].sequence);
+      error.Set("code", to_string(result.errors[i].code));
+      error.Set("message", result.errors[i].message);
+      errors[static_cast<uint32_t>(i)] = error;
+    }
+    o.Set("errors", errors);
+  }
+  return o;
+}
+
+Napi::Value to_js(Napi::Env env, const GgufValue& value) {
+  // Whole numbers beyond 2^53 would lose digits as a JavaScript number.
+  constexpr int64_t kExact = int64_t{1} << 53;
+  const auto integer = [&](auto n) -> Napi::Value {
+    using T = decltype(n);
+    if constexpr (std::is_signed_v<T>) {
+      if (n > kExact || n < -kExact) return Napi::BigInt::New(env, static_cast<int64_t>(n));
+    } else {
+      if (n > static_cast<uint64_t>(kExact)) return Napi::BigInt::New(env, static_cast<uint64_t>(n));
+    }
+    return Napi::Number::New(env, static_cast<double>(n));
+  };
+  const auto array = [&](const auto& items, const auto& convert) -> Napi::Value {
+    Napi::Array out = Napi::Array::New(env, items.size());
+    for (size_t i = 0; i < items.size(); ++i) out[static_cast<uint32_t>(i)] = convert(items[i]);
+    return out;
+  };
+  return std::visit(
+      [&](const auto& v) -> Napi::Value {
+        using T = std::decay_t<decltype(v)>;
+        if constexpr (std::is_same_v<T, bool>) return Napi::Boolean::New(env, v);
+        else if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, uint64_t>) return integer(v);
+        else if constexpr (std::is_same_v<T, double>) return Napi::Number::New(env, v);
+        else if constexpr (std::is_same_v<T, std::string>) return Napi::String::New(env, v);
+        else if constexpr (std::is_same_v<T, std::vector<bool>>)
+          return array(v, [&](bool b) { return Napi::Boolean::New(env, b); });
+        else if constexpr (std::is_same_v<T, std::vector<double>>)
+          return array(v, [&](double d) { return Napi::Number::New(env, d); });
+        else if constexpr (std::is_same_v<T, std::vector<std::string>>)
+          return array(v, [&](const std::string& s) { return Napi::String::New(env, s); });
+        else
+          return array(v, integer);
+      },
+      value);
+}
+
+Napi::Error to_js_error(Napi::Env env, ErrorCode code, const std::string& sentence) {
+  Napi::Error error = Napi::Error::New(env, sentence);
+  error.Set("code", Napi::String::New(env, to_string(code)));
+  return error;
+}
+
+}  // namespace colophon::binding

@@ -1,0 +1,387 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "cache/kv_arena.h"
+#include "cache/page_cache.h"
+#include "cache/prefix_chain.h"
+#include "model/model.h"
+#include "model/model_file.h"
+#include "scheduler/scheduler.h"
+
+namespace colophon {
+namespace {
+
+/// Rows of logits computed at once: enough that the head's weights are read seldom, few enough that the logits stay small.
+constexpr size_t kHeadRows = 64;
+
+[[noreturn]] void invalid(const std::string& sentence) { throw Error(ErrorCode::invalid_argument, sentence); }
+
+class EngineImpl final : public Engine {
+ public:
+  EngineImpl(const EngineOptions& options, Listener listener)
+      : listener_(std::move(listener)), pool_(thread_count(options)), context_{pool_, chosen_isa(options)} {
+    const ModelFile file = options.gguf_path.empty()
+                               ? ModelFile::open_safetensors(options.safetensors_paths, options.hyperparameters)
+                               : ModelFile::open_gguf(options.gguf_path);
+    const Hyperparameters& h = file.hyperparameters();
+    if (options.step_tokens == 0) invalid("a step needs at least one token; stepTokens is 0");
+    if (options.max_sequences == 0) invalid("at least one sequence must be able to run; maxSequences is 0");
+
+    // The file is hashed while it is packed; both read it once, one from the system's cache.
+    std::future<Digest> hash = std::async(std::launch::async, [&file] { return file.hash(); });
+    const KvType kv_type = options.precision == Precision::int8 ? KvType::f16 : KvType::f32;
+    arena_ = std::make_unique<KvArena>(kv_type, h.layers, h.kv_heads, h.head_dim, options.kv_bytes);
+    // A sequence that runs alone must fit into the pages, or it could never end.
+    size_t max_context = options.max_context == 0 ? h.context : std::min(options.max_context, h.context);
+    max_context = std::min<size_t>(max_context, size_t{arena_->pages()} * kPageTokens);
+    model_ = Model::load(context_, file, options.precision, options.step_tokens, max_context);
+    pages_ = std::make_unique<PageCache>(arena_->pages());
+    adapters_ = std::make_unique<AdapterStore>(model_->adapter_base(), options.adapter_bytes, [this] { wake(true); });
+    // Every running sequence must have its token in every step.
+    const size_t max_sequences = std::min(options.max_sequences, options.step_tokens);
+    scheduler_ = std::make_unique<Scheduler>(SchedulerLimits{options.step_tokens, max_sequences, options.prefix_cache},
+                                             *pages_, *adapters_);
+    hidden_.resize(options.step_tokens * h.hidden);
+    logits_.resize(std::min(options.step_tokens, kHeadRows) * h.vocabulary);
+    sampler_scratch_.resize(pool_.threads());
+
+    info_ = {context_.isa,      options.precision,      pool_.threads(),  hash.get(),     h,
+             max_context,       model_->weight_bytes(), arena_->bytes(),  arena_->pages(), kPageTokens,
+             options.adapter_bytes};
+    loop_ = std::thread([this] { loop(); });
+  }
+
+  ~EngineImpl() override {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    work_.notify_all();
+    loop_.join();
+  }
+
+  const EngineInfo& info() const override { return info_; }
+  AdapterStore& adapters() override { return *adapters_; }
+
+  EngineStats stats() const override {
+    EngineStats out;
+    {
+      std::lock_guard lock(mutex_);
+      out = stats_;
+      out.waiting += inbox_.size();
+    }
+    out.adapters = adapters_->totals();
+    return out;
+  }
+
+  uint32_t submit(SequenceRequest request) override {
+    check(request);
+    auto sequence = std::make_unique<Sequence>();
+    sequence->prompt_tokens = request.prompt.size();
+    sequence->tokens = request.prompt;
+    const Digest* adapter_hash = nullptr;
+    std::shared_ptr<const AdapterSpec> spec;
+    if (request.adapter != 0) {
+      spec = adapters_->retain(request.adapter);
+      if (!spec) throw Error(ErrorCode::not_found, "the adapter is not loaded (any more); load it again");
+      adapter_hash = &spec->content_hash;
+    }
+    sequence->prefix_root = prefix_root(info_.base_hash, adapter_hash, request.cache_salt);
+    if (request.sampling.repetition_penalty != 1)
+      for (const int32_t token : request.prompt) ++sequence->history.prompt[token];
+    sequence->request = std::move(request);
+    std::lock_guard lock(mutex_);
+    const uint32_t id = next_id_++;
+    sequence->id = id;
+    inbox_.push_back(std::move(sequence));
+    work_.notify_one();
+    return id;
+  }
+
+  void cancel(uint32_t id) override {
+    std::lock_guard lock(mutex_);
+    cancelled_.push_back(id);
+    work_.notify_one();
+  }
+
+ private:
+  static size_t thread_count(const EngineOptions& options) {
+    if (options.threads > 1024) invalid("the number of threads is " + std::to_string(options.threads) + "; at most 1024 make sense");
+    return options.threads == 0 ? std::max(1u, std::thread::hardware_concurrency()) : options.threads;
+  }
+  static Isa chosen_isa(const EngineOptions& options) {
+    const Isa isa = options.isa.value_or(best_isa());
+    if (!isa_supported(isa))
+      throw Error(ErrorCode::unsupported, "this CPU does not run " + std::string(to_string(isa)) +
+                                              " (COLOPHON_ISA); the best it runs is " + std::string(to_string(best_isa())));
+    return isa;
+  }
+
+  void check(const SequenceRequest& r) const {
+    const size_t vocabulary = info_.hyperparameters.vocabulary;
+    if (r.prompt.empty()) invalid("the prompt is empty; at least one token is needed");
+    if (r.prompt.size() + 1 > info_.max_context)
+      invalid("the prompt has " + std::to_string(r.prompt.size()) + " tokens, but the longest sequence is " +
+              std::to_string(info_.max_context) + " tokens, at least one of them generated");
+    const auto check_token = [&](int64_t token, const char* what) {
+      if (token < 0 || static_cast<size_t>(token) >= vocabulary)
+        invalid(std::string(what) + " has the token id " + std::to_string(token) + ", outside the vocabulary of " +
+                std::to_string(vocabulary));
+    };
+    for (const int32_t token : r.prompt) check_token(token, "the prompt");
+    for (const int32_t token : r.stop_token_ids) check_token(token, "stop_token_ids");
+    for (const auto& [token, bias] : r.sampling.logit_bias) {
+      check_token(token, "logit_bias");
+      if (!std::isfinite(bias)) invalid("logit_bias has a value that is not finite");
+    }
+    if (r.max_tokens == 0) invalid("max_tokens is 0; at least 1 is needed");
+    const auto within = [](const char* name, double value, double low, double high) {
+      if (!(value >= low && value <= high))
+        invalid(std::string(name) + " is " + std::to_string(value) + ", outside " + std::to_string(low) + ".." + std::to_string(high));
+    };
+    within("temperature", r.sampling.temperature, 0, 100);
+    within("top_p", r.sampling.top_p, 0, 1);
+    within("min_p", r.sampling.min_p, 0, 1);
+    within("repetition_penalty", r.sampling.repetition_penalty, 1e-6, 1e6);
+    within("presence_penalty", r.sampling.presence_penalty, -1e6, 1e6);
+    within("frequency_penalty", r.sampling.frequency_penalty, -1e6, 1e6);
+    within("logprobs", r.logprobs, -1, 20);
+    within("prompt_logprobs", r.prompt_logprobs, -1, 20);
+  }
+
+  /// Wakes the loop; `adapters`: because a load ended.
+  void wake(bool adapters) {
+    std::lock_guard lock(mutex_);
+    adapters_changed_ = adapters_changed_ || adapters;
+    work_.notify_one();
+  }
+
+  // The loop: schedule, run, settle. Everything below runs on its thread.
+
+  void loop() {
+    bool blocked = true;  // nothing can run until something arrives
+    for (;;) {
+      StepResult result;
+      std::vector<uint32_t> cancelled;
+      {
+        std::unique_lock lock(mutex_);
+        if (blocked)
+          work_.wait(lock, [&] { return stop_ || adapters_changed_ || !inbox_.empty() || !cancelled_.empty(); });
+        if (stop_) return;
+        adapters_changed_ = false;
+        for (auto& sequence : inbox_) scheduler_->add(std::move(sequence));
+        inbox_.clear();
+        cancelled.swap(cancelled_);
+      }
+      for (const uint32_t id : cancelled) {
+        if (std::unique_ptr<Sequence> sequence = scheduler_->remove(id))
+          end(*sequence, FinishReason::cancelled, result);
+      }
+
+      std::vector<std::unique_ptr<Sequence>> failed;
+      const std::vector<ScheduledRun> plan = scheduler_->plan(failed);
+      for (const auto& sequence : failed) {
+        const Error error = adapters_->error(sequence->request.adapter);
+        result.errors.push_back({sequence->id, error.code(), error.what()});
+        end(*sequence, FinishReason::error, result);
+      }
+      if (!plan.empty()) {
+        const auto start = std::chrono::steady_clock::now();
+        run(plan);
+        settle(plan, result);
+        step_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        ++steps_;
+      }
+      blocked = plan.empty();
+      record_stats();
+      if (!result.entries.empty()) listener_(std::move(result));
+    }
+  }
+
+  /// The batch of a plan, through the model: keys and values into pages, hidden states of the rows that sample into hidden_.
+  void run(const std::vector<ScheduledRun>& plan) {
+    batch_.clear();
+    for (const auto& [sequence, rows] : plan) {
+      const size_t first = sequence->computed, first_row = batch_.tokens.size();
+      batch_.runs.push_back({first_row, rows, first, sequence->pages.data(), sequence->adapter});
+      for (size_t i = 0; i < rows; ++i) {
+        const size_t position = first + i;
+        batch_.tokens.push_back(sequence->tokens[position]);
+        batch_.positions.push_back(static_cast<uint32_t>(position));
+        if (wants_head(*sequence, position)) batch_.head_rows.push_back(static_cast<uint32_t>(first_row + i));
+      }
+    }
+    model_->forward(context_, arena_->layout(), batch_, hidden_.data());
+  }
+
+  /// Whether the logits at `position` are needed: the last token draws the next, and prompt log-probabilities look back.
+  static bool wants_head(const Sequence& sequence, size_t position) {
+    if (position + 1 == sequence.tokens.size()) return true;
+    return sequence.wants_prompt_logprobs() && position + 1 < sequence.prompt_tokens &&
+           position + 1 >= sequence.prompt_logprobs_sent;
+  }
+
+  /// A row of logits and what it is for.
+  struct HeadRow {
+    Sequence* sequence;
+    size_t position;   ///< of the token that was computed
+    int32_t token;     ///< drawn, or the prompt's next
+    bool draws;
+    TokenLogprobs logprobs;
+    bool has_logprobs;
+  };
+
+  void settle(const std::vector<ScheduledRun>& plan, StepResult& result) {
+    head_rows_.clear();
+    for (const auto& [sequence, rows] : plan)
+      for (size_t position = sequence->computed; position < sequence->computed + rows; ++position)
+        if (wants_head(*sequence, position))
+          head_rows_.push_back({sequence, position, -1, position + 1 == sequence->tokens.size(), {}, false});
+
+    const size_t hidden = info_.hyperparameters.hidden, vocabulary = info_.hyperparameters.vocabulary;
+    const size_t piece = logits_.size() / vocabulary;
+    for (size_t first = 0; first < head_rows_.size(); first += piece) {
+      const size_t rows = std::min(piece, head_rows_.size() - first);
+      model_->head(context_, hidden_.data() + first * hidden, rows, logits_.data());
+      pool_.parallel_for(rows, [&](size_t i, size_t worker) {
+        choose(head_rows_[first + i], logits_.data() + i * vocabulary, sampler_scratch_[worker]);
+      });
+    }
+
+    for (const auto& [sequence, rows] : plan) {
+      prompt_tokens_ += std::min(rows, sequence->prompt_tokens > sequence->computed ? sequence->prompt_tokens - sequence->computed : 0);
+      sequence->computed += rows;
+      scheduler_->publish(*sequence);
+    }
+    for (HeadRow& row : head_rows_) deliver(row, result);
+  }
+
+  /// Draws (or looks up) one row's token. Runs on any worker.
+  void choose(HeadRow& row, float* logits, SamplerScratch& scratch) {
+    const Sequence& sequence = *row.sequence;
+    const SequenceRequest& request = sequence.request;
+    const size_t vocabulary = info_.hyperparameters.vocabulary;
+    if (!row.draws) {
+      row.token = sequence.tokens[row.position + 1];
+      row.logprobs = token_logprobs(context_, logits, vocabulary, row.token, static_cast<size_t>(request.prompt_logprobs));
+      row.has_logprobs = true;
+      return;
+    }
+    const bool forbid_stop = sequence.generated() < request.min_tokens;
+    const std::span<const int32_t> forbidden =
+        forbid_stop ? std::span<const int32_t>(request.stop_token_ids) : std::span<const int32_t>();
+    row.has_logprobs = request.logprobs >= 0;
+    if (!row.has_logprobs) {
+      row.token = sample(context_, request.sampling, sequence.history, forbidden, sequence.generated(), logits, vocabulary, scratch);
+      return;
+    }
+    // Reported log-probabilities are the model's own; sampling changes the logits, so it works on a copy.
+    scratch.logits.assign(logits, logits + vocabulary);
+    row.token = sample(context_, request.sampling, sequence.history, forbidden, sequence.generated(), scratch.logits.data(),
+                       vocabulary, scratch);
+    row.logprobs = token_logprobs(context_, logits, vocabulary, row.token, static_cast<size_t>(request.logprobs));
+  }
+
+  void deliver(HeadRow& row, StepResult& result) {
+    Sequence& sequence = *row.sequence;
+    StepEntry entry{sequence.id, row.token, static_cast<int32_t>(row.position + 1), FinishReason::none, 0, row.has_logprobs,
+                    std::move(row.logprobs)};
+    if (!row.draws) {
+      sequence.prompt_logprobs_sent = row.position + 2;
+      result.entries.push_back(std::move(entry));
+      return;
+    }
+    const SequenceRequest& request = sequence.request;
+    if (sequence.generated() == 0) {
+      entry.cached_tokens = static_cast<int32_t>(sequence.cached_tokens);
+      cached_tokens_ += sequence.cached_tokens;
+    }
+    sequence.tokens.push_back(row.token);
+    ++generated_tokens_;
+    const SamplingOptions& sampling = request.sampling;
+    if (sampling.repetition_penalty != 1 || sampling.presence_penalty != 0 || sampling.frequency_penalty != 0)
+      ++sequence.history.generated[row.token];
+    if (std::find(request.stop_token_ids.begin(), request.stop_token_ids.end(), row.token) != request.stop_token_ids.end())
+      entry.finish = FinishReason::stop;
+    else if (sequence.generated() >= request.max_tokens || sequence.tokens.size() >= info_.max_context)
+      entry.finish = FinishReason::length;
+    const bool finished = entry.finish != FinishReason::none;
+    const uint32_t id = sequence.id;
+    result.entries.push_back(std::move(entry));
+    if (finished) {
+      const std::unique_ptr<Sequence> done = scheduler_->remove(id);
+      if (done->request.adapter != 0) adapters_->forget(done->request.adapter);
+    }
+  }
+
+  /// A sequence that ends without a token; it has left the scheduler.
+  void end(Sequence& sequence, FinishReason reason, StepResult& result) {
+    if (sequence.request.adapter != 0) adapters_->forget(sequence.request.adapter);
+    result.entries.push_back({sequence.id, -1, static_cast<int32_t>(sequence.tokens.size()), reason, 0, false, {}});
+  }
+
+  void record_stats() {
+    std::lock_guard lock(mutex_);
+    stats_.waiting = scheduler_->waiting();
+    stats_.waiting_for_adapter = scheduler_->waiting_for_adapter();
+    stats_.running = scheduler_->running();
+    stats_.pages_total = pages_->total();
+    stats_.pages_used = pages_->used();
+    stats_.pages_cached = pages_->idle();
+    stats_.steps = steps_;
+    stats_.prompt_tokens = prompt_tokens_;
+    stats_.cached_tokens = cached_tokens_;
+    stats_.generated_tokens = generated_tokens_;
+    stats_.preemptions = scheduler_->preemptions();
+    stats_.step_seconds = step_seconds_;
+  }
+
+  const Listener listener_;
+  ThreadPool pool_;
+  OpContext context_;
+  EngineInfo info_{};
+  std::unique_ptr<KvArena> arena_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<PageCache> pages_;
+  std::unique_ptr<Scheduler> scheduler_;
+
+  // Scratch and counters of the loop thread.
+  Batch batch_;
+  std::vector<float> hidden_;  ///< [step_tokens][hidden]
+  std::vector<float> logits_;  ///< [<= kHeadRows][vocabulary]
+  std::vector<HeadRow> head_rows_;
+  std::vector<SamplerScratch> sampler_scratch_;  ///< one a worker
+  uint64_t steps_ = 0, prompt_tokens_ = 0, cached_tokens_ = 0, generated_tokens_ = 0;
+  double step_seconds_ = 0;
+
+  // Shared with callers.
+  mutable std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<std::unique_ptr<Sequence>> inbox_;
+  std::vector<uint32_t> cancelled_;
+  EngineStats stats_;
+  uint32_t next_id_ = 1;
+  bool adapters_changed_ = false;
+  bool stop_ = false;
+
+  // Last, so that its thread ends before what its callback touches.
+  std::unique_ptr<AdapterStore> adapters_;
+  std::thread loop_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::create(const EngineOptions& options, Listener listener) {
+  return std::make_unique<EngineImpl>(options, std::move(listener));
+}
+
+}  // namespace colophon

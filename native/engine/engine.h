@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "adapters/adapter_store.h"
+#include "engine/error.h"
+#include "loader/sha256.h"
+#include "model/hyperparameters.h"
+#include "ops/isa.h"
+#include "sampler/sampler.h"
+
+namespace colophon {
+
+struct EngineOptions {
+  std::string gguf_path;                       ///< either this
+  std::vector<std::string> safetensors_paths;  ///< or these, with `hyperparameters`
+  Hyperparameters hyperparameters;
+  std::optional<Isa> isa;  ///< default: the best that the machine runs
+  Precision precision = Precision::int8;
+  size_t threads = 0;  ///< 0: the number of cores
+  size_t kv_bytes = 0, adapter_bytes = 0;
+  size_t step_tokens = 256;    ///< rows of one step at most; the size of a prefill chunk
+  size_t max_sequences = 256;  ///< running at once
+  size_t max_context = 0;      ///< 0: the model's
+  bool prefix_cache = true;
+};
+
+struct SequenceRequest {
+  std::vector<int32_t> prompt;
+  uint32_t adapter = 0;  ///< handle; 0: the base
+  size_t max_tokens = 1, min_tokens = 0;
+  SamplingOptions sampling;
+  std::vector<int32_t> stop_token_ids;
+  int logprobs = -1, prompt_logprobs = -1;  ///< top count; -1: none at all
+  std::string cache_salt;
+};
+
+enum class FinishReason : uint8_t { none, stop, length, cancelled, error };
+
+/// One row of a step's results: a token, or only a finish.
+struct StepEntry {
+  uint32_t sequence;
+  int32_t token;     ///< -1: only a finish
+  int32_t position;  ///< the token's index in its sequence
+  FinishReason finish;
+  int32_t cached_tokens;  ///< set on the first generated token
+  bool has_logprobs;
+  TokenLogprobs logprobs;
+};
+
+struct StepError {
+  uint32_t sequence;
+  ErrorCode code;
+  std::string message;
+};
+
+struct StepResult {
+  std::vector<StepEntry> entries;
+  std::vector<StepError> errors;
+};
+
+struct EngineInfo {
+  Isa isa;
+  Precision precision;
+  size_t threads;
+  Digest base_hash;
+  Hyperparameters hyperparameters;
+  size_t max_context, weight_bytes, kv_bytes, kv_pages, page_tokens, adapter_bytes;
+};
+
+struct EngineStats {
+  size_t waiting = 0, waiting_for_adapter = 0, running = 0;
+  size_t pages_total = 0, pages_used = 0, pages_cached = 0;
+  uint64_t steps = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, preemptions = 0;
+  AdapterTotals adapters{};
+  double step_seconds = 0;
+};
+
+/// The engine: one loop thread that schedules, runs and settles steps while there is work. Every method may be called
+/// from any thread.
+class Engine {
+ public:
+  /// Receives a step's results on the loop thread; must not block for long and must not call destroy.
+  using Listener = std::function<void(StepResult&&)>;
+
+  /// Loads the model and starts the loop. Throws Error.
+  static std::unique_ptr<Engine> create(const EngineOptions& options, Listener listener);
+  virtual ~Engine() = default;
+
+  virtual const EngineInfo& info() const = 0;
+  virtual EngineStats stats() const = 0;
+  virtual AdapterStore& adapters() = 0;
+
+  /// Queues a sequence and returns its number. Throws Error(invalid_argument | not_found).
+  virtual uint32_t submit(SequenceRequest request) = 0;
+  virtual void cancel(uint32_t sequence) = 0;
+};
+
+}  // namespace colophon

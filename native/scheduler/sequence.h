@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace colophon {
+
+/// One request on its way through the engine. Owned by the loop thread.
+struct Sequence {
+  uint32_t id = 0;
+  SequenceRequest request;
+  std::vector<int32_t> tokens;  ///< the prompt, then what was generated
+  size_t prompt_tokens = 0;
+  size_t computed = 0;          ///< leading tokens whose keys and values lie in pages
+  std::vector<uint32_t> pages;  ///< covering `computed` and what the current step adds
+  std::vector<Digest> chain;    ///< keys of the full pages of tokens[0 .. computed), as far as known
+  size_t published = 0;         ///< leading pages that were offered to the prefix cache
+  Digest prefix_root{};
+  size_t cached_tokens = 0;     ///< taken from the prefix cache when first scheduled
+  size_t prompt_logprobs_sent = 1;  ///< prompt positions below this one have been reported (the first has none)
+  bool adapter_asked = false;       ///< its adapter was asked for on its behalf
+  const LoraAdapter* adapter = nullptr;  ///< held while running
+  TokenHistory history;
+
+  size_t generated() const { return tokens.size() - prompt_tokens; }
+  /// Tokens that still need a pass; 1 while decoding.
+  size_t remaining() const { return tokens.size() - computed; }
+  bool wants_prompt_logprobs() const { return request.prompt_logprobs >= 0; }
+};
+
+}  // namespace colophon
