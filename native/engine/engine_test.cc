@@ -1,0 +1,380 @@
+#include "engine/engine.h"
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "testing/test.h"
+#include "testing/tiny_model.h"
+
+using namespace colophon;
+using colophon::testing::TempDir;
+using colophon::testing::write_tiny_adapter;
+using colophon::testing::write_tiny_model;
+
+namespace {
+
+/// Everything a sequence gave.
+struct Outcome {
+  std::vector<int32_t> tokens;
+  std::vector<float> logprobs;
+  FinishReason finish = FinishReason::none;
+  int32_t cached_tokens = 0;
+  bool operator==(const Outcome& o) const { return tokens == o.tokens && logprobs == o.logprobs && finish == o.finish; }
+};
+std::ostream& operator<<(std::ostream& out, const Outcome& o) {
+  out << "[finish " << static_cast<int>(o.finish) << ":";
+  for (size_t i = 0; i < o.tokens.size(); ++i) out << " " << o.tokens[i] << "/" << o.logprobs[i];
+  return out << "]";
+}
+
+/// An engine whose results are gathered by sequence.
+class Harness {
+ public:
+  explicit Harness(EngineOptions options) {
+    engine_ = Engine::create(options, [this](StepResult&& step) {
+      std::lock_guard lock(mutex_);
+      for (const StepError& error : step.errors) errors_[error.sequence] = error.message;
+      for (const StepEntry& entry : step.entries) {
+        Outcome& outcome = outcomes_[entry.sequence];
+        if (entry.token >= 0) {
+          outcome.tokens.push_back(entry.token);
+          outcome.logprobs.push_back(entry.has_logprobs ? entry.logprobs.logprob : 0);
+          outcome.cached_tokens += entry.cached_tokens;
+        }
+        if (entry.finish != FinishReason::none) outcome.finish = entry.finish;
+      }
+      changed_.notify_all();
+    });
+  }
+  Engine& operator*() { return *engine_; }
+  Engine* operator->() { return engine_.get(); }
+  Outcome wait(uint32_t id) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return outcomes_[id].finish != FinishReason::none; });
+    return outcomes_[id];
+  }
+  Outcome run(const SequenceRequest& request) { return wait(engine_->submit(request)); }
+  /// Once at least `count` tokens have come.
+  void wait_tokens(uint32_t id, size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return outcomes_[id].tokens.size() >= count || outcomes_[id].finish != FinishReason::none; });
+  }
+  std::string error(uint32_t id) {
+    std::lock_guard lock(mutex_);
+    return errors_[id];
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<uint32_t, Outcome> outcomes_;
+  std::map<uint32_t, std::string> errors_;
+  std::unique_ptr<Engine> engine_;
+};
+
+/// The loop records its counters just before it delivers, so they are current once a result has come; a finish without
+/// a token may be followed by one more step.
+EngineStats settled(Harness& harness) {
+  for (;;) {
+    const EngineStats stats = harness->stats();
+    if (stats.running + stats.waiting == 0) return stats;
+    std::this_thread::yield();
+  }
+}
+
+EngineOptions options_for(const std::string& model) {
+  EngineOptions options;
+  options.gguf_path = model;
+  options.threads = 2;
+  options.kv_bytes = 8 << 20;
+  options.adapter_bytes = 64 << 20;
+  return options;
+}
+
+SequenceRequest random_request(std::mt19937& random, const std::vector<uint32_t>& adapters) {
+  SequenceRequest request;
+  // Few different openings, so that prefixes are shared.
+  const int32_t opening = static_cast<int32_t>(random() % 3);
+  const size_t length = 1 + random() % 70;
+  for (size_t i = 0; i < length; ++i)
+    request.prompt.push_back(i < 40 ? static_cast<int32_t>((opening * 31 + i * 7) % 128) : static_cast<int32_t>(random() % 128));
+  const size_t choice = random() % (adapters.size() + 1);
+  request.adapter = choice == adapters.size() ? 0 : adapters[choice];
+  request.max_tokens = 1 + random() % 30;
+  request.sampling.temperature = random() % 2 ? 0 : 0.8;
+  request.sampling.seed = random();
+  if (random() % 4 == 0) request.sampling.repetition_penalty = 1.2;
+  if (random() % 4 == 0) request.sampling.top_k = 20;
+  request.logprobs = 0;
+  return request;
+}
+
+}  // namespace
+
+TEST(engine_batches_are_invariant) {
+  const TempDir folder;
+  const std::string model = write_tiny_model(folder);
+  std::vector<AdapterSpec> specs;
+  for (uint32_t i = 0; i < 6; ++i) specs.push_back(write_tiny_adapter(folder, i + 1, 1 + 3 * i));
+  for (const Precision precision : {Precision::int8, Precision::float32}) {
+    // The solo runs: one at a time, no prefix cache, one thread, the plain kernels.
+    EngineOptions solo = options_for(model);
+    solo.precision = precision;
+    solo.prefix_cache = false;
+    solo.threads = 1;
+    solo.isa = Isa::reference;
+    Harness alone(solo);
+    std::vector<uint32_t> adapters;
+    for (const AdapterSpec& spec : specs) adapters.push_back(alone->adapters().add(spec));
+    std::mt19937 random(99);
+    std::vector<SequenceRequest> requests;
+    std::vector<Outcome> expected;
+    for (int i = 0; i < 40; ++i) {
+      requests.push_back(random_request(random, adapters));
+      expected.push_back(alone.run(requests.back()));
+      CHECK_EQ(expected.back().tokens.size(), requests.back().max_tokens);
+    }
+    // Handles are given in order, so they are the same in every engine.
+    struct Variant {
+      size_t threads, step_tokens, kv_bytes;
+      bool prefix_cache;
+    };
+    for (const Variant& v : {Variant{1, 16, 8 << 20, true}, Variant{2, 64, 8 << 20, true}, Variant{2, 512, 8 << 20, false},
+                             Variant{3, 7, 8 << 20, true},
+                             // Pages for little more than one sequence: constant preemption.
+                             Variant{2, 64, 100 << 10, true}}) {
+      for (const Isa isa : {Isa::reference, Isa::avx2, Isa::avx512}) {
+        if (!isa_supported(isa)) continue;
+        EngineOptions options = solo;
+        options.threads = v.threads;
+        options.step_tokens = v.step_tokens;
+        options.kv_bytes = v.kv_bytes;
+        options.prefix_cache = v.prefix_cache;
+        options.isa = isa;
+        Harness together(options);
+        for (const AdapterSpec& spec : specs) together->adapters().add(spec);
+        std::vector<uint32_t> ids;
+        for (const SequenceRequest& request : requests) ids.push_back(together->submit(request));
+        for (size_t i = 0; i < ids.size(); ++i) CHECK_EQ(together.wait(ids[i]), expected[i]);
+        const EngineStats stats = settled(together);
+        CHECK_EQ(stats.pages_used, 0u);
+        if (v.kv_bytes < 1 << 20 && precision == Precision::float32) CHECK(stats.preemptions > 0);
+      }
+    }
+  }
+}
+
+TEST(engine_reuses_prefixes_but_not_across_adapters_or_salts) {
+  const TempDir folder;
+  Harness harness(options_for(write_tiny_model(folder)));
+  AdapterSpec spec = write_tiny_adapter(folder, 1, 4);
+  const uint32_t adapter = harness->adapters().add(spec);
+  SequenceRequest request;
+  for (int32_t i = 0; i < 50; ++i) request.prompt.push_back(i);
+  request.sampling.temperature = 0;
+  request.max_tokens = 2;
+  CHECK_EQ(harness.run(request).cached_tokens, 0);
+  CHECK_EQ(harness.run(request).cached_tokens, 48);
+  request.cache_salt = "tenant";
+  CHECK_EQ(harness.run(request).cached_tokens, 0);
+  CHECK_EQ(harness.run(request).cached_tokens, 48);
+  request.cache_salt = "";
+  request.adapter = adapter;
+  CHECK_EQ(harness.run(request).cached_tokens, 0);
+  CHECK_EQ(harness.run(request).cached_tokens, 48);
+  // Other content under the old name: nothing of the old is met. The old content again: all of it is.
+  const AdapterSpec other = write_tiny_adapter(folder, 2, 4);
+  AdapterSpec renamed = other;
+  renamed.name = spec.name;
+  request.adapter = harness->adapters().add(renamed);
+  CHECK_EQ(harness.run(request).cached_tokens, 0);
+  harness->adapters().remove(adapter);
+  request.adapter = harness->adapters().add(spec);
+  CHECK_EQ(harness.run(request).cached_tokens, 48);
+}
+
+TEST(engine_cancels_within_a_step_and_frees_the_pages) {
+  const TempDir folder;
+  Harness harness(options_for(write_tiny_model(folder)));
+  std::mt19937 random(5);
+  std::vector<uint32_t> ids;
+  for (int i = 0; i < 60; ++i) {
+    SequenceRequest request = random_request(random, {});
+    request.max_tokens = 200 - request.prompt.size();
+    ids.push_back(harness->submit(request));
+  }
+  for (const uint32_t id : ids) {
+    harness.wait_tokens(id, random() % 5);
+    harness->cancel(id);
+  }
+  for (const uint32_t id : ids) {
+    const FinishReason finish = harness.wait(id).finish;
+    CHECK(finish == FinishReason::cancelled || finish == FinishReason::length);
+  }
+  const EngineStats stats = settled(harness);
+  CHECK_EQ(stats.pages_used, 0u);
+  harness->cancel(ids[0]);  // finished: ignored
+  harness->cancel(123456);  // unknown: ignored
+}
+
+TEST(engine_keeps_adapters_within_their_budget) {
+  const TempDir folder;
+  EngineOptions options = options_for(write_tiny_model(folder));
+  std::vector<AdapterSpec> specs;
+  for (uint32_t i = 0; i < 8; ++i) specs.push_back(write_tiny_adapter(folder, i + 1, 8));
+  Harness roomy(options);
+  std::vector<uint32_t> adapters;
+  for (const AdapterSpec& spec : specs) adapters.push_back(roomy->adapters().add(spec));
+  const size_t each = roomy->adapters().state(adapters[0]).bytes;
+
+  options.adapter_bytes = each * 5 / 2;  // two fit
+  Harness tight(options);
+  for (const AdapterSpec& spec : specs) tight->adapters().add(spec);
+  std::mt19937 random(3);
+  std::vector<SequenceRequest> requests;
+  std::vector<uint32_t> ids;
+  for (int i = 0; i < 64; ++i) {
+    requests.push_back(random_request(random, adapters));
+    ids.push_back(tight->submit(requests.back()));
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    CHECK_EQ(tight.wait(ids[i]), roomy.run(requests[i]));
+    CHECK(tight->stats().adapters.bytes_used <= options.adapter_bytes);
+  }
+  const EngineStats stats = tight->stats();
+  CHECK(stats.adapters.evictions >= 6);
+  CHECK(stats.adapters.resident <= 2);
+
+  options.adapter_bytes = each / 2;
+  Harness none(options);
+  CHECK_THROWS("more than the whole budget", none->adapters().add(specs[0]));
+}
+
+TEST(engine_reports_an_adapter_that_fails_to_load) {
+  const TempDir folder;
+  Harness harness(options_for(write_tiny_model(folder)));
+  AdapterSpec spec = write_tiny_adapter(folder, 1, 4);
+  SequenceRequest request;
+  request.prompt = {1, 2, 3};
+  request.adapter = harness->adapters().add(spec);
+  std::filesystem::remove(spec.tensors_path);
+  const uint32_t id = harness->submit(request);
+  CHECK(harness.wait(id).finish == FinishReason::error);
+  CHECK(harness.error(id).find("tiny-1") != std::string::npos);
+  // The file is back: the next request tries again.
+  write_tiny_adapter(folder, 1, 4);
+  CHECK(harness.run(request).finish == FinishReason::length);
+}
+
+TEST(engine_lets_running_sequences_finish_on_a_removed_adapter) {
+  const TempDir folder;
+  Harness harness(options_for(write_tiny_model(folder)));
+  const uint32_t adapter = harness->adapters().add(write_tiny_adapter(folder, 1, 4));
+  SequenceRequest request;
+  request.prompt = {1, 2, 3};
+  request.max_tokens = 100;
+  request.adapter = adapter;
+  const uint32_t id = harness->submit(request);
+  CHECK(harness->adapters().remove(adapter));
+  CHECK_EQ(harness.wait(id).tokens.size(), 100u);
+  CHECK_THROWS("not loaded", harness->submit(request));
+  settled(harness);
+  CHECK_EQ(harness->stats().adapters.registered, 0u);
+}
+
+TEST(engine_refuses_bad_requests) {
+  const TempDir folder;
+  const std::string model = write_tiny_model(folder);
+  Harness harness(options_for(model));
+  SequenceRequest request;
+  CHECK_THROWS("empty", harness->submit(request));
+  request.prompt = {1, 128};
+  CHECK_THROWS("128, outside the vocabulary", harness->submit(request));
+  request.prompt = {-1};
+  CHECK_THROWS("token id -1", harness->submit(request));
+  request.prompt.assign(256, 1);
+  CHECK_THROWS("256 tokens", harness->submit(request));
+  request.prompt = {1};
+  request.max_tokens = 0;
+  CHECK_THROWS("max_tokens", harness->submit(request));
+  request.max_tokens = 1;
+  request.sampling.temperature = std::nan("");
+  CHECK_THROWS("temperature", harness->submit(request));
+  request.sampling.temperature = 1;
+  request.sampling.logit_bias = {{500, 1.f}};
+  CHECK_THROWS("logit_bias", harness->submit(request));
+  request.sampling.logit_bias.clear();
+  request.adapter = 77;
+  CHECK_THROWS("not loaded", harness->submit(request));
+  EngineOptions options = options_for(model);
+  options.kv_bytes = 10;
+  CHECK_THROWS("COLOPHON_KV_BYTES", Harness(options));
+}
+
+TEST(engine_stops_where_it_is_told) {
+  const TempDir folder;
+  Harness harness(options_for(write_tiny_model(folder)));
+  SequenceRequest request;
+  request.prompt = {5, 6, 7};
+  request.sampling.temperature = 0;
+  request.max_tokens = 20;
+  const Outcome free = harness.run(request);
+  CHECK(free.finish == FinishReason::length);
+  request.stop_token_ids = {free.tokens[0]};
+  const Outcome stopped = harness.run(request);
+  CHECK_EQ(stopped.tokens.size(), 1u);
+  CHECK(stopped.finish == FinishReason::stop);
+  request.min_tokens = 3;  // the stop token may not be drawn before
+  CHECK(harness.run(request).tokens[0] != free.tokens[0]);
+}
+
+TEST(engine_gives_prompt_logprobs_whatever_the_chunks) {
+  const TempDir folder;
+  const std::string model = write_tiny_model(folder);
+  std::vector<Outcome> outcomes;
+  for (const size_t step_tokens : {5, 64}) {
+    EngineOptions options = options_for(model);
+    options.step_tokens = step_tokens;
+    Harness harness(options);
+    SequenceRequest request;
+    for (int32_t i = 0; i < 40; ++i) request.prompt.push_back(i * 3 % 128);
+    request.sampling.temperature = 0;
+    request.prompt_logprobs = 2;
+    request.logprobs = 1;
+    outcomes.push_back(harness.run(request));
+  }
+  CHECK_EQ(outcomes[0].tokens.size(), 40u);  // 39 of the prompt and one generated
+  CHECK_EQ(outcomes[0].tokens[0], 3);
+  CHECK_EQ(outcomes[0], outcomes[1]);
+}
+
+// Many callers at once: for ThreadSanitizer.
+TEST(engine_serves_many_threads) {
+  const TempDir folder;
+  EngineOptions options = options_for(write_tiny_model(folder));
+  Harness harness(options);
+  std::vector<AdapterSpec> specs;
+  for (uint32_t i = 0; i < 4; ++i) specs.push_back(write_tiny_adapter(folder, i + 1, 2));
+  std::vector<std::thread> callers;
+  for (uint32_t caller = 0; caller < 4; ++caller) {
+    callers.emplace_back([&, caller] {
+      std::mt19937 random(caller);
+      for (int i = 0; i < 6; ++i) {
+        const uint32_t adapter = harness->adapters().add(specs[caller]);
+        SequenceRequest request = random_request(random, {adapter});
+        const uint32_t id = harness->submit(request);
+        harness->stats();
+        if (random() % 3 == 0) harness->cancel(id);
+        harness->adapters().remove(adapter);
+        harness.wait(id);
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  const EngineStats stats = settled(harness);
+  CHECK_EQ(stats.pages_used, 0u);
+  CHECK_EQ(stats.adapters.registered, 0u);
+}
