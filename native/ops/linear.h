@@ -46,8 +46,9 @@ class PackedMatrix {
   std::unique_ptr<Layout, Deleter> layout_;
 };
 
-/// Activations quantised symmetrically per row and block of 32 columns: q = round(x / scale) in [-127, 127],
-/// scale = max|x| / 127, weighted_sum = scale * sum(q) (what a weight block's minimum is multiplied with).
+/// Activations quantised symmetrically per row and block of 32 columns: q = round to nearest even(x * (127 / max|x|)) in
+/// [-127, 127], scale = max|x| / 127, weighted_sum = scale * sum(q) (what a weight block's minimum is multiplied with).
+/// A block whose max|x| is below 1e-30 is all zeros, its scale too; values beyond +-1e30 count as +-1e30, NaN as -1e30.
 struct QuantizedRows {
   int8_t* q = nullptr;            ///< [rows][columns]
   float* scale = nullptr;         ///< [rows][columns / 32]
@@ -71,8 +72,8 @@ struct LinearCall {
 ///
 /// One arithmetic: y[i][n] depends on row i of x and row n of the weight alone. int8: acc = 0; for each block of 32
 /// columns in order: acc = fma(float(sum of q_w * q_x) * d_w, scale_x, acc), then, for formats with a minimum,
-/// acc = fma(m_w, weighted_sum_x, acc). (Q6_K: blocks of 16; each half of a 32-block in order, both with that block's
-/// scale_x.) float32: acc = fma(w, x, acc) over columns in order, w as dequantize_row gives it.
+/// acc = fma(m_w, weighted_sum_x, acc). (Q4_0: q_w in 0..15, m_w = -8 d_w. Q6_K: blocks of 16; each half of a 32-block
+/// in order, both with that block's scale_x.) float32: acc = fma(w, x, acc) over columns in order, w as dequantize_row gives it.
 void linear(OpContext& context, std::span<const LinearCall> calls, size_t rows);
 
 }  // namespace colophon

@@ -4,8 +4,6 @@
 // ops that make activations (rms_norm, silu_mul) can do it while the row is in the cache. ops/linear.h defines the
 // arithmetic; ops/reference/quantize.h spells it plainly.
 
-#include <cfloat>
-
 #include "ops/simd.h"
 
 // Unnamed for the reason given in simd.h.
@@ -40,7 +38,7 @@ inline void store_i8(int8_t* p, simd::Avx512::F32 a, simd::Avx512::F32 b) {
 template <typename V>
 inline void quantize_row(const float* x, size_t columns, int8_t* q, float* scale, float* weighted_sum) {
   using F32 = typename V::F32;
-  const F32 most = V::broadcast(FLT_MAX), least = V::broadcast(-FLT_MAX), zero = V::zero();
+  const F32 most = V::broadcast(1e30f), least = V::broadcast(-1e30f), zero = V::zero();
   for (size_t block = 0; block < columns / 32; ++block, x += 32, q += 32) {
     const F32 a = V::min(V::max(V::load(x), least), most);
     const F32 b = V::min(V::max(V::load(x + 16), least), most);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cfloat>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +13,8 @@ inline void quantize_row_reference(const float* x, size_t columns, int8_t* q, fl
     float largest = 0;
     for (size_t i = 0; i < 32; ++i) {
       clean[i] = x[block * 32 + i];
-      if (!(clean[i] > -FLT_MAX)) clean[i] = -FLT_MAX;  // NaN too
-      if (clean[i] > FLT_MAX) clean[i] = FLT_MAX;
+      if (!(clean[i] > -1e30f)) clean[i] = -1e30f;  // NaN too
+      if (clean[i] > 1e30f) clean[i] = 1e30f;
       if (std::fabs(clean[i]) > largest) largest = std::fabs(clean[i]);
     }
     const bool zero = largest < 1e-30f;

@@ -1,0 +1,69 @@
+// The arithmetic of ops/linear.h spelled plainly: every fast kernel must give these bits.
+
+#include <cmath>
+#include <vector>
+
+#include "ops/linear_kernel.h"
+
+namespace colophon {
+namespace {
+
+float dot_float(const float* w, const float* x, size_t columns) {
+  float acc = 0;
+  for (size_t k = 0; k < columns; ++k) acc = std::fma(w[k], x[k], acc);
+  return acc;
+}
+
+/// The weights of one row, quantised.
+struct QuantizedWeights {
+  std::vector<int8_t> q;
+  std::vector<float> scale, minimum;  ///< per 16 columns
+};
+
+float dot_int8(const QuantizedWeights& w, Encoding encoding, const int8_t* q, const float* scale,
+               const float* weighted_sum, size_t columns) {
+  // Only bytes_half_f32 has two scales in a block of 32 columns.
+  const size_t width = encoding == Encoding::bytes_half_f32 ? 16 : 32;
+  float acc = 0;
+  for (size_t begin = 0; begin < columns; begin += width) {
+    int32_t sum = 0;
+    for (size_t k = begin; k < begin + width; ++k) sum += static_cast<int32_t>(w.q[k]) * q[k];
+    acc = std::fma(static_cast<float>(sum) * w.scale[begin / 16], scale[begin / 32], acc);
+    if (has_minimum(encoding)) acc = std::fma(w.minimum[begin / 16], weighted_sum[begin / 32], acc);
+  }
+  return acc;
+}
+
+}  // namespace
+
+void linear_reference(const LinearTask& task) {
+  const PackedMatrix::Layout& layout = *task.weight;
+  const size_t columns = layout.columns;
+  QuantizedWeights quantized;
+  std::vector<float> widened(columns);
+  for (size_t row = task.first_group * 16; row < (task.first_group + task.groups) * 16 && row < layout.rows; ++row) {
+    if (task.q != nullptr) {
+      quantized.q.resize(columns);
+      unpack_quants(layout, row, quantized.q.data());
+      quantized.scale.clear();
+      quantized.minimum.clear();
+      for (size_t half = 0; half < columns / 16; ++half) {
+        quantized.scale.push_back(packed_scale(layout, row, half));
+        quantized.minimum.push_back(packed_minimum(layout, row, half));
+      }
+    } else {
+      task.matrix->dequantize_row(row, widened.data());
+    }
+    for (size_t token = 0; token < task.tokens; ++token) {
+      float& y = task.y[token * task.y_stride + row];
+      if (task.q != nullptr) {
+        y = dot_int8(quantized, layout.encoding, task.q + token * columns, task.scale + token * (columns / 32),
+                     task.weighted_sum + token * (columns / 32), columns);
+      } else {
+        y = dot_float(widened.data(), task.x + token * columns, columns);
+      }
+    }
+  }
+}
+
+}  // namespace colophon
