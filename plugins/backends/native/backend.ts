@@ -1,0 +1,217 @@
+/** The contract's Backend over the native engine. */
+import {
+  type Backend,
+  ColophonError,
+  type GeneratePart,
+  type GenerateRequest,
+  type ModelCard,
+  type TextDefinition,
+} from '../../../gateway/contract/index.ts';
+import type { EngineInfo, NativeEngine, StepResult } from '../../../native/binding/index.ts';
+import { AdapterRegistry, type RegistryOptions } from './adapter_registry.ts';
+import { modelNotFound, toColophonError } from './errors.ts';
+import { Generation } from './generation.ts';
+
+export interface NativeBackendOptions extends Omit<RegistryOptions, 'reserved'> {
+  /** The base's id. */
+  model: string;
+  /** Where the base came from: its path or source. */
+  root: string;
+  /** Unix seconds. */
+  created: number;
+  text: TextDefinition;
+  /** Sequences that run or wait at most; past them requests are refused with 429. */
+  maxQueued: number;
+}
+
+export class NativeBackend implements Backend {
+  readonly name = 'native';
+  readonly adapters: NonNullable<Backend['adapters']>;
+  readonly #options: NativeBackendOptions;
+  readonly #engine: NativeEngine;
+  readonly #info: EngineInfo;
+  readonly #registry: AdapterRegistry;
+  readonly #generations = new Map<number, Generation>();
+  /** Requests between generate() and submit(). */
+  #arriving = 0;
+  #closed = false;
+
+  constructor(options: NativeBackendOptions) {
+    this.#options = options;
+    this.#engine = options.engine;
+    this.#info = options.engine.info();
+    this.#registry = new AdapterRegistry({ ...options, reserved: options.model });
+    this.#engine.onStep((step) => this.#onStep(step));
+    this.adapters = {
+      load: (name, path, { replace }) => this.#load(name, path, replace),
+      unload: (name) => this.#unload(name),
+    };
+  }
+
+  async models(): Promise<ModelCard[]> {
+    const adapters = await this.#registry.list();
+    return [this.#baseCard(), ...adapters.map((adapter) => this.#adapterCard(adapter))];
+  }
+
+  async model(id: string): Promise<ModelCard | undefined> {
+    if (id === this.#options.model) return this.#baseCard();
+    const adapter = await this.#registry.resolve(id).catch(rethrow);
+    if (!adapter) return undefined;
+    const { residency } = this.#engine.adapterState(adapter.handle);
+    return this.#adapterCard({ ...adapter, residency });
+  }
+
+  async text(id: string): Promise<TextDefinition> {
+    if (!(await this.model(id))) throw modelNotFound(id, this.#options.model);
+    return this.#options.text;
+  }
+
+  generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GeneratePart[]> {
+    const generation = new Generation(request, signal);
+    if (generation.ended) return generation;
+    this.#arriving++;
+    this.#submit(request, generation)
+      .catch((error) => generation.fail(error))
+      .finally(() => {
+        this.#arriving--;
+      });
+    return generation;
+  }
+
+  health(): { ready: boolean; detail?: string } {
+    return this.#closed ? { ready: false, detail: 'The native engine is closed.' } : { ready: true };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#engine.close();
+    for (const generation of this.#generations.values()) generation.fail(closing());
+    this.#generations.clear();
+  }
+
+  /** The adapter's handle; undefined for the base. */
+  async #handle(model: string): Promise<number | undefined> {
+    if (this.#closed) throw closing();
+    const queued = this.#generations.size + this.#arriving;
+    if (queued > this.#options.maxQueued) {
+      throw new ColophonError(
+        `The engine's queue is full (${this.#options.maxQueued} requests); try again shortly.`,
+        {
+          type: 'rate_limit_error',
+          code: 'queue_full',
+          retryAfterSeconds: 1,
+        },
+      );
+    }
+    if (model === this.#options.model) return undefined;
+    const adapter = await this.#registry.resolve(model);
+    if (!adapter) throw modelNotFound(model, this.#options.model);
+    return adapter.handle;
+  }
+
+  /** Hands the request to the engine, unless its reader has left meanwhile. */
+  async #submit(request: GenerateRequest, generation: Generation): Promise<void> {
+    const { maxContext } = this.#info;
+    if (request.prompt.length + 1 > maxContext) {
+      throw new ColophonError(
+        `This model's maximum context length is ${maxContext} tokens, but the prompt has ${request.prompt.length}. ` +
+          'Shorten the prompt.',
+        { code: 'context_length_exceeded', param: 'prompt' },
+      );
+    }
+    for (let tries = 0; ; tries++) {
+      const adapter = await this.#handle(request.model);
+      if (generation.ended) return;
+      try {
+        const sequence = this.#engine.submit({
+          prompt: request.prompt,
+          adapter,
+          maxTokens: request.maxTokens,
+          minTokens: request.minTokens,
+          sampling: request.sampling,
+          stopTokenIds: [
+            ...(request.ignoreEnd ? [] : this.#options.text.endTokenIds),
+            ...request.stopTokenIds,
+          ],
+          logprobs: request.logprobs,
+          promptLogprobs: request.promptLogprobs,
+          cacheSalt: request.cacheSalt,
+        });
+        this.#generations.set(sequence, generation);
+        generation.attach(() => this.#engine.cancel(sequence));
+        return;
+      } catch (error) {
+        // The adapter was reloaded between finding its handle and using it: its name has a new one.
+        if (adapter === undefined || tries > 0 || (error as { code?: string }).code !== 'not_found')
+          throw error;
+      }
+    }
+  }
+
+  #onStep(step: StepResult): void {
+    const touched = new Set<Generation>();
+    for (let i = 0; i < step.sequence.length; i++) {
+      const sequence = step.sequence[i]!;
+      const generation = this.#generations.get(sequence);
+      if (!generation) continue;
+      if (generation.take(step, i)) this.#generations.delete(sequence);
+      touched.add(generation);
+    }
+    for (const generation of touched) generation.wake();
+  }
+
+  async #load(name: string, path: string, replace: boolean): Promise<ModelCard> {
+    const adapter = await this.#registry.load(name, path, replace).catch(rethrow);
+    return this.#adapterCard({ ...adapter, residency: 'ram' });
+  }
+
+  async #unload(name: string): Promise<void> {
+    if (await this.#registry.unload(name)) return;
+    throw new ColophonError(`The lora adapter '${name.slice(0, 200)}' cannot be found.`, {
+      type: 'not_found_error',
+      code: 'adapter_not_found',
+      param: 'lora_name',
+    });
+  }
+
+  #baseCard(): ModelCard {
+    const { maxContext, baseHash } = this.#info;
+    return {
+      id: this.#options.model,
+      created: this.#options.created,
+      ownedBy: 'colophon',
+      root: this.#options.root,
+      parent: null,
+      contentHash: baseHash,
+      maxModelLength: maxContext,
+    };
+  }
+
+  #adapterCard(
+    adapter: Pick<ModelCard, 'residency' | 'contentHash'> & { name: string; path: string; modified: number },
+  ): ModelCard {
+    return {
+      id: adapter.name,
+      created: adapter.modified,
+      ownedBy: 'colophon',
+      root: adapter.path,
+      parent: this.#options.model,
+      residency: adapter.residency,
+      contentHash: adapter.contentHash,
+      maxModelLength: this.#info.maxContext,
+    };
+  }
+}
+
+function closing(): ColophonError {
+  return new ColophonError('The engine is closing; try again shortly.', {
+    type: 'service_unavailable_error',
+    code: 'shutting_down',
+    retryAfterSeconds: 1,
+  });
+}
+
+function rethrow(error: unknown): never {
+  throw toColophonError(error);
+}

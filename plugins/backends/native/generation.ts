@@ -1,0 +1,175 @@
+/** One sequence's way up: the engine's columns become batches of parts, one wake-up a step. */
+import {
+  ColophonError,
+  type GeneratePart,
+  type GenerateRequest,
+  type TokenLogprob,
+} from '../../../gateway/contract/index.ts';
+import { FinishReason, type StepResult } from '../../../native/binding/index.ts';
+import { errorOf, toColophonError } from './errors.ts';
+
+/**
+ * What `generate` returns: an iterator over one generation. Parts that the reader has not taken yet wait here, at most
+ * one context's worth, so a slow reader holds up nobody.
+ */
+export class Generation implements AsyncIterableIterator<GeneratePart[]> {
+  readonly #request: GenerateRequest;
+  readonly #signal: AbortSignal;
+  #cancel: (() => void) | undefined;
+  #pending: GeneratePart[] = [];
+  #wake: (() => void) | undefined;
+  #ended = false;
+  #failure: ColophonError | undefined;
+  #promptLogprobs: Array<TokenLogprob | null> | undefined;
+  #cachedTokens = 0;
+  #completionTokens = 0;
+
+  constructor(request: GenerateRequest, signal: AbortSignal) {
+    this.#request = request;
+    this.#signal = signal;
+    if (request.promptLogprobs !== undefined) this.#promptLogprobs = [null];
+    if (signal.aborted) this.#abort();
+    else signal.addEventListener('abort', this.#abort, { once: true });
+  }
+
+  /** The sequence exists now; `cancel` ends it. */
+  attach(cancel: () => void): void {
+    this.#cancel = cancel;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** No more parts will come, or are wanted. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  async next(): Promise<IteratorResult<GeneratePart[]>> {
+    while (true) {
+      if (this.#pending.length > 0) {
+        const value = this.#pending;
+        this.#pending = [];
+        return { done: false, value };
+      }
+      if (this.#failure) {
+        const failure = this.#failure;
+        this.#failure = undefined;
+        throw failure;
+      }
+      if (this.#ended) return { done: true, value: undefined };
+      await new Promise<void>((resolve) => {
+        const before = this.#wake;
+        this.#wake = () => {
+          before?.();
+          resolve();
+        };
+      });
+    }
+  }
+
+  async return(): Promise<IteratorResult<GeneratePart[]>> {
+    this.#abort();
+    return { done: true, value: undefined };
+  }
+
+  /** Takes entry `i` of a step; true where it was the sequence's last. The caller wakes once per step. */
+  take(step: StepResult, i: number): boolean {
+    const finish = step.finish[i]!;
+    if (!this.#ended) {
+      const id = step.token[i]!;
+      if (id >= 0) this.#takeToken(step, i, id);
+      if (finish !== FinishReason.none) this.#takeFinish(step, i, finish, id);
+    }
+    return finish !== FinishReason.none;
+  }
+
+  /** Lets the reader see what `take` and `fail` brought. */
+  wake(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#failure = toColophonError(error);
+    this.#end();
+    this.wake();
+  }
+
+  #takeToken(step: StepResult, i: number, id: number): void {
+    const asked = step.rank[i]! > 0;
+    const position = step.position[i]!;
+    if (position < this.#request.prompt.length) {
+      if (this.#promptLogprobs) this.#promptLogprobs[position] = asked ? logprobOf(step, i) : null;
+      return;
+    }
+    this.#flushPrompt();
+    if (this.#completionTokens === 0) this.#cachedTokens = step.cachedTokens[i]!;
+    this.#completionTokens++;
+    this.#pending.push(asked ? { type: 'token', id, logprob: logprobOf(step, i) } : { type: 'token', id });
+  }
+
+  #takeFinish(step: StepResult, i: number, finish: number, id: number): void {
+    if (finish === FinishReason.stop || finish === FinishReason.length) {
+      this.#flushPrompt();
+      const usage = {
+        promptTokens: this.#request.prompt.length,
+        cachedTokens: this.#cachedTokens,
+        completionTokens: this.#completionTokens,
+      };
+      this.#pending.push(
+        finish === FinishReason.stop
+          ? { type: 'finish', reason: 'stop', stopTokenId: id, usage }
+          : { type: 'finish', reason: 'length', usage },
+      );
+      this.#end();
+      return;
+    }
+    const sequence = step.sequence[i]!;
+    const error = step.errors?.find((entry) => entry.sequence === sequence);
+    this.#failure =
+      finish === FinishReason.error
+        ? errorOf(error?.code ?? 'internal', error?.message ?? 'The engine failed on this sequence.')
+        : new ColophonError('The engine is closing; the generation was ended.', {
+            type: 'service_unavailable_error',
+            code: 'shutting_down',
+            retryAfterSeconds: 1,
+          });
+    this.#end();
+  }
+
+  /** The prompt's log-probabilities go out in one part, when the last of them is there. */
+  #flushPrompt(): void {
+    if (!this.#promptLogprobs) return;
+    const tokens = Array.from(
+      { length: this.#request.prompt.length },
+      (_, i) => this.#promptLogprobs?.[i] ?? null,
+    );
+    this.#pending.push({ type: 'prompt-logprobs', tokens });
+    this.#promptLogprobs = undefined;
+  }
+
+  #abort = (): void => {
+    this.#pending = [];
+    if (this.#ended) return;
+    this.#end();
+    this.#cancel?.();
+    this.wake();
+  };
+
+  #end(): void {
+    this.#ended = true;
+    this.#signal.removeEventListener('abort', this.#abort);
+  }
+}
+
+function logprobOf(step: StepResult, i: number): TokenLogprob {
+  const top: TokenLogprob['top'] = [];
+  for (let k = step.topOffset[i]!; k < step.topOffset[i + 1]!; k++) {
+    top.push({ id: step.topToken[k]!, logprob: step.topLogprob[k]! });
+  }
+  return { logprob: step.logprob[i]!, rank: step.rank[i]!, top };
+}

@@ -1,0 +1,289 @@
+/**
+ * A PEFT folder (adapter_config.json + adapter_model.safetensors) to what the engine needs: which linears it changes,
+ * with which rank and scaling. The rules are those of PEFT 0.21: what PEFT resolves, this resolves alike; what the
+ * engine cannot do is refused by a sentence that names the field.
+ */
+import { createHash } from 'node:crypto';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type {
+  AdaptedModule,
+  AdapterSpec,
+  Hyperparameters,
+  LinearName,
+} from '../../../native/binding/index.ts';
+import { AdapterError } from './errors.ts';
+import { checkSupported, type PeftConfig } from './peft_config.ts';
+import { matchAll, type Question, translatePattern } from './python_pattern.ts';
+
+export const CONFIG_FILE = 'adapter_config.json';
+export const TENSORS_FILE = 'adapter_model.safetensors';
+/** Real ones have 1 to 20 kB. */
+const MAX_CONFIG_BYTES = 4 << 20;
+
+/** Module paths below `model.layers.N.` of the linears that an adapter may change. */
+const linearOfPath: Record<string, LinearName> = {
+  'self_attn.q_proj': 'q',
+  'self_attn.k_proj': 'k',
+  'self_attn.v_proj': 'v',
+  'self_attn.o_proj': 'o',
+  'mlp.gate_proj': 'gate',
+  'mlp.up_proj': 'up',
+  'mlp.down_proj': 'down',
+};
+const otherPaths = ['self_attn', 'mlp', 'mlp.act_fn', 'input_layernorm', 'post_attention_layernorm'];
+
+interface Module {
+  path: string;
+  /** Absent for modules that are no linear of a block. */
+  linear?: { layer: number; name: LinearName };
+}
+
+export interface ReadAdapter {
+  spec: AdapterSpec;
+  config: PeftConfig;
+  /** Bytes of its two files. */
+  bytes: number;
+}
+
+/**
+ * Reads the adapter in `folder` for a base of this shape. `hashFile` gives a file's SHA-256, hex, off the main thread.
+ * Throws AdapterError.
+ */
+export async function readAdapter(
+  folder: string,
+  shape: Hyperparameters,
+  name: string,
+  hashFile: (path: string) => Promise<string>,
+): Promise<ReadAdapter> {
+  const configPath = join(folder, CONFIG_FILE);
+  const tensorsPath = join(folder, TENSORS_FILE);
+  const configBytes = await readConfig(folder, configPath);
+  const tensors = await stat(tensorsPath).catch(() => undefined);
+  if (!tensors?.isFile()) throw await missingTensors(folder);
+  const config = parseConfig(configBytes, configPath);
+  const modules = resolveModules(config, shape, configPath);
+  const configHash = createHash('sha256').update(configBytes).digest();
+  return {
+    spec: {
+      name,
+      tensorsPath,
+      contentHash: contentHash(configHash, Buffer.from(await hashFile(tensorsPath), 'hex')),
+      modules,
+    },
+    config,
+    bytes: configBytes.length + tensors.size,
+  };
+}
+
+/** What identifies an adapter's content: a hash over the hashes of its two files. */
+export function contentHash(configHash: Uint8Array, tensorsHash: Uint8Array): string {
+  return createHash('sha256')
+    .update('colophon-adapter-v1\0')
+    .update(configHash)
+    .update(tensorsHash)
+    .digest('hex');
+}
+
+async function readConfig(folder: string, path: string): Promise<Buffer> {
+  const info = await stat(path).catch(() => undefined);
+  if (!info?.isFile()) {
+    throw new AdapterError('not_found', `There is no adapter at ${folder}: it has no ${CONFIG_FILE}.`);
+  }
+  if (info.size > MAX_CONFIG_BYTES) {
+    throw new AdapterError(
+      'bad_adapter',
+      `${path} has ${info.size} bytes; an adapter's config has at most ${MAX_CONFIG_BYTES}.`,
+    );
+  }
+  return readFile(path);
+}
+
+async function missingTensors(folder: string): Promise<AdapterError> {
+  const names: string[] = await readdir(folder).catch(() => []);
+  const pickle = names.find((name) => /^(?:adapter_model|pytorch_model).*\.(?:bin|pt|pth|pkl)$/.test(name));
+  if (!pickle) return new AdapterError('bad_adapter', `${folder} has no ${TENSORS_FILE}.`);
+  return new AdapterError(
+    'bad_adapter',
+    `${folder} has ${pickle} but no ${TENSORS_FILE}. A .bin file is a pickle, which can run code when it is opened, so it ` +
+      'is never read; save the adapter again with save_pretrained(..., safe_serialization=True).',
+  );
+}
+
+/** The config's fields, checked; throws AdapterError naming the file and the field. */
+export function parseConfig(bytes: Uint8Array, path: string): PeftConfig {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new AdapterError('bad_adapter', `${path} is not valid JSON (${(error as Error).message}).`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new AdapterError('bad_adapter', `${path} must hold a JSON object.`);
+  }
+  return checkSupported(value as Record<string, unknown>, path);
+}
+
+/** Every linear that the config adapts, in order of layer and linear; throws AdapterError. */
+export function resolveModules(config: PeftConfig, shape: Hyperparameters, path: string): AdaptedModule[] {
+  const modules = modulesOf(shape);
+  const targets = matchTargets(config, modules, path);
+  const adapted = targets.filter((module) => module.linear);
+  const other = targets.find((module) => !module.linear);
+  if (other) {
+    throw new AdapterError(
+      'bad_adapter',
+      `${path}: target_modules matches ${other.path}; adapters are supported on the linears of the blocks ` +
+        `(${Object.values(linearOfPath).join(', ')}), not there.`,
+    );
+  }
+  if (adapted.length === 0) {
+    throw new AdapterError(
+      'bad_adapter',
+      `${path}: target_modules (${preview(config.targetModules)}) matches no module of the base, which has ${shape.layers} ` +
+        `layers with modules like ${modules.find((module) => module.linear)?.path ?? 'none'}.`,
+    );
+  }
+  const ranks = patternValues(config.rankPattern, 'rank_pattern', adapted, path);
+  const alphas = patternValues(config.alphaPattern, 'alpha_pattern', adapted, path);
+  return adapted.map(({ linear }, i) => {
+    const rank = ranks[i] ?? config.rank;
+    const alpha = alphas[i] ?? config.alpha;
+    return {
+      layer: linear!.layer,
+      linear: linear!.name,
+      rank,
+      scaling: alpha / (config.rslora ? Math.sqrt(rank) : rank),
+      dora: config.dora,
+    };
+  });
+}
+
+/** All modules of a Hugging Face Llama, as named_modules() gives their paths. */
+function modulesOf(shape: Hyperparameters): Module[] {
+  const modules: Module[] = [
+    'model',
+    'model.embed_tokens',
+    'model.layers',
+    'model.norm',
+    'model.rotary_emb',
+    'lm_head',
+  ].map((path) => ({ path }));
+  for (let layer = 0; layer < shape.layers; layer++) {
+    const prefix = `model.layers.${layer}`;
+    modules.push({ path: prefix }, ...otherPaths.map((path) => ({ path: `${prefix}.${path}` })));
+    for (const [path, name] of Object.entries(linearOfPath)) {
+      modules.push({ path: `${prefix}.${path}`, linear: { layer, name } });
+    }
+  }
+  return modules;
+}
+
+/** PEFT's check_target_module_exists over all modules. */
+function matchTargets(config: PeftConfig, modules: Module[], path: string): Module[] {
+  const { targetModules, excludeModules } = config;
+  const excluded = selector(excludeModules, modules, 'exclude_modules', path);
+  if (typeof targetModules === 'string') {
+    if (targetModules.toLowerCase() === 'all-linear') {
+      return modules.filter((module, i) => module.linear && !excluded(module, i));
+    }
+    const selected = selector(targetModules, modules, 'target_modules', path);
+    return modules.filter((module, i) => selected(module, i) && !excluded(module, i));
+  }
+  const wanted = new Set(targetModules);
+  const inLayers = layerFilter(config, modules, path);
+  return modules.filter((module, i) => {
+    if (excluded(module, i)) return false;
+    // PEFT asks for the layer only where the name matched as a suffix.
+    return wanted.has(module.path) || (endsWithAny(module.path, targetModules) && inLayers(i));
+  });
+}
+
+function endsWithAny(path: string, names: readonly string[]): boolean {
+  return names.some((name) => path.endsWith(`.${name}`));
+}
+
+/** Matches a list by name or suffix, a string as a regular expression over the whole path. */
+function selector(
+  names: string | readonly string[],
+  modules: Module[],
+  field: string,
+  path: string,
+): (module: Module, index: number) => boolean {
+  if (typeof names !== 'string') {
+    const exact = new Set(names);
+    return (module) => exact.has(module.path) || endsWithAny(module.path, names);
+  }
+  const { source, flags } = translate(names, field, path);
+  const [found] = match([{ source: `^(?:${source})$`, flags }], modules, field, names, path);
+  return (_, i) => found!.has(i);
+}
+
+/** layers_to_transform and layers_pattern: the first numbered segment of the path counts. */
+function layerFilter(config: PeftConfig, modules: Module[], path: string): (index: number) => boolean {
+  const { layersToTransform, layersPattern } = config;
+  if (layersToTransform.length === 0) return () => true;
+  const wanted = new Set(layersToTransform);
+  const questions =
+    layersPattern.length === 0
+      ? [{ source: '^.*?\\.[^.]*\\.(?<idx>\\d+)\\.', flags: '' }]
+      : layersPattern.map((pattern) => {
+          const { source, flags } = translate(pattern, 'layers_pattern', path);
+          return { source: `^(?:(?:^|.*?\\.)${source}\\.(?<idx>\\d+)\\.)`, flags };
+        });
+  const found = match(questions, modules, 'layers_pattern', layersPattern.join(', '), path);
+  return (i) => {
+    const first = found.find((matches) => matches.has(i))?.get(i);
+    return first !== undefined && wanted.has(Number(first));
+  };
+}
+
+/** PEFT's get_pattern_key: the value of the first key, in the file's order, that matches the end of the path. */
+function patternValues(
+  pattern: ReadonlyMap<string, number>,
+  field: string,
+  modules: Module[],
+  path: string,
+): Array<number | undefined> {
+  const keys = [...pattern.keys()];
+  const questions = keys.map((key) => {
+    const { source, flags } = translate(key, field, path);
+    return { source: `^(.*\\.)?(${source})$`, flags };
+  });
+  const found = match(questions, modules, field, keys.join(', '), path);
+  return modules.map((_, i) => {
+    const first = found.findIndex((matches) => matches.has(i));
+    return first < 0 ? undefined : pattern.get(keys[first]!);
+  });
+}
+
+function translate(pattern: string, field: string, path: string) {
+  try {
+    return translatePattern(pattern);
+  } catch (error) {
+    throw new AdapterError(
+      'bad_adapter',
+      `${path}: ${field}: the pattern ${preview(pattern)} ${(error as Error).message}.`,
+    );
+  }
+}
+
+function match(questions: Question[], modules: Module[], field: string, pattern: string, path: string) {
+  try {
+    return matchAll(
+      questions,
+      modules.map((module) => module.path),
+    );
+  } catch (error) {
+    throw new AdapterError(
+      'bad_adapter',
+      `${path}: ${field}: the pattern ${preview(pattern)} ${(error as Error).message}.`,
+    );
+  }
+}
+
+/** A value as JSON, cut to what a sentence bears. */
+export function preview(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}

@@ -1,0 +1,153 @@
+/** A NativeEngine without a model: steps are taken by hand, so that tests decide what arrives when. */
+import {
+  type AdapterSpec,
+  type AdapterState,
+  type EngineInfo,
+  type EngineStats,
+  FinishReason,
+  type NativeEngine,
+  type SequenceRequest,
+  type StepResult,
+} from '../../../../native/binding/index.ts';
+import { smol } from './shapes.ts';
+
+/** One entry of a step; what is absent is as the engine gives it where nothing was asked for. */
+export interface Entry {
+  sequence: number;
+  token?: number;
+  position?: number;
+  finish?: number;
+  cachedTokens?: number;
+  logprob?: { value: number; rank: number; top: Array<[number, number]> };
+}
+
+interface FakeAdapter {
+  spec: AdapterSpec;
+  state: AdapterState;
+  removed: boolean;
+}
+
+export class FakeEngine implements NativeEngine {
+  readonly submitted = new Map<number, SequenceRequest>();
+  readonly cancelled: number[] = [];
+  readonly adapters = new Map<number, FakeAdapter>();
+  /** What the next registration or load fails with. */
+  failure: Error | undefined;
+  closed = false;
+  #listener: (result: StepResult) => void = () => {};
+  #next = 1;
+
+  info(): EngineInfo {
+    return {
+      isa: 'reference',
+      precision: 'int8',
+      threads: 1,
+      baseHash: 'b'.repeat(64),
+      hyperparameters: smol,
+      maxContext: 64,
+      weightBytes: 0,
+      kvBytes: 0,
+      kvPages: 8,
+      pageTokens: 16,
+      adapterBytes: 0,
+    };
+  }
+
+  stats(): EngineStats {
+    const zero = { waiting: 0, waitingForAdapter: 0, pagesTotal: 8, pagesUsed: 2, pagesCached: 0, steps: 5 };
+    const counts = {
+      promptTokens: 0,
+      cachedTokens: 0,
+      generatedTokens: 0,
+      preemptions: 0,
+      adapterBytesUsed: 0,
+    };
+    const adapters = {
+      adaptersRegistered: this.live().length,
+      adaptersResident: 0,
+      adapterLoads: 0,
+      adapterEvictions: 0,
+    };
+    return { ...zero, ...counts, ...adapters, running: this.submitted.size, stepSeconds: 0 };
+  }
+
+  async registerAdapter(spec: AdapterSpec): Promise<number> {
+    this.#throwFailure();
+    const handle = this.#next++;
+    const state: AdapterState = {
+      residency: 'disk',
+      bytes: 1,
+      uses: 0,
+      loads: 0,
+      evictions: 0,
+      loadSeconds: 0,
+    };
+    this.adapters.set(handle, { spec, state, removed: false });
+    return handle;
+  }
+
+  unregisterAdapter(handle: number): void {
+    this.adapters.get(handle)!.removed = true;
+  }
+
+  async loadAdapter(handle: number): Promise<void> {
+    this.#throwFailure();
+    this.adapters.get(handle)!.state.residency = 'ram';
+  }
+
+  adapterState(handle: number): AdapterState {
+    return this.adapters.get(handle)!.state;
+  }
+
+  /** Handles that take sequences. */
+  live(): number[] {
+    return [...this.adapters].filter(([, { removed }]) => !removed).map(([handle]) => handle);
+  }
+
+  submit(request: SequenceRequest): number {
+    if (request.adapter !== undefined && this.adapters.get(request.adapter)?.removed !== false) {
+      throw Object.assign(new Error('There is no such adapter.'), { code: 'not_found' });
+    }
+    const sequence = this.#next++;
+    this.submitted.set(sequence, request);
+    return sequence;
+  }
+
+  cancel(sequence: number): void {
+    this.cancelled.push(sequence);
+  }
+
+  onStep(listener: (result: StepResult) => void): void {
+    this.#listener = listener;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+
+  /** Delivers one step. */
+  step(entries: Entry[], errors?: StepResult['errors']): void {
+    const tops = entries.map((entry) => entry.logprob?.top ?? []);
+    const topOffset = [0];
+    for (const top of tops) topOffset.push(topOffset.at(-1)! + top.length);
+    this.#listener({
+      sequence: Uint32Array.from(entries, (entry) => entry.sequence),
+      token: Int32Array.from(entries, (entry) => entry.token ?? -1),
+      position: Int32Array.from(entries, (entry) => entry.position ?? 1000),
+      finish: Uint8Array.from(entries, (entry) => entry.finish ?? FinishReason.none),
+      logprob: Float32Array.from(entries, (entry) => entry.logprob?.value ?? Number.NaN),
+      rank: Int32Array.from(entries, (entry) => entry.logprob?.rank ?? 0),
+      cachedTokens: Int32Array.from(entries, (entry) => entry.cachedTokens ?? 0),
+      topOffset: Uint32Array.from(topOffset),
+      topToken: Int32Array.from(tops.flat(), ([id]) => id),
+      topLogprob: Float32Array.from(tops.flat(), ([, logprob]) => logprob),
+      errors,
+    });
+  }
+
+  #throwFailure(): void {
+    const failure = this.failure;
+    this.failure = undefined;
+    if (failure) throw failure;
+  }
+}
