@@ -1,0 +1,57 @@
+import { ConfigError } from '../config/index.ts';
+import { ModelError } from '../models/index.ts';
+
+/** What the process ends with. */
+export const exitCodes = { ok: 0, failure: 1, usage: 2, config: 3, network: 5, interrupted: 130 } as const;
+
+/** A failure told in one sentence, with the exit code it has. */
+export class CliError extends Error {
+  readonly exitCode: number;
+
+  constructor(sentence: string, exitCode: number = exitCodes.failure, cause?: unknown) {
+    super(sentence, cause === undefined ? undefined : { cause });
+    this.name = 'CliError';
+    this.exitCode = exitCode;
+  }
+}
+
+const modelExit: Record<ModelError['kind'], number> = {
+  source: exitCodes.config,
+  not_found: exitCodes.failure,
+  network: exitCodes.network,
+  integrity: exitCodes.failure,
+  disk: exitCodes.failure,
+  cancelled: exitCodes.interrupted,
+};
+
+/** Errors whose message is a sentence for people, wherever they come from; engine and plugin errors carry a string code. */
+export function explain(error: unknown): { sentence: string; exitCode: number; unforeseen: boolean } {
+  if (error instanceof CliError) return known(error.message, error.exitCode);
+  if (error instanceof ConfigError) return known(error.message, error.exitCode);
+  if (error instanceof ModelError) return known(error.message, modelExit[error.kind]);
+  const { name, message, code, syscall } = error as NodeJS.ErrnoException;
+  if (name === 'AbortError') return known('Stopped.', exitCodes.interrupted);
+  if (['ColophonError', 'AdapterError', 'PluginError'].includes(name))
+    return known(message, exitCodes.failure);
+  if (typeof code === 'string' && /^[a-z_]+$/.test(code)) return known(message, exitCodes.failure);
+  if (typeof syscall === 'string') return known(`${message}.`, exitCodes.failure);
+  if (/^The native engine /.test(message ?? '')) return known(message, exitCodes.failure);
+  return { sentence: message ?? String(error), exitCode: exitCodes.failure, unforeseen: true };
+}
+
+function known(sentence: string, exitCode: number) {
+  return { sentence, exitCode, unforeseen: false };
+}
+
+/** Why the server could not listen, with the remedy; undefined where it is about something else. */
+export function listenFailure(error: unknown, host: string, port: number): CliError | undefined {
+  const code = (error as NodeJS.ErrnoException).code;
+  const sentences: Record<string, string> = {
+    EADDRINUSE: `Port ${port} on ${host} is taken by another program. End that one, or choose another: colophon serve --port ${port + 1}`,
+    EACCES: `Port ${port} may not be opened by this user: ports below 1024 are privileged. Choose another: colophon serve --port 8080`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine. Use 127.0.0.1 for this machine only, or 0.0.0.0 for all its addresses.`,
+    ENOTFOUND: `The host name ${host} is not known. Use 127.0.0.1 for this machine only, or 0.0.0.0 for all its addresses.`,
+  };
+  const sentence = code === undefined ? undefined : sentences[code];
+  return sentence === undefined ? undefined : new CliError(sentence, exitCodes.failure, error);
+}
