@@ -72,8 +72,17 @@ export type GenerateFinish = 'stop' | 'length';
 
 /** Parts of a generation, in order: prompt (where asked for), token..., finish. Failures are thrown as ColophonError. */
 export type GeneratePart =
-  | { type: 'prompt-logprobs'; /** entry i belongs to prompt token i; the first is null */ tokens: Array<TokenLogprob | null> }
-  | { type: 'token'; id: number; logprob?: TokenLogprob }
+  | {
+      type: 'prompt-logprobs' /** entry i belongs to prompt token i; the first is null */;
+      tokens: Array<TokenLogprob | null>;
+    }
+  | {
+      type: 'token';
+      id: number;
+      logprob?: TokenLogprob;
+      /** On the first token: prompt tokens that came from the prefix cache, known even if no finish follows (a stop string). */
+      cachedTokens?: number;
+    }
   | {
       type: 'finish';
       reason: GenerateFinish;

@@ -1,0 +1,104 @@
+/**
+ * Who may use the server. With a key: who has it. Without: this machine only, and only under a name that a web page of
+ * somebody else cannot point here (DNS rebinding) nor call from (cross-site requests).
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { ConfigError, type ConfigValues } from '../config/index.ts';
+import { ColophonError } from '../contract/index.ts';
+import { hostName, isLoopback, parseOrigin } from './network.ts';
+
+type AccessConfig = Pick<ConfigValues, 'access' | 'server'>;
+
+/** Refuses to listen where anyone could use the server. */
+export function checkBinding({ server, access }: AccessConfig): void {
+  if (access.api_key || isLoopback(server.host)) return;
+  throw new ConfigError(
+    `Refusing to listen on ${server.host} without an API key: everyone who reaches this address could use the server. Set COLOPHON_API_KEY, or listen on 127.0.0.1.`,
+  );
+}
+
+/** Puts the checks before every route. */
+export function guard(app: FastifyInstance, config: AccessConfig): void {
+  const { access } = config;
+  const hasKey = access.api_key === undefined ? undefined : keyCheck(access.api_key);
+  const hosts = new Set(access.allowed_hosts.map((host) => host.toLowerCase()));
+  const origins = new Set(access.allowed_origins.map((origin) => parseOrigin(origin)?.origin ?? origin));
+
+  const originAllowed = (origin: string): boolean => {
+    const url = parseOrigin(origin);
+    return url !== undefined && (origins.has(url.origin) || isLoopback(url.hostname));
+  };
+
+  app.addHook('onRequest', async (request, reply) => {
+    const { origin } = request.headers;
+    if (!hasKey) checkCaller(request, hosts, originAllowed);
+    // Pages of allowed origins may read the answers; the others' browsers keep them from their pages.
+    if (origin !== undefined && originAllowed(origin)) {
+      reply.header('access-control-allow-origin', origin);
+      reply.header('access-control-expose-headers', 'x-request-id, openai-processing-ms');
+      reply.header('vary', 'origin');
+      if (request.method === 'OPTIONS' && request.headers['access-control-request-method']) {
+        reply.header('access-control-allow-methods', 'GET, POST');
+        reply.header(
+          'access-control-allow-headers',
+          request.headers['access-control-request-headers'] ?? '*',
+        );
+        reply.header('access-control-max-age', '600');
+        return reply.code(204).send();
+      }
+    }
+    if (hasKey && !isOpen(request)) checkKey(request, hasKey);
+  });
+}
+
+/** Probes have no key. */
+function isOpen(request: FastifyRequest): boolean {
+  const path = request.url.split('?', 1)[0]!;
+  return path === '/health' || path.startsWith('/health/');
+}
+
+function checkCaller(
+  request: FastifyRequest,
+  hosts: ReadonlySet<string>,
+  originAllowed: (origin: string) => boolean,
+): void {
+  const name = hostName(request.headers.host);
+  if (name === undefined || !(isLoopback(name) || hosts.has(name))) {
+    throw new ColophonError(
+      `This server has no API key and answers only requests for localhost, not for ${JSON.stringify((request.headers.host ?? '').slice(0, 200))}. Add the name to access.allowed_hosts, or set an API key.`,
+      { type: 'permission_error', code: 'host_not_allowed' },
+    );
+  }
+  const { origin } = request.headers;
+  if (origin !== undefined && !originAllowed(origin)) {
+    throw new ColophonError(
+      `This server has no API key and does not answer web pages of ${JSON.stringify(origin.slice(0, 200))}. Add the origin to access.allowed_origins, or set an API key.`,
+      { type: 'permission_error', code: 'origin_not_allowed' },
+    );
+  }
+}
+
+function checkKey(request: FastifyRequest, hasKey: (key: string) => boolean): void {
+  const header = request.headers.authorization;
+  const given = /^Bearer +(\S+) *$/i.exec(header ?? '')?.[1];
+  if (given === undefined) {
+    throw new ColophonError(
+      "You didn't provide an API key. Provide it in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
+      { type: 'authentication_error', code: 'missing_api_key' },
+    );
+  }
+  if (!hasKey(given)) {
+    throw new ColophonError('Incorrect API key provided.', {
+      type: 'authentication_error',
+      code: 'invalid_api_key',
+    });
+  }
+}
+
+/** Compares digests, so that the time tells neither the key's length nor how much of a guess was right. */
+function keyCheck(key: string): (given: string) => boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  const expected = digest(key);
+  return (given) => timingSafeEqual(digest(given), expected);
+}

@@ -1,0 +1,3 @@
+/** Loads plugins and runs their life cycle. */
+export * from './host.ts';
+export * from './load_plugins.ts';

@@ -1,0 +1,97 @@
+/** One answer, plain or streamed: it ends when its client goes away or the server cannot wait. */
+import { setMaxListeners } from 'node:events';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ColophonError } from '../contract/index.ts';
+import { Cancelled, type ChoiceRequest, type ChoiceStep, type ChoiceUsage, runChoice } from './choice.ts';
+import { publicError } from './errors.ts';
+import { EventStream } from './event_stream.ts';
+import type { Services } from './services.ts';
+import { type Usage, usageOf } from './usage.ts';
+
+/** What the choices of a request are run with, and how their steps become a body or a stream. */
+export interface Answer {
+  choices: ChoiceRequest[];
+  /** Choices for each prompt. */
+  perPrompt: number;
+  /** Takes one step of choice `index`; what it returns is sent where the answer streams. */
+  step(index: number, step: ChoiceStep): string;
+  /** After the last step: the rest of the stream, or the body. */
+  end(usage: Usage): string;
+}
+
+/** Sends the answer. A failure before the first step is an ordinary error; after it, an error event in the stream. */
+export async function sendAnswer(
+  services: Services,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  answer: Answer,
+  stream: boolean,
+): Promise<FastifyReply> {
+  const client = new AbortController();
+  setMaxListeners(0, client.signal);
+  const leave = () => {
+    if (!reply.raw.writableFinished) client.abort();
+  };
+  reply.raw.once('close', leave);
+  if (reply.raw.destroyed) client.abort();
+  services.answers.add(client);
+  const events = stream
+    ? new EventStream(request, reply, services.config.server.stalled_client_seconds)
+    : undefined;
+  try {
+    const usages = await runTogether(services, answer, client, (index, step) => {
+      request.outcome.firstTokenMs ??= performance.now() - request.startedAt;
+      if (step.finish) request.outcome.finish = step.finish;
+      const data = answer.step(index, step);
+      if (data !== '') events?.write(data);
+    });
+    const usage = usageOf(usages, answer.perPrompt);
+    request.outcome.promptTokens = usage.prompt_tokens;
+    request.outcome.completionTokens = usage.completion_tokens;
+    const rest = answer.end(usage);
+    if (!events) return reply.type('application/json; charset=utf-8').send(rest);
+    events.write(rest);
+    events.end();
+  } catch (thrown) {
+    const error = client.signal.reason instanceof ColophonError ? client.signal.reason : thrown;
+    if (error instanceof Cancelled) {
+      request.outcome.finish = 'cancelled';
+      if (!reply.sent) reply.hijack();
+      reply.raw.destroy();
+      return reply;
+    }
+    if (!events?.opened) throw error;
+    const shown = publicError(error);
+    if (shown.status >= 500) request.log.error({ err: error }, shown.message);
+    request.outcome.error = shown;
+    events.write(`data: ${JSON.stringify(shown.toBody())}\n\n`);
+    events.end();
+  } finally {
+    reply.raw.off('close', leave);
+    services.answers.delete(client);
+  }
+  return reply;
+}
+
+/** All choices at once; where one fails, the others are ended and its error is the request's. */
+async function runTogether(
+  services: Services,
+  answer: Answer,
+  client: AbortController,
+  onStep: (index: number, step: ChoiceStep) => void,
+): Promise<ChoiceUsage[]> {
+  let failure: { error: unknown } | undefined;
+  const runs = answer.choices.map(async (choice, index) => {
+    const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
+    try {
+      return await runChoice(choice, client.signal, meter, (step) => onStep(index, step));
+    } catch (error) {
+      failure ??= { error };
+      client.abort();
+      throw error;
+    }
+  });
+  const results = await Promise.allSettled(runs);
+  if (failure) throw failure.error;
+  return results.map((result) => (result as PromiseFulfilledResult<ChoiceUsage>).value);
+}

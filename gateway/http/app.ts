@@ -1,0 +1,128 @@
+/** The Fastify instance: what every request passes through, then the route families. */
+import { randomBytes } from 'node:crypto';
+import { type FastifyInstance, fastify } from 'fastify';
+import { guard } from '../access/access.ts';
+import { ColophonError } from '../contract/index.ts';
+import { adapterRoutes } from './adapters.ts';
+import { readJsonBodies } from './body.ts';
+import { chatCompletionRoutes } from './chat_completions.ts';
+import { completionRoutes } from './completions.ts';
+import { sendError } from './errors.ts';
+import { healthRoutes } from './health.ts';
+import { modelRoutes } from './models.ts';
+import type { Services } from './services.ts';
+import { tokenizeRoutes } from './tokenize.ts';
+import { validatorCompiler } from './validation.ts';
+
+/** A whole request must have come within this; a slow sender cannot hold a connection for ever. */
+const requestTimeoutMs = 120_000;
+
+export async function buildApp(services: Services): Promise<FastifyInstance> {
+  const app = fastify({
+    loggerInstance: services.log,
+    disableRequestLogging: true,
+    genReqId: (request) =>
+      clientsId(request.headers['x-request-id']) ?? `req_${randomBytes(16).toString('hex')}`,
+    requestTimeout: requestTimeoutMs,
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 1024 },
+  }) as unknown as FastifyInstance;
+  app.setValidatorCompiler(validatorCompiler as never);
+  app.setSerializerCompiler(() => JSON.stringify);
+  app.setErrorHandler(sendError);
+  app.decorateRequest('startedAt', 0);
+  app.decorateRequest('outcome', null as never);
+  observe(app, services);
+  guard(app, services.config);
+  app.addHook('onRequest', async (request) => {
+    if (services.draining && !request.url.startsWith('/health')) {
+      throw new ColophonError('The server is shutting down. Try again in a moment.', {
+        type: 'service_unavailable_error',
+        code: 'shutting_down',
+        retryAfterSeconds: 1,
+      });
+    }
+  });
+  readJsonBodies(app, services.config.server.body_limit);
+  answerUnknownRoutes(app);
+
+  modelRoutes(app, services);
+  chatCompletionRoutes(app, services);
+  completionRoutes(app, services);
+  tokenizeRoutes(app, services);
+  adapterRoutes(app, services);
+  healthRoutes(app, services);
+  for (const { register } of services.host.routes) await app.register(async (scope) => register(scope));
+  await app.ready();
+  return app;
+}
+
+/** Ids for every answer, one line in the log and the numbers for every request. */
+function observe(app: FastifyInstance, { log, metrics }: Services): void {
+  app.addHook('onRequest', async (request, reply) => {
+    request.startedAt = performance.now();
+    request.outcome = {};
+    reply.header('x-request-id', request.id);
+    metrics.inFlight.inc();
+    reply.raw.once('close', () => {
+      metrics.inFlight.dec();
+      const milliseconds = performance.now() - request.startedAt;
+      const route = request.routeOptions.url ?? 'unknown';
+      const cut = !reply.raw.writableFinished;
+      const status = cut ? 499 : reply.raw.statusCode;
+      metrics.request(route, knownMethod(request.method), status, milliseconds / 1000);
+      const { error, ...outcome } = request.outcome;
+      const line = {
+        reqId: request.id,
+        method: request.method,
+        route,
+        status,
+        ms: Math.round(milliseconds),
+        ...outcome,
+        ...(error ? { error: error.code ?? error.type } : {}),
+      };
+      if (status >= 500) log.error(line, 'request failed');
+      else log.info(line, cut ? 'request cut' : 'request');
+    });
+  });
+  app.addHook('onSend', async (request, reply) => {
+    reply.header('openai-processing-ms', String(Math.round(performance.now() - request.startedAt)));
+  });
+}
+
+/** 404, or 405 where the path exists under another method. */
+function answerUnknownRoutes(app: FastifyInstance): void {
+  const methods = new Map<string, Set<string>>();
+  app.addHook('onRoute', ({ url, method }) => {
+    const known = methods.get(url) ?? new Set();
+    for (const one of [method].flat()) known.add(one);
+    methods.set(url, known);
+  });
+  app.setNotFoundHandler((request) => {
+    const path = request.url.split('?', 1)[0]!;
+    const matching = [...methods].find(([url]) => {
+      return url === path || (url.endsWith('/*') && path.startsWith(url.slice(0, -1)));
+    });
+    if (matching && !matching[1].has(request.method)) {
+      const allowed = [...matching[1]].filter((method) => method !== 'HEAD').join(', ');
+      throw new ColophonError(`Not allowed to ${request.method} on ${path.slice(0, 200)}; use ${allowed}.`, {
+        status: 405,
+        code: 'method_not_allowed',
+      });
+    }
+    throw new ColophonError(`Invalid URL (${request.method} ${path.slice(0, 200)}).`, {
+      type: 'not_found_error',
+      code: 'unknown_url',
+    });
+  });
+}
+
+function clientsId(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' && /^[\w.:-]{1,128}$/.test(header) ? header : undefined;
+}
+
+/** Methods are whatever a client writes; the label is not. */
+function knownMethod(method: string): string {
+  return ['GET', 'HEAD', 'POST', 'OPTIONS', 'PUT', 'DELETE', 'PATCH'].includes(method) ? method : 'OTHER';
+}

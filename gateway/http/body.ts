@@ -1,0 +1,71 @@
+/** Reads JSON bodies: bounded, strictly UTF-8, with errors that a client gets to see. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { ColophonError } from '../contract/index.ts';
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** What is read and thrown away of a body that is too large, so that the answer is not lost with the connection. */
+const discardedAtMost = 64 * 2 ** 20;
+
+/** Takes JSON and refuses every other content type. */
+export function readJsonBodies(app: FastifyInstance, limit: number): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(/^application\/(?:[\w.+-]+\+)?json\b/i, async (request: FastifyRequest) => {
+    return parseJson(await readAll(request, limit));
+  });
+  app.addContentTypeParser('*', async (request: FastifyRequest) => {
+    await readAll(request, limit);
+    const given = request.headers['content-type'];
+    throw new ColophonError(
+      `The body must be JSON, sent with the header "Content-Type: application/json", but this one is ${given ? `'${given.slice(0, 100)}'` : 'without one'}.`,
+      { status: 415, code: 'unsupported_media_type' },
+    );
+  });
+}
+
+/** The value of a body; an empty body is undefined. */
+export function parseJson(body: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = utf8.decode(body);
+  } catch {
+    throw new ColophonError('The request body is not valid UTF-8.', { code: 'invalid_utf8' });
+  }
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new ColophonError(
+      `We could not parse the JSON body of your request: ${(cause as Error).message}. The API expects a JSON object.`,
+      { code: 'invalid_json', cause },
+    );
+  }
+}
+
+function readAll(request: FastifyRequest, limit: number): Promise<Buffer> {
+  const stream = request.raw;
+  const declared = Number(request.headers['content-length'] ?? 0);
+  const tooLarge = () =>
+    new ColophonError(
+      `The request body is larger than the limit of ${limit} bytes. Send less, or raise server.body_limit.`,
+      { status: 413, code: 'request_too_large' },
+    );
+  return new Promise((resolve, reject) => {
+    if (declared > discardedAtMost) return reject(tooLarge());
+    const chunks: Buffer[] = [];
+    let size = 0;
+    stream.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= limit) chunks.push(chunk);
+      else chunks.length = 0;
+      if (size > discardedAtMost) {
+        stream.pause();
+        reject(tooLarge());
+      }
+    });
+    stream.on('end', () => (size > limit ? reject(tooLarge()) : resolve(Buffer.concat(chunks, size))));
+    stream.on('error', (cause) =>
+      reject(new ColophonError('The request body ended early.', { code: 'incomplete_body', cause })),
+    );
+  });
+}

@@ -1,0 +1,77 @@
+/** Finds who serves a model, and the text side of it. */
+import { type Backend, ColophonError, type ModelCard } from '../contract/index.ts';
+import type { PluginHost } from '../host/index.ts';
+import { suggest } from '../schema/suggest.ts';
+import { TextModel } from '../text/text_model.ts';
+
+export interface Served {
+  backend: Backend;
+  card: ModelCard;
+  text: TextModel;
+}
+
+/** Names that a suggestion is looked for among, at most: with thousands of adapters a typo must stay cheap. */
+const suggestedAmong = 1000;
+
+export class Catalogue {
+  readonly #host: PluginHost;
+  /** One for each base: adapters share their base's. */
+  readonly #texts = new Map<string, Promise<TextModel>>();
+
+  constructor(host: PluginHost) {
+    this.#host = host;
+  }
+
+  /** Every model of every backend, in order. */
+  async list(): Promise<ModelCard[]> {
+    return (await Promise.all(this.#host.all('backend').map((backend) => backend.models()))).flat();
+  }
+
+  /** The model of that name; a 404 as OpenAI words it where there is none. */
+  async find(id: string): Promise<Served> {
+    const found = await this.card(id);
+    if (!found) throw await this.#unknown(id);
+    return { ...found, text: await this.#text(found.backend, found.card) };
+  }
+
+  /** The first base model, for requests that may leave the model out. */
+  async findOrFirst(id: string | null | undefined): Promise<Served> {
+    if (id) return this.find(id);
+    const first = (await this.list()).find((card) => card.parent === null);
+    if (!first) throw new ColophonError('No model is served.', { type: 'service_unavailable_error' });
+    return this.find(first.id);
+  }
+
+  async card(id: string): Promise<{ backend: Backend; card: ModelCard } | undefined> {
+    for (const backend of this.#host.all('backend')) {
+      const card = await backend.model(id);
+      if (card) return { backend, card };
+    }
+    return undefined;
+  }
+
+  #text(backend: Backend, card: ModelCard): Promise<TextModel> {
+    const key = `${backend.name}\0${card.parent ?? card.id}`;
+    let text = this.#texts.get(key);
+    if (!text) {
+      text = backend.text(card.id).then((definition) => new TextModel(definition));
+      text.catch(() => this.#texts.delete(key));
+      this.#texts.set(key, text);
+    }
+    return text;
+  }
+
+  async #unknown(id: string): Promise<ColophonError> {
+    const names = id.length > 64 ? [] : (await this.list()).slice(0, suggestedAmong).map((card) => card.id);
+    const near = suggest(id, names);
+    const shown = id.length > 100 ? `${id.slice(0, 100)}…` : id;
+    return new ColophonError(
+      `The model \`${shown}\` does not exist.${near ? ` Did you mean \`${near}\`?` : ''}`,
+      {
+        type: 'not_found_error',
+        code: 'model_not_found',
+        param: 'model',
+      },
+    );
+  }
+}

@@ -1,0 +1,22 @@
+import type { FastifyInstance } from 'fastify';
+import { sendAnswer } from './answer.ts';
+import { type ChatBody, chatBody, readChatRequest } from './chat_request.ts';
+import { chatAnswer } from './chat_response.ts';
+import type { Services } from './services.ts';
+import { envelopeOf } from './shared_request.ts';
+
+export function chatCompletionRoutes(app: FastifyInstance, services: Services): void {
+  const special = services.config.text.special_tokens_in_content;
+  app.post<{ Body: ChatBody }>(
+    '/v1/chat/completions',
+    { schema: { body: chatBody } },
+    async (request, reply) => {
+      const { body } = request;
+      request.outcome.model = body.model;
+      const served = await services.catalogue.find(body.model);
+      const chat = readChatRequest(body, served, special);
+      const answer = chatAnswer(body, chat, served, envelopeOf('chatcmpl', body, served));
+      return sendAnswer(services, request, reply, answer, body.stream ?? false);
+    },
+  );
+}

@@ -1,0 +1,150 @@
+/** One generation, from the backend's tokens to the text, ids and log-probabilities of a choice. */
+import { type Backend, ColophonError, type GenerateRequest, type TokenLogprob } from '../contract/index.ts';
+import type { GenerationMeter } from '../observe/metrics.ts';
+import { StopStrings } from '../text/stop_strings.ts';
+import type { TextModel } from '../text/text_model.ts';
+
+export interface ChoiceRequest {
+  backend: Backend;
+  text: TextModel;
+  generate: GenerateRequest;
+  /** Whether the model is an adapter. */
+  adapter: boolean;
+  stop: string[];
+  /** The stop string, or the stop token's text, is part of the output. */
+  includeStop: boolean;
+  skipSpecial: boolean;
+  /** Only the prompt is asked for: nothing that is generated is kept. */
+  promptOnly?: boolean;
+}
+
+export interface ChoiceUsage {
+  promptTokens: number;
+  cachedTokens: number;
+  completionTokens: number;
+}
+
+/** What one step of the backend gave a choice. */
+export interface ChoiceStep {
+  text: string;
+  ids: number[];
+  /** One for each id, where they were asked for. */
+  logprobs: TokenLogprob[];
+  /** Code points of generated text before each id's own. */
+  offsets: number[];
+  /** Once, before anything was generated. */
+  promptLogprobs: Array<TokenLogprob | null> | undefined;
+  finish: 'stop' | 'length' | undefined;
+  /** The stop string or explicit stop token that ended it. */
+  stopReason: string | number | null;
+  /** So far. */
+  usage: ChoiceUsage;
+}
+
+/** The client went away or the server stops; nobody reads the rest. */
+export class Cancelled extends Error {}
+
+/** Runs to the end, giving each step to `onStep` as it comes. Ends the generation when `signal` fires or `onStep` throws. */
+export async function runChoice(
+  request: ChoiceRequest,
+  signal: AbortSignal,
+  meter: GenerationMeter,
+  onStep: (step: ChoiceStep) => void,
+): Promise<ChoiceUsage> {
+  const { generate, text } = request;
+  const stops = new Set(generate.stopTokenIds);
+  const ends = new Set(generate.ignoreEnd ? [] : text.endTokenIds);
+  const stopStrings = new StopStrings(request.stop, request.includeStop);
+  const detokenizer = text.detokenizer({ skipSpecial: request.skipSpecial });
+  const usage: ChoiceUsage = { promptTokens: generate.prompt.length, cachedTokens: 0, completionTokens: 0 };
+  let codePoints = 0;
+
+  const take = (step: ChoiceStep, id: number): void => {
+    usage.completionTokens++;
+    step.ids.push(id);
+    step.offsets.push(codePoints);
+    const ending = stops.has(id) || ends.has(id);
+    if (ending && !request.includeStop) {
+      if (stops.has(id)) step.stopReason = id;
+      return;
+    }
+    const piece = detokenizer.push(id);
+    if (generate.logprobs !== undefined) codePoints += countCodePoints(piece);
+    if (usage.completionTokens <= generate.minTokens) {
+      step.text += piece;
+      return;
+    }
+    const { emit, stopped } = stopStrings.push(piece);
+    step.text += emit;
+    if (stopped !== undefined) {
+      step.finish = 'stop';
+      step.stopReason = stopped;
+    } else if (ending && stops.has(id)) {
+      step.stopReason = id;
+    }
+  };
+
+  const finish = (step: ChoiceStep, reason: 'stop' | 'length'): void => {
+    const { emit, stopped } = stopStrings.push(detokenizer.flush());
+    step.text += emit + stopStrings.flush();
+    step.finish = stopped === undefined ? reason : 'stop';
+    if (stopped !== undefined) step.stopReason = stopped;
+  };
+
+  try {
+    for await (const parts of request.backend.generate(generate, signal)) {
+      if (signal.aborted) throw new Cancelled();
+      const step: ChoiceStep = {
+        text: '',
+        ids: [],
+        logprobs: [],
+        offsets: [],
+        promptLogprobs: undefined,
+        finish: undefined,
+        stopReason: null,
+        usage,
+      };
+      for (const part of parts) {
+        if (part.type === 'prompt-logprobs') {
+          step.promptLogprobs = part.tokens;
+        } else if (part.type === 'finish') {
+          usage.cachedTokens = part.usage.cachedTokens;
+          if (request.promptOnly) step.finish = 'length';
+          else finish(step, part.reason);
+        } else {
+          if (part.cachedTokens !== undefined) usage.cachedTokens = part.cachedTokens;
+          if (request.promptOnly) continue;
+          if (part.logprob) step.logprobs.push(part.logprob);
+          take(step, part.id);
+        }
+        if (step.finish) break;
+      }
+      meter.step(step.ids.length);
+      onStep(step);
+      if (step.finish) {
+        meter.finish(step.finish, usage);
+        return usage;
+      }
+    }
+  } catch (error) {
+    if (signal.aborted) {
+      meter.finish('cancelled', usage);
+      throw new Cancelled();
+    }
+    meter.finish('error', usage);
+    throw error;
+  }
+  meter.finish(signal.aborted ? 'cancelled' : 'error', usage);
+  if (signal.aborted) throw new Cancelled();
+  throw new ColophonError('The backend ended the generation without finishing it.', { type: 'server_error' });
+}
+
+/** Length as Python counts it: text_offset is an index into a string of most of its readers. */
+export function countCodePoints(text: string): number {
+  let count = text.length;
+  for (let at = 0; at < text.length - 1; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit >= 0xd800 && unit < 0xdc00) count--;
+  }
+  return count;
+}

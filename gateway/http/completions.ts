@@ -1,0 +1,21 @@
+import type { FastifyInstance } from 'fastify';
+import { sendAnswer } from './answer.ts';
+import { type CompletionBody, completionBody, readCompletionRequest } from './completion_request.ts';
+import { completionAnswer } from './completion_response.ts';
+import type { Services } from './services.ts';
+import { envelopeOf } from './shared_request.ts';
+
+export function completionRoutes(app: FastifyInstance, services: Services): void {
+  app.post<{ Body: CompletionBody }>(
+    '/v1/completions',
+    { schema: { body: completionBody } },
+    async (request, reply) => {
+      const { body } = request;
+      request.outcome.model = body.model;
+      const served = await services.catalogue.find(body.model);
+      const completion = readCompletionRequest(body, served);
+      const answer = completionAnswer(body, completion, served, envelopeOf('cmpl', body, served));
+      return sendAnswer(services, request, reply, answer, body.stream ?? false);
+    },
+  );
+}

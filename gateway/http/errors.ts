@@ -1,0 +1,27 @@
+/** Every failure becomes OpenAI's envelope; only what is meant for clients is in it. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ColophonError } from '../contract/index.ts';
+
+/** The error as clients may see it. Anything unforeseen is a plain 500 whose cause only the log knows. */
+export function publicError(error: unknown): ColophonError {
+  if (error instanceof ColophonError) return error;
+  const { statusCode, message } = error as { statusCode?: number; message?: string };
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new ColophonError(message ?? 'The request is not valid.', { status: statusCode, cause: error });
+  }
+  return new ColophonError('The server had an error while processing your request. Its log says more.', {
+    type: 'server_error',
+    code: 'internal_error',
+    cause: error,
+  });
+}
+
+/** Fastify's error handler. */
+export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const shown = publicError(error);
+  if (shown.status >= 500) request.log.error({ err: error }, shown.message);
+  request.outcome.error = shown;
+  if (shown.retryAfterSeconds !== undefined) reply.header('retry-after', Math.ceil(shown.retryAfterSeconds));
+  if (shown.status === 401) reply.header('www-authenticate', 'Bearer');
+  reply.code(shown.status).type('application/json; charset=utf-8').send(JSON.stringify(shown.toBody()));
+}

@@ -1,0 +1,41 @@
+/** What watches the server asks: alive, ready, numbers, version. */
+import type { FastifyInstance } from 'fastify';
+import { CONTRACT_VERSION } from '../contract/index.ts';
+import type { Services } from './services.ts';
+import { version } from './version.ts';
+
+export function healthRoutes(app: FastifyInstance, services: Services): void {
+  const ready = () => {
+    if (services.draining) return { ready: false, detail: 'The server is shutting down.' };
+    const unready = services.host
+      .all('backend')
+      .map((backend) => ({ name: backend.name, ...backend.health() }));
+    const first = unready.find((backend) => !backend.ready);
+    return first
+      ? { ready: false, detail: `${first.name}: ${first.detail ?? 'not ready'}` }
+      : { ready: true };
+  };
+
+  app.get('/health/live', async () => ({ status: 'ok' }));
+
+  for (const path of ['/health', '/health/ready']) {
+    app.get(path, async (_request, reply) => {
+      const state = ready();
+      if (!state.ready) reply.code(503);
+      return state.ready ? { status: 'ok' } : { status: 'unavailable', detail: state.detail };
+    });
+  }
+
+  app.get('/metrics', async (_request, reply) => {
+    const { registry } = services.metrics;
+    return reply.type(registry.contentType).send(await registry.metrics());
+  });
+
+  app.get('/version', async () => ({ version: version(), contract: CONTRACT_VERSION }));
+
+  app.get('/', async () => ({
+    name: 'colophon',
+    version: version(),
+    hint: 'An OpenAI-compatible API. Try GET /v1/models, then POST /v1/chat/completions.',
+  }));
+}

@@ -1,0 +1,36 @@
+import type { Logger } from 'pino';
+import type { Config } from '../config/index.ts';
+import type { ColophonError } from '../contract/index.ts';
+import type { PluginHost } from '../host/index.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Catalogue } from './catalogue.ts';
+
+/** What route families share. */
+export interface Services {
+  config: Config;
+  host: PluginHost;
+  catalogue: Catalogue;
+  metrics: Metrics;
+  log: Logger;
+  /** Set once the server was asked to stop: new work is refused. */
+  draining: boolean;
+  /** One for each answer that is being generated; aborted with an error where the server cannot wait. */
+  answers: Set<AbortController>;
+}
+
+/** What became of a request, for its one line in the log. */
+export interface Outcome {
+  model?: string;
+  promptTokens?: number;
+  completionTokens?: number;
+  firstTokenMs?: number;
+  finish?: string;
+  error?: ColophonError;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    startedAt: number;
+    outcome: Outcome;
+  }
+}

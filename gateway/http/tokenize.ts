@@ -1,0 +1,62 @@
+/** vLLM's /tokenize and /detokenize. */
+import type { FastifyInstance } from 'fastify';
+import { type Static, Type } from 'typebox';
+import { ColophonError } from '../contract/index.ts';
+import { maybe } from '../schema/nullable.ts';
+import { encodeMessages, messagesField, templateFields } from './chat_request.ts';
+import { modelField, tokenId } from './fields.ts';
+import { refuseUnsupported } from './refused.ts';
+import { checkTokenIds } from './sampling.ts';
+import type { Services } from './services.ts';
+
+const tokenizeBody = Type.Object({
+  model: maybe(modelField),
+  prompt: maybe(Type.String()),
+  messages: maybe(messagesField),
+  add_special_tokens: maybe(Type.Boolean()),
+  return_token_strs: maybe(Type.Boolean()),
+  ...templateFields,
+});
+
+const detokenizeBody = Type.Object({ model: maybe(modelField), tokens: Type.Array(tokenId) });
+
+export function tokenizeRoutes(app: FastifyInstance, services: Services): void {
+  const special = services.config.text.special_tokens_in_content;
+
+  app.post<{ Body: Static<typeof tokenizeBody> }>(
+    '/tokenize',
+    { schema: { body: tokenizeBody } },
+    async (request) => {
+      const { body } = request;
+      refuseUnsupported(body);
+      const served = await services.catalogue.findOrFirst(body.model);
+      const { messages, prompt } = body;
+      if ((typeof prompt === 'string') === Boolean(messages)) {
+        throw new ColophonError("Give either 'prompt' or 'messages'.", {
+          param: messages ? 'messages' : 'prompt',
+          code: messages ? 'invalid_value' : 'missing_required_parameter',
+        });
+      }
+      const tokens = messages
+        ? encodeMessages({ ...body, messages }, served, special)
+        : served.text.encode(prompt!, { special: 'parse', addBos: body.add_special_tokens ?? true });
+      return {
+        count: tokens.length,
+        max_model_len: served.card.maxModelLength,
+        tokens,
+        token_strs: body.return_token_strs ? tokens.map((id) => served.text.tokenText(id)) : null,
+      };
+    },
+  );
+
+  app.post<{ Body: Static<typeof detokenizeBody> }>(
+    '/detokenize',
+    { schema: { body: detokenizeBody } },
+    async (request) => {
+      const { model, tokens } = request.body;
+      const { text } = await services.catalogue.findOrFirst(model);
+      checkTokenIds(tokens, text.vocabularySize, 'tokens');
+      return { prompt: text.decode(tokens) };
+    },
+  );
+}

@@ -1,0 +1,121 @@
+/** The server, put together: read the config, set plugins up in order, listen, drain. */
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { checkBinding } from './access/access.ts';
+import { type Config, ConfigError } from './config/index.ts';
+import { ColophonError, type Plugin } from './contract/index.ts';
+import { loadPlugins, PluginHost } from './host/index.ts';
+import { buildApp } from './http/app.ts';
+import { Catalogue } from './http/catalogue.ts';
+import type { Services } from './http/services.ts';
+import { createLog } from './observe/log.ts';
+import { createMetrics } from './observe/metrics.ts';
+
+export interface ServerOptions {
+  /** Closes the server, as close() does. */
+  signal?: AbortSignal;
+  /** Instead of those that the config asks for. */
+  plugins?: readonly Plugin[];
+  log?: Logger;
+}
+
+export interface RunningServer {
+  /** "http://127.0.0.1:8080" */
+  url: string;
+  app: FastifyInstance;
+  host: PluginHost;
+  log: Logger;
+  /** Refuses new work, waits for running answers (at most server.drain_seconds), ends the rest, closes the plugins. */
+  close(): Promise<void>;
+}
+
+/** Starts everything. Throws ConfigError, or an error whose message is a sentence that names the plugin at fault. */
+export async function startServer(config: Config, options: ServerOptions = {}): Promise<RunningServer> {
+  checkBinding(config);
+  const log = options.log ?? createLog(config.log);
+  const metrics = createMetrics();
+  const host = new PluginHost({ config, log, metrics: metrics.registry });
+  await host.setup(options.plugins ?? (await loadPlugins(config)));
+  const services: Services = {
+    config,
+    host,
+    catalogue: new Catalogue(host),
+    metrics,
+    log,
+    draining: false,
+    answers: new Set(),
+  };
+  let app: FastifyInstance | undefined;
+  try {
+    await warm(services);
+    app = await buildApp(services);
+    await host.ready();
+    await listen(app, config);
+  } catch (error) {
+    await app?.close();
+    await host.close();
+    throw error;
+  }
+  let closing: Promise<void> | undefined;
+  const running = app;
+  const close = () => {
+    closing ??= drain(services, running);
+    return closing;
+  };
+  options.signal?.addEventListener('abort', () => void close(), { once: true });
+  if (options.signal?.aborted) await close();
+  return { url: urlOf(running, config), app: running, host, log, close };
+}
+
+/** Tokenizers are built before the first request waits for one. */
+async function warm({ catalogue }: Services): Promise<void> {
+  const bases = (await catalogue.list()).filter((card) => card.parent === null);
+  await Promise.all(bases.map((card) => catalogue.find(card.id)));
+}
+
+async function listen(app: FastifyInstance, { server }: Config): Promise<void> {
+  try {
+    await app.listen({ host: server.host, port: server.port });
+  } catch (cause) {
+    const where = `${server.host}:${server.port}`;
+    const { code } = cause as NodeJS.ErrnoException;
+    const sentences: Record<string, string> = {
+      EADDRINUSE: `Port ${server.port} on ${server.host} is in use. Stop what uses it, or choose another: --port ${server.port + 1} (or COLOPHON_PORT).`,
+      EACCES: `Listening on ${where} is not permitted. Choose a port above 1023, e.g. --port 8080 (or COLOPHON_PORT).`,
+      EADDRNOTAVAIL: `${server.host} is not an address of this machine. Use --host 127.0.0.1 (or COLOPHON_HOST).`,
+      ENOTFOUND: `${server.host} is not a name of this machine. Use --host 127.0.0.1 (or COLOPHON_HOST).`,
+    };
+    throw new ConfigError(
+      (code && sentences[code]) || `Cannot listen on ${where}: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}
+
+function urlOf(app: FastifyInstance, { server }: Config): string {
+  const { port } = app.server.address() as AddressInfo;
+  const anywhere = server.host === '0.0.0.0' || server.host === '::';
+  const name = anywhere ? '127.0.0.1' : server.host.includes(':') ? `[${server.host}]` : server.host;
+  return `http://${name}:${port}`;
+}
+
+async function drain(services: Services, app: FastifyInstance): Promise<void> {
+  const { log, host, answers, config } = services;
+  services.draining = true;
+  log.info({ answers: answers.size }, 'draining');
+  await host.drain();
+  const shuttingDown = new ColophonError('The server is shutting down and could not finish this answer.', {
+    type: 'service_unavailable_error',
+    code: 'shutting_down',
+  });
+  const deadline = setTimeout(() => {
+    for (const answer of answers) answer.abort(shuttingDown);
+    // What has been told so has a moment to read it.
+    setTimeout(() => app.server.closeAllConnections(), 1000).unref();
+  }, config.server.drain_seconds * 1000);
+  await app.close();
+  clearTimeout(deadline);
+  await host.close();
+  log.info('closed');
+}

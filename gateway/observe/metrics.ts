@@ -1,0 +1,109 @@
+/** Numbers for Prometheus. Labels are bounded: never a model's or a client's name. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** What a generation reports about itself. */
+export interface GenerationMeter {
+  /** A step gave it so many tokens. */
+  step(tokens: number): void;
+  finish(
+    reason: 'stop' | 'length' | 'cancelled' | 'error',
+    usage: { promptTokens: number; cachedTokens: number; completionTokens: number },
+  ): void;
+}
+
+export interface Metrics {
+  registry: Registry;
+  /** A generation begins; `kind` says what it runs on. */
+  generation(kind: 'base' | 'adapter'): GenerationMeter;
+  /** A request ended; `route` is the pattern that it matched. */
+  request(route: string, method: string, status: number, seconds: number): void;
+  inFlight: Gauge;
+}
+
+const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+export function createMetrics(options: { process?: boolean } = {}): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  if (options.process !== false) collectDefaultMetrics({ register: registry });
+  const requests = new Counter({
+    name: 'colophon_http_requests_total',
+    help: 'HTTP requests answered.',
+    labelNames: ['route', 'method', 'status'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'colophon_http_request_seconds',
+    help: 'Time from a request to the end of its answer.',
+    labelNames: ['route'],
+    buckets: [...latencyBuckets, 120, 300],
+    registers,
+  });
+  const inFlight = new Gauge({
+    name: 'colophon_http_requests_in_flight',
+    help: 'HTTP requests being answered.',
+    registers,
+  });
+  const running = new Gauge({
+    name: 'colophon_generations_running',
+    help: 'Generations waiting or running.',
+    labelNames: ['kind'],
+    registers,
+  });
+  const finished = new Counter({
+    name: 'colophon_generations_total',
+    help: 'Generations that ended, by reason.',
+    labelNames: ['kind', 'reason'],
+    registers,
+  });
+  const tokens = new Counter({
+    name: 'colophon_tokens_total',
+    help: 'Tokens: prompt (cached ones included), cached, completion.',
+    labelNames: ['type', 'kind'],
+    registers,
+  });
+  const firstToken = new Histogram({
+    name: 'colophon_time_to_first_token_seconds',
+    help: 'Time from the start of a generation to its first token.',
+    buckets: latencyBuckets,
+    registers,
+  });
+  const interToken = new Histogram({
+    name: 'colophon_inter_token_seconds',
+    help: 'Time between tokens of a generation.',
+    buckets: latencyBuckets,
+    registers,
+  });
+
+  return {
+    registry,
+    inFlight,
+    request(route, method, status, seconds) {
+      requests.inc({ route, method, status });
+      duration.observe({ route }, seconds);
+    },
+    generation(kind) {
+      running.inc({ kind });
+      let last = performance.now();
+      let first = true;
+      return {
+        step(count) {
+          if (count === 0) return;
+          const now = performance.now();
+          const seconds = (now - last) / 1000;
+          last = now;
+          if (first) firstToken.observe(seconds);
+          else for (let token = 0; token < count; token++) interToken.observe(seconds / count);
+          first = false;
+        },
+        finish(reason, usage) {
+          running.dec({ kind });
+          finished.inc({ kind, reason });
+          tokens.inc({ type: 'prompt', kind }, usage.promptTokens);
+          tokens.inc({ type: 'cached', kind }, usage.cachedTokens);
+          tokens.inc({ type: 'completion', kind }, usage.completionTokens);
+        },
+      };
+    },
+  };
+}
