@@ -13,6 +13,8 @@ export interface BpeModel {
 /** Words longer than this are rare enough not to be worth remembering. */
 const longestCachedWord = 64;
 const cachedWords = 16_384;
+/** Words of this many symbols share one work space. */
+const keptScratchSymbols = 1024;
 
 /** GPT-2's reading of bytes as printable characters: the character of each byte. */
 export const byteCharacters: readonly string[] = (() => {
@@ -39,6 +41,7 @@ export class Bpe {
   readonly #ignoreMerges: boolean;
   readonly #unknownId: number;
   readonly #fuseUnknown: boolean;
+  readonly #scratch = makeScratch(keptScratchSymbols);
   readonly #cache = new LRUCache<string, number[]>({ max: cachedWords });
 
   constructor(model: BpeModel, byteLevel: boolean) {
@@ -87,6 +90,11 @@ export class Bpe {
     return this.#merge(this.#byteLevel ? this.#byteSymbols(word) : this.#characterSymbols(word));
   }
 
+  /** The kept work space, or one of its own for a word too long to keep it. */
+  #scratchFor(symbols: number): Scratch {
+    return symbols <= keptScratchSymbols ? this.#scratch : makeScratch(symbols);
+  }
+
   #byteSymbols(word: string): number[] {
     const symbols: number[] = [];
     for (const byte of Buffer.from(word, 'utf8')) {
@@ -127,9 +135,7 @@ export class Bpe {
   #merge(symbols: number[]): number[] {
     const count = symbols.length;
     if (count < 2) return symbols;
-    const next = new Int32Array(count);
-    const previous = new Int32Array(count);
-    const heap = new KeyHeap(3 * count);
+    const { next, previous, heap } = this.#scratchFor(count);
     const offer = (position: number) => {
       const right = next[position]!;
       if (right >= count) return;
@@ -158,6 +164,18 @@ export class Bpe {
     }
     return symbols.filter((id) => id >= 0);
   }
+}
+
+/** Work space of one merge. */
+interface Scratch {
+  next: Int32Array;
+  previous: Int32Array;
+  heap: KeyHeap;
+}
+
+function makeScratch(symbols: number): Scratch {
+  // At most one entry for each first pair, and two for each merge.
+  return { next: new Int32Array(symbols), previous: new Int32Array(symbols), heap: new KeyHeap(3 * symbols) };
 }
 
 /** More symbols than any word has; with ranks below 2^21 a key stays an exact integer. */

@@ -73,19 +73,15 @@ export class ChatTemplate {
     };
     try {
       const shielded = shieldSpecials(input, shield ? this.#specials : [], source);
-      const [marked, marker] = continued
-        ? markFinalMessage(shielded.value.messages, shielded.unused)
-        : [shielded.value.messages, ''];
+      const marker = continued ? shielded.unused() : '';
+      const shown = continued ? markFinalMessage(shielded.value.messages, marker) : shielded.value.messages;
       const text = template.render({
         documents: null,
         ...this.#specialVariables,
         ...shielded.value.arguments,
-        messages: marked,
+        messages: shown,
         tools: shielded.value.tools,
         add_generation_prompt: continued ? false : (options.addGenerationPrompt ?? true),
-        raise_exception: (message: unknown) => {
-          throw new Refusal(String(message));
-        },
       });
       return {
         text: continued ? cutAtMarker(text, marker) : text,
@@ -94,18 +90,13 @@ export class ChatTemplate {
       };
     } catch (error) {
       if (error instanceof ColophonError) throw error;
+      // What a template says with raise_exception comes here too.
       const why = error instanceof Error ? error.message : String(error);
-      const sentence =
-        error instanceof Refusal
-          ? `The model's chat template refuses these messages: ${why}`
-          : `The chat template cannot be rendered with these messages: ${why}`;
+      const sentence = `The chat template does not take these messages: ${why}`;
       throw new ColophonError(sentence, { param: 'messages', cause: error });
     }
   }
 }
-
-/** What a template throws with raise_exception. */
-class Refusal extends Error {}
 
 function parse(source: string, fromClient: boolean): Template {
   let template = templates.get(source);
@@ -187,13 +178,13 @@ function withParsedArguments(call: unknown): unknown {
 function markFinalMessage(
   messages: Array<Record<string, unknown>>,
   marker: string,
-): [Array<Record<string, unknown>>, string] {
+): Array<Record<string, unknown>> {
   const final = messages.at(-1);
   if (!final)
     throw new ColophonError('There is no final message to continue; messages is empty.', {
       param: 'messages',
     });
-  return [[...messages.slice(0, -1), { ...final, content: `${String(final.content)}${marker}` }], marker];
+  return [...messages.slice(0, -1), { ...final, content: `${String(final.content)}${marker}` }];
 }
 
 function cutAtMarker(text: string, marker: string): string {

@@ -6,8 +6,8 @@ export interface Shielded<Value> {
   /** Gives the replaced characters back. */
   restore(text: string): string;
   changed: boolean;
-  /** A private-use character that occurs nowhere in the input. */
-  unused: string;
+  /** Another private-use character that occurs nowhere in the input. */
+  unused(): string;
 }
 
 /**
@@ -22,15 +22,14 @@ export function shieldSpecials<Value>(value: Value, specials: string[], template
   const changed = find !== undefined && strings.some((text, at) => at > 0 && find(text).length > 0);
 
   const unused = unusedCharacters(strings);
-  const marker = unused();
-  if (!changed) return { value, restore: (text) => text, changed, unused: marker };
+  if (!changed) return { value, restore: (text) => text, changed, unused };
 
   const replacements = new Map<string, string>();
   const originals = new Map<string, string>();
-  const shield = (text: string): string => {
+  const shield = (text: string, positions: number[]): string => {
     let result = '';
     let start = 0;
-    for (const at of find(text)) {
+    for (const at of positions) {
       const original = String.fromCodePoint(text.codePointAt(at)!);
       let replacement = replacements.get(original);
       if (replacement === undefined) {
@@ -43,18 +42,23 @@ export function shieldSpecials<Value>(value: Value, specials: string[], template
     }
     return result + text.slice(start);
   };
-  const shielded = mapStrings(value, shield);
+  const shielded = mapStrings(
+    value,
+    (text) => shield(text, find(text)),
+    // A key that only ends like the beginning of a special token stays what the template looks for.
+    (key) => shield(key, find(key, false)),
+  );
   const pattern = new RegExp(`[${[...originals.keys()].join('')}]`, 'gu');
   return {
     value: shielded,
     restore: (text) => text.replace(pattern, (character) => originals.get(character)!),
     changed,
-    unused: marker,
+    unused,
   };
 }
 
 /** Where special-token strings begin in a text, and where beginnings of them run to its end; in rising order. */
-function specialFinder(specials: string[]): (text: string) => number[] {
+function specialFinder(specials: string[]): (text: string, beginningsToo?: boolean) => number[] {
   // Zero-width, so that overlapping occurrences are all found.
   const whole = new RegExp(`(?=${specials.map(escapeRegExp).join('|')})`, 'gu');
   const beginnings = new Set<string>();
@@ -62,8 +66,9 @@ function specialFinder(specials: string[]): (text: string) => number[] {
     for (let length = 1; length < special.length; length++) beginnings.add(special.slice(0, length));
   }
   const longest = Math.max(...specials.map((special) => special.length)) - 1;
-  return (text) => {
+  return (text, beginningsToo = true) => {
     const found = [...text.matchAll(whole)].map((match) => match.index);
+    if (!beginningsToo) return found;
     for (let length = Math.min(longest, text.length); length >= 1; length--) {
       if (beginnings.has(text.slice(-length)) && !found.includes(text.length - length))
         found.push(text.length - length);
@@ -74,10 +79,10 @@ function specialFinder(specials: string[]): (text: string) => number[] {
 
 /** Private-use characters that none of the strings has, one after the other. */
 function unusedCharacters(strings: string[]): () => string {
-  const used = new Set<string>();
-  for (const text of strings) for (const match of text.matchAll(/[\uE000-\uF8FF]/g)) used.add(match[0]);
+  let used: Set<string> | undefined;
   let next = 0xe000;
   return () => {
+    used ??= new Set(strings.flatMap((text) => text.match(/[\uE000-\uF8FF]/g) ?? []));
     while (next <= 0xf8ff && used.has(String.fromCharCode(next))) next++;
     if (next > 0xf8ff) {
       throw new ColophonError(
@@ -102,13 +107,19 @@ function collectStrings(value: unknown, into: string[]): void {
   }
 }
 
-function mapStrings<Value>(value: Value, map: (text: string) => string): Value {
+function mapStrings<Value>(
+  value: Value,
+  map: (text: string) => string,
+  mapKey: (key: string) => string,
+): Value {
   if (typeof value === 'string') return map(value) as Value;
-  if (Array.isArray(value)) return value.map((item) => mapStrings(item as unknown, map)) as Value;
+  if (Array.isArray(value)) return value.map((item: unknown) => mapStrings(item, map, mapKey)) as Value;
   if (value !== null && typeof value === 'object') {
-    return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [map(key), mapStrings(item as unknown, map)]),
-    ) as Value;
+    const entries = Object.entries(value).map(([key, item]) => [
+      mapKey(key),
+      mapStrings(item as unknown, map, mapKey),
+    ]);
+    return Object.fromEntries(entries) as Value;
   }
   return value;
 }

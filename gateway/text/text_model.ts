@@ -22,10 +22,14 @@ export class TextModel {
 
   /**
    * The ids of a bare prompt. Special-token strings become special tokens unless `special` is `plain`. `addBos` (default
-   * true) adds what the model's tokenizer adds around a text, which for many models is nothing.
+   * true) adds what the model's tokenizer adds around a text, which for many models is nothing. A text of more than
+   * `limit` tokens is refused, an absurd one at once.
    */
-  encode(text: string, options: { special?: SpecialReading; addBos?: boolean } = {}): number[] {
-    const ids = this.#tokenizer.encode(text, options.special ?? 'parse');
+  encode(
+    text: string,
+    options: { special?: SpecialReading; addBos?: boolean; limit?: number } = {},
+  ): number[] {
+    const ids = this.#tokenizer.encode(text, options.special ?? 'parse', options.limit);
     if (options.addBos === false) return ids;
     return [...this.#tokenizer.prefixIds, ...ids, ...this.#tokenizer.suffixIds];
   }
@@ -36,14 +40,14 @@ export class TextModel {
    */
   encodeChat(
     messages: ChatMessage[],
-    options: ChatTemplateOptions & { special?: SpecialReading } = {},
+    options: ChatTemplateOptions & { special?: SpecialReading; limit?: number } = {},
   ): { text: string; ids: number[] } {
     const rendered = this.#template.render(messages, options, (options.special ?? 'plain') === 'plain');
     if (!rendered.shielded)
-      return { text: rendered.text, ids: this.#tokenizer.encode(rendered.text, 'parse') };
+      return { text: rendered.text, ids: this.#tokenizer.encode(rendered.text, 'parse', options.limit) };
     return {
       text: rendered.restore(rendered.text),
-      ids: this.#tokenizer.encodeSections(rendered.text, 'parse', rendered.restore),
+      ids: this.#tokenizer.encodeSections(rendered.text, 'parse', options.limit, rendered.restore),
     };
   }
 

@@ -9,6 +9,8 @@ const byteOfCharacter = new Map(byteCharacters.map((character, byte) => [charact
 export class TokenBytes {
   readonly #bytes: Buffer;
   readonly #offsets: Uint32Array;
+  /** Length of the longest, in bytes. */
+  readonly longest: number;
 
   /** `tokens[id]`: the token's string, undefined where the id has none. `literal`: ids whose string is their text. */
   constructor(
@@ -17,6 +19,7 @@ export class TokenBytes {
     spelling: TokenSpelling,
   ) {
     const pieces: Buffer[] = [];
+    let longest = 0;
     this.#offsets = new Uint32Array(tokens.length + 1);
     for (let id = 0; id < tokens.length; id++) {
       const token = tokens[id] ?? '';
@@ -26,9 +29,11 @@ export class TokenBytes {
           ? byteLevelBytes(token)
           : sentencePieceBytes(token);
       pieces.push(piece);
+      longest = Math.max(longest, piece.length);
       this.#offsets[id + 1] = this.#offsets[id]! + piece.length;
     }
     this.#bytes = Buffer.concat(pieces);
+    this.longest = longest;
   }
 
   /** A view; empty for an id without a token. */

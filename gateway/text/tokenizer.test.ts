@@ -1,6 +1,4 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { TextDefinition } from '../contract/index.ts';
 import { golden, smollm2 } from './fixtures/smollm2.ts';
 import { Tokenizer } from './tokenizer.ts';
 

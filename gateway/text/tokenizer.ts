@@ -126,20 +126,21 @@ export class Tokenizer {
     [this.prefixIds, this.suffixIds] = this.#around(library);
   }
 
-  /** The ids of a text; nothing is added before or after it. */
-  encode(text: string, special: SpecialReading = 'parse'): number[] {
+  /** The ids of a text; nothing is added before or after it. Throws where they are more than `limit`. */
+  encode(text: string, special: SpecialReading = 'parse', limit = Number.POSITIVE_INFINITY): number[] {
     const key = special + text;
     const known = this.#prompts.get(key);
-    if (known) return known.slice();
-    const ids = this.encodeSections(text, special);
-    this.#prompts.set(key, ids.slice());
-    return ids;
+    const ids = known ?? this.encodeSections(text, special, limit);
+    if (ids.length > limit) throw tooLong(limit);
+    if (!known) this.#prompts.set(key, ids);
+    return ids.slice();
   }
 
   /** The same without the memory; `restore` rewrites what is left between the added tokens, after they were cut out. */
   encodeSections(
     text: string,
     special: SpecialReading,
+    limit = Number.POSITIVE_INFINITY,
     restore: (text: string) => string = (same) => same,
   ): number[] {
     const ids: number[] = [];
@@ -149,9 +150,10 @@ export class Tokenizer {
       else {
         normalized.split(this.#normalizer ? this.#normalizer(section) : section, (part) => {
           if (typeof part !== 'string') ids.push(part.id);
-          else this.#encodePlain(restore(part), index, ids);
+          else this.#encodePlain(restore(part), index, ids, limit);
         });
       }
+      if (ids.length > limit) throw tooLong(limit);
     });
     return ids;
   }
@@ -187,8 +189,10 @@ export class Tokenizer {
     return this.#added.filter((token) => token.special && token.content !== '').map((token) => token.content);
   }
 
-  #encodePlain(text: string, sectionIndex: number, ids: number[]): void {
+  #encodePlain(text: string, sectionIndex: number, ids: number[], limit: number): void {
     if (text === '') return;
+    // No token is longer than the longest: ten megabytes are refused without the seconds that their merges take.
+    if (text.length > (limit - ids.length) * this.#tokenBytes.longest) throw tooLong(limit);
     const whole = this.#prefixSpace && !text.startsWith(' ') ? ` ${text}` : text;
     if (!this.#words) this.#bpe.encode(whole, ids);
     else for (const word of this.#words(whole, { section_index: sectionIndex })) this.#bpe.encode(word, ids);
@@ -213,6 +217,13 @@ export class Tokenizer {
 
 const noIds: ReadonlySet<number> = new Set();
 const noBytes = Buffer.alloc(0);
+
+function tooLong(limit: number): ColophonError {
+  return new ColophonError(
+    `This model's maximum context length is ${limit} tokens, and the prompt is longer. Please shorten it.`,
+    { code: 'context_length_exceeded' },
+  );
+}
 
 function unsupported(what: string): ColophonError {
   return new ColophonError(`The model's tokenizer cannot be used: ${what} is not supported.`, {
