@@ -22,7 +22,7 @@ namespace {
 constexpr size_t kAlignment = 64;  // a cache line, and an AVX-512 register
 
 [[noreturn]] void refuse(const AdapterSpec& spec, const std::string& rest) {
-  throw Error(ErrorCode::bad_adapter, "the adapter " + quoted(spec.name) + " " + rest);
+  throw Error(ErrorCode::bad_adapter, "the adapter " + quote(spec.name) + " " + rest);
 }
 
 SafetensorsHeader read_header(const File& file) {
@@ -89,7 +89,7 @@ class Planner {
         refuse(spec_, "has a scaling that is no finite number at " + where + "; check lora_alpha");
       size_t& slot = slots_[module.layer * kLinearsPerLayer + linear];
       if (slot != kNone)
-        throw Error(ErrorCode::internal, "the adapter " + quoted(spec_.name) + " names " + where + " twice");
+        throw Error(ErrorCode::internal, "the adapter " + quote(spec_.name) + " names " + where + " twice");
       slot = plan_.modules.size();
       plan_.modules.push_back({module, base_.shapes[linear].in, base_.shapes[linear].out});
     }
@@ -107,7 +107,7 @@ class Planner {
     }
     const SafetensorsEntry*& part = plan_.modules[slot].parts[static_cast<size_t>(name->part)];
     if (part != nullptr) {
-      refuse(spec_, "has two tensors for one matrix, " + quoted(part->name) + " and " + quoted(entry.name) +
+      refuse(spec_, "has two tensors for one matrix, " + quote(part->name) + " and " + quote(entry.name) +
                         "; save one adapter a folder");
     }
     part = &entry;
@@ -120,7 +120,7 @@ class Planner {
     for (size_t part = 0; part < kLoraParts; ++part) {
       const SafetensorsEntry* entry = planned.parts[part];
       if (entry == nullptr) continue;
-      const std::string tensor = "has the tensor " + quoted(entry->name);
+      const std::string tensor = "has the tensor " + quote(entry->name);
       if (!entry->type) {
         refuse(spec_, tensor + " of type " + entry->type_name +
                           "; F32, F16 and BF16 are supported: save it as one of them");
@@ -177,9 +177,9 @@ class Planner {
             module_path(name->linear) + " in layer " + std::to_string(name->layer);
     }
     const std::string missing = first_missing();
-    refuse(spec_, "has the tensor " + quoted(tensor) +
+    refuse(spec_, "has the tensor " + quote(tensor) +
                       ", which matches no module that its adapter_config.json names" +
-                      (missing.empty() ? "" : ", and lacks " + quoted(missing)) + "; " + why);
+                      (missing.empty() ? "" : ", and lacks " + quote(missing)) + "; " + why);
   }
 
   [[noreturn]] void refuse_missing(const std::string& missing) const {
@@ -187,7 +187,7 @@ class Planner {
     const bool shallow = !plan_.places.empty() && deepest_ + 1 < base_.layers &&
                          parse_lora_tensor_name(missing)->layer > deepest_;
     refuse(spec_,
-           "lacks the tensor " + quoted(missing) + ", which its adapter_config.json asks for; " +
+           "lacks the tensor " + quote(missing) + ", which its adapter_config.json asks for; " +
                (shallow ? "its layers end at " + std::to_string(deepest_) + " and the base's at " +
                               std::to_string(base_.layers - 1) + ", so it was made for another base model"
                         : "save it again, or correct target_modules"));
@@ -240,7 +240,7 @@ void check_finite(const AdapterSpec& spec, const SafetensorsEntry& entry, const 
   if (at == count) return;
   std::vector<uint64_t> index = {at};
   if (entry.shape.size() == 2) index = {at / entry.shape[1], at % entry.shape[1]};
-  refuse(spec, "has the tensor " + quoted(entry.name) + " with a value that is infinite or not a number at " +
+  refuse(spec, "has the tensor " + quote(entry.name) + " with a value that is infinite or not a number at " +
                    shape_text(index) + "; its training diverged or the file is damaged");
 }
 
@@ -300,7 +300,7 @@ std::unique_ptr<LoraAdapter> LoraAdapter::load(const AdapterSpec& spec, const Ad
                        [](uint8_t* p) { std::free(p); }};
   uint8_t* storage = adapter->storage_.get();
   if (storage == nullptr) {
-    throw Error(ErrorCode::resource_exhausted, "there is no memory for the adapter " + quoted(spec.name) +
+    throw Error(ErrorCode::resource_exhausted, "there is no memory for the adapter " + quote(spec.name) +
                                                    " of " + std::to_string(plan.bytes) +
                                                    " bytes; lower the adapter budget");
   }

@@ -29,7 +29,7 @@ size_t utf8_length(std::string_view text) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   constexpr size_t kShown = 120;
   constexpr char kHex[] = "0123456789abcdef";
   std::string out = "\"";

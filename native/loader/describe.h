@@ -10,7 +10,7 @@ namespace colophon {
 
 /// `text` in quotes for a message: control characters and bytes that are not UTF-8 as \xNN, shortened past
 /// 120 bytes.
-std::string quoted(std::string_view text);
+std::string quote(std::string_view text);
 
 /// Whether `text` is well-formed UTF-8 (no overlong forms, no surrogates, nothing past U+10FFFF).
 bool is_utf8(std::string_view text);

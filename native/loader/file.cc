@@ -23,12 +23,12 @@ File::File(const std::string& path, ErrorCode code) : path_(path), code_(code) {
   // A path with a NUL inside would silently open the part before it.
   if (path.find('\0') != std::string::npos) {
     throw Error(ErrorCode::not_found,
-                "the path " + quoted(path) + " holds a NUL character; give a path without");
+                "the path " + quote(path) + " holds a NUL character; give a path without");
   }
   // Non-blocking: opening a FIFO must be refused below, not wait for its writer.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) {
-    throw Error(ErrorCode::not_found, "cannot open the file " + quoted(path) + ": " + reason(errno));
+    throw Error(ErrorCode::not_found, "cannot open the file " + quote(path) + ": " + reason(errno));
   }
   struct stat status;
   std::string wrong;
@@ -43,7 +43,7 @@ File::File(const std::string& path, ErrorCode code) : path_(path), code_(code) {
   }
   if (!wrong.empty()) {
     ::close(descriptor_);
-    throw Error(code, quoted(path) + " " + wrong);
+    throw Error(code, quote(path) + " " + wrong);
   }
   size_ = static_cast<uint64_t>(status.st_size);
 }
@@ -59,11 +59,11 @@ void File::read(uint64_t offset, void* out, size_t size) const {
         ::pread(descriptor_, static_cast<char*>(out) + done, part, static_cast<off_t>(offset + done));
     if (got < 0) {
       if (errno == EINTR) continue;
-      throw Error(code_, "reading the file " + quoted(path_) + " failed at byte " +
+      throw Error(code_, "reading the file " + quote(path_) + " failed at byte " +
                              std::to_string(offset + done) + ": " + reason(errno));
     }
     if (got == 0) {
-      throw Error(code_, "the file " + quoted(path_) + " ended at byte " + std::to_string(offset + done) +
+      throw Error(code_, "the file " + quote(path_) + " ended at byte " + std::to_string(offset + done) +
                              " of " + std::to_string(size_) +
                              " while it was read: something shortened it; write it again");
     }

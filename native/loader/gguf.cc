@@ -100,10 +100,10 @@ class Reader {
 
   /// "the GGUF file "x", byte 123: "
   [[noreturn]] void fail(size_t at, const std::string& what) const {
-    refuse("the GGUF file " + quoted(name_) + " is malformed at byte " + std::to_string(at) + ": " + what);
+    refuse("the GGUF file " + quote(name_) + " is malformed at byte " + std::to_string(at) + ": " + what);
   }
   [[noreturn]] void truncated(const std::string& what) const {
-    refuse("the GGUF file " + quoted(name_) + " ends at byte " + std::to_string(size_) + ", inside " + what +
+    refuse("the GGUF file " + quote(name_) + " ends at byte " + std::to_string(size_) + ", inside " + what +
            " that begins at byte " + std::to_string(position_) +
            "; it seems to be cut off: download it again");
   }
@@ -146,7 +146,7 @@ class Reader {
     const size_t start = position_;
     const uint64_t n = number<uint64_t>(what);
     if (n > left() / least) {
-      refuse("the GGUF file " + quoted(name_) + " says at byte " + std::to_string(start) + " that its " +
+      refuse("the GGUF file " + quote(name_) + " says at byte " + std::to_string(start) + " that its " +
              what + " is " + std::to_string(n) + ", which cannot fit into the " + std::to_string(left()) +
              " bytes that follow; it seems to be cut off or damaged: download it again");
     }
@@ -172,10 +172,10 @@ GgufValue read_array(Reader& reader, const std::string& key) {
   const size_t start = reader.position();
   const uint32_t type = reader.number<uint32_t>("the type of an array");
   if (type == kArray)
-    reader.fail(start, "the value of " + quoted(key) + " is an array of arrays, which is not supported");
+    reader.fail(start, "the value of " + quote(key) + " is an array of arrays, which is not supported");
   if (type >= kValueTypes) {
     reader.fail(start,
-                "the array of " + quoted(key) + " has the unknown element type " + std::to_string(type));
+                "the array of " + quote(key) + " has the unknown element type " + std::to_string(type));
   }
   const uint64_t count = reader.count("array length", kValueBytes[type]);
   switch (type) {
@@ -244,7 +244,7 @@ GgufValue read_value(Reader& reader, const std::string& key) {
     case kArray:
       return read_array(reader, key);
     default:
-      reader.fail(start, "the value of " + quoted(key) + " has the unknown type " + std::to_string(type));
+      reader.fail(start, "the value of " + quote(key) + " has the unknown type " + std::to_string(type));
   }
 }
 
@@ -263,7 +263,7 @@ Entry read_entry(Reader& reader) {
   entry.name = reader.string("a tensor's name", kMaxNameBytes);
   const uint32_t dimensions = reader.number<uint32_t>("a tensor's number of dimensions");
   if (dimensions < 1 || dimensions > kMaxDimensions) {
-    reader.fail(entry.at, "the tensor " + quoted(entry.name) + " has " + std::to_string(dimensions) +
+    reader.fail(entry.at, "the tensor " + quote(entry.name) + " has " + std::to_string(dimensions) +
                               " dimensions; 1 to 4 are possible");
   }
   entry.elements = 1;
@@ -274,8 +274,8 @@ Entry read_entry(Reader& reader) {
     // Signed 64-bit as in ggml, so that products with block sizes below 64 KiB can be divided back safely.
     constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
     if (dimension == 0 || dimension > kMost / entry.elements) {
-      reader.fail(entry.at, "the tensor " + quoted(entry.name) + " has the impossible shape " +
-                                shape_text(entry.shape));
+      reader.fail(entry.at,
+                  "the tensor " + quote(entry.name) + " has the impossible shape " + shape_text(entry.shape));
     }
     entry.elements *= dimension;
   }
@@ -286,7 +286,7 @@ Entry read_entry(Reader& reader) {
 
 void check_version(const Reader& reader, const std::string& name, uint32_t version) {
   if (version == 2 || version == 3) return;
-  const std::string file = "the GGUF file " + quoted(name);
+  const std::string file = "the GGUF file " + quote(name);
   if (version == 1)
     refuse(file + " has version 1 of the format, which nothing writes any more; use a file of version 3");
   if ((version & 0xffff) == 0 && version != 0) {
@@ -309,7 +309,7 @@ GgufFile::GgufFile(const uint8_t* data, size_t size, std::string name) : name_(s
 void GgufFile::parse(const uint8_t* data, size_t size) {
   Reader reader(data, size, name_);
   if (size < 4 || std::memcmp(data, "GGUF", 4) != 0) {
-    refuse("the file " + quoted(name_) +
+    refuse("the file " + quote(name_) +
            " is not a GGUF model: it does not begin with \"GGUF\" and seems to be " +
            describe_content(data, size) + "; check the path or download it again");
   }
@@ -324,7 +324,7 @@ void GgufFile::parse(const uint8_t* data, size_t size) {
     const size_t at = reader.position();
     std::string key = reader.string("a metadata key", kMaxKeyBytes);
     if (!value_index_.emplace(key, metadata_.size()).second) {
-      reader.fail(at, "the metadata key " + quoted(key) + " appears twice");
+      reader.fail(at, "the metadata key " + quote(key) + " appears twice");
     }
     GgufValue value = read_value(reader, key);
     metadata_.emplace_back(std::move(key), std::move(value));
@@ -332,7 +332,7 @@ void GgufFile::parse(const uint8_t* data, size_t size) {
 
   const uint64_t alignment = unsigned_value("general.alignment").value_or(kDefaultAlignment);
   if (!std::has_single_bit(alignment) || alignment < kMinAlignment || alignment > kMaxAlignment) {
-    refuse("the GGUF file " + quoted(name_) + " has the general.alignment " + std::to_string(alignment) +
+    refuse("the GGUF file " + quote(name_) + " has the general.alignment " + std::to_string(alignment) +
            "; powers of two from 8 to 1048576 are possible");
   }
 
@@ -347,7 +347,7 @@ void GgufFile::parse(const uint8_t* data, size_t size) {
   const uint64_t data_bytes = size - data_start;
 
   for (const Entry& entry : entries) {
-    const std::string tensor = "the tensor " + quoted(entry.name);
+    const std::string tensor = "the tensor " + quote(entry.name);
     if (tensor_index_.contains(entry.name) || unsupported_.contains(entry.name)) {
       reader.fail(entry.at, tensor + " appears twice");
     }
@@ -368,7 +368,7 @@ void GgufFile::parse(const uint8_t* data, size_t size) {
       bytes = blocks > data_bytes / block_bytes(*type) ? data_bytes + 1 : blocks * block_bytes(*type);
     }
     if (entry.offset > data_bytes || bytes > data_bytes - entry.offset) {
-      refuse("the GGUF file " + quoted(name_) + " ends at byte " + std::to_string(size) +
+      refuse("the GGUF file " + quote(name_) + " ends at byte " + std::to_string(size) +
              ", before or inside the data of " + tensor + " with shape " + shape_text(entry.shape) +
              " at offset " + std::to_string(entry.offset) + " (the data section begins at byte " +
              std::to_string(data_start) + "); it seems to be cut off: download it again");
@@ -390,7 +390,7 @@ void GgufFile::parse(const uint8_t* data, size_t size) {
     const Tensor& before = *by_place[i - 1];
     if (before.data + before.bytes > by_place[i]->data) {
       reader.fail(static_cast<size_t>(by_place[i]->data - data),
-                  "the tensors " + quoted(before.name) + " and " + quoted(by_place[i]->name) + " overlap");
+                  "the tensors " + quote(before.name) + " and " + quote(by_place[i]->name) + " overlap");
     }
   }
 }
@@ -406,10 +406,10 @@ std::optional<uint64_t> GgufFile::unsigned_value(std::string_view key) const {
   if (const uint64_t* number = std::get_if<uint64_t>(value)) return *number;
   if (const int64_t* number = std::get_if<int64_t>(value)) {
     if (*number >= 0) return static_cast<uint64_t>(*number);
-    refuse("the GGUF file " + quoted(name_) + " has " + std::to_string(*number) + " as its " + quoted(key) +
+    refuse("the GGUF file " + quote(name_) + " has " + std::to_string(*number) + " as its " + quote(key) +
            "; it must not be negative");
   }
-  refuse("the GGUF file " + quoted(name_) + " has " + kind_name(*value) + " as its " + quoted(key) +
+  refuse("the GGUF file " + quote(name_) + " has " + kind_name(*value) + " as its " + quote(key) +
          "; it must be an unsigned integer");
 }
 
@@ -419,7 +419,7 @@ std::optional<double> GgufFile::number_value(std::string_view key) const {
   if (const double* number = std::get_if<double>(value)) return *number;
   if (const uint64_t* number = std::get_if<uint64_t>(value)) return static_cast<double>(*number);
   if (const int64_t* number = std::get_if<int64_t>(value)) return static_cast<double>(*number);
-  refuse("the GGUF file " + quoted(name_) + " has " + kind_name(*value) + " as its " + quoted(key) +
+  refuse("the GGUF file " + quote(name_) + " has " + kind_name(*value) + " as its " + quote(key) +
          "; it must be a number");
 }
 
@@ -427,7 +427,7 @@ std::optional<std::string> GgufFile::string_value(std::string_view key) const {
   const GgufValue* value = find_value(key);
   if (value == nullptr) return std::nullopt;
   if (const std::string* text = std::get_if<std::string>(value)) return *text;
-  refuse("the GGUF file " + quoted(name_) + " has " + kind_name(*value) + " as its " + quoted(key) +
+  refuse("the GGUF file " + quote(name_) + " has " + kind_name(*value) + " as its " + quote(key) +
          "; it must be a string");
 }
 
@@ -435,7 +435,7 @@ const Tensor* GgufFile::find(std::string_view name) const {
   if (const auto found = tensor_index_.find(std::string(name)); found != tensor_index_.end())
     return &tensors_[found->second];
   if (const auto found = unsupported_.find(std::string(name)); found != unsupported_.end()) {
-    refuse("the tensor " + quoted(name) + " of the GGUF file " + quoted(name_) + " has the type " +
+    refuse("the tensor " + quote(name) + " of the GGUF file " + quote(name_) + " has the type " +
            found->second +
            ", which is not supported; use a file with the types F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and "
            "Q6_K");

@@ -24,7 +24,7 @@ void append_utf8(std::string& out, uint32_t c) {
 }  // namespace
 
 void JsonReader::fail(const std::string& what) const {
-  throw Error(code_, "the header of the file " + quoted(file_) + " is malformed at character " +
+  throw Error(code_, "the header of the file " + quote(file_) + " is malformed at character " +
                          std::to_string(position_) + " of its JSON: " + what);
 }
 
@@ -46,7 +46,7 @@ bool JsonReader::accept(char c) {
 void JsonReader::expect(char c) {
   if (accept(c)) return;
   if (position_ >= text_.size()) fail(std::string("it ends where '") + c + "' must stand");
-  fail(std::string("'") + c + "' must stand here, not " + quoted(text_.substr(position_, 1)));
+  fail(std::string("'") + c + "' must stand here, not " + quote(text_.substr(position_, 1)));
 }
 
 uint32_t JsonReader::hex4() {
@@ -119,7 +119,7 @@ std::string JsonReader::string() {
       out += c;
     }
   }
-  if (!is_utf8(out)) fail("the string " + quoted(out) + " is not valid UTF-8");
+  if (!is_utf8(out)) fail("the string " + quote(out) + " is not valid UTF-8");
   return out;
 }
 

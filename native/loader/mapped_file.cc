@@ -13,11 +13,11 @@ namespace colophon {
 
 MappedFile::MappedFile(const std::string& path, ErrorCode code) : path_(path) {
   const File file(path, code);
-  if (file.size() == 0) throw Error(code, "the file " + quoted(path) + " is empty; download it again");
+  if (file.size() == 0) throw Error(code, "the file " + quote(path) + " is empty; download it again");
   size_ = static_cast<size_t>(file.size());
   void* mapping = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
   if (mapping == MAP_FAILED) {
-    throw Error(ErrorCode::resource_exhausted, "cannot map the file " + quoted(path) + " of " +
+    throw Error(ErrorCode::resource_exhausted, "cannot map the file " + quote(path) + " of " +
                                                    std::to_string(size_) +
                                                    " bytes: " + std::generic_category().message(errno));
   }

@@ -28,7 +28,7 @@ void SafetensorsFile::parse(const uint8_t* data, size_t size, const std::string&
       parse_safetensors_header(text.substr(8, static_cast<size_t>(json_bytes)), size, name, code_);
   for (SafetensorsEntry& entry : header.entries) {
     if (index_.contains(entry.name) || unsupported_.contains(entry.name)) {
-      throw Error(code_, "the tensor " + quoted(entry.name) + " of the file " + quoted(name) +
+      throw Error(code_, "the tensor " + quote(entry.name) + " of the file " + quote(name) +
                              " is in another file too");
     }
     if (!entry.type) {
@@ -46,7 +46,7 @@ const Tensor* SafetensorsFile::find(std::string_view name) const {
   if (const auto found = index_.find(std::string(name)); found != index_.end())
     return &tensors_[found->second];
   if (const auto found = unsupported_.find(std::string(name)); found != unsupported_.end()) {
-    throw Error(code_, "the tensor " + quoted(name) + " has the type " + found->second +
+    throw Error(code_, "the tensor " + quote(name) + " has the type " + found->second +
                            ", which is not supported; store it as F32, F16 or BF16");
   }
   return nullptr;

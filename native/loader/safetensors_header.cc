@@ -36,7 +36,7 @@ SafetensorsEntry read_entry(JsonReader& json, const std::string& name) {
   entry.name = name;
   bool dtype = false, shape = false, offsets = false;
   const auto once = [&](bool& seen, const std::string& key) {
-    if (seen) json.fail("the tensor " + quoted(name) + " has " + quoted(key) + " twice");
+    if (seen) json.fail("the tensor " + quote(name) + " has " + quote(key) + " twice");
     seen = true;
   };
   json.object([&](const std::string& key) {
@@ -54,11 +54,11 @@ SafetensorsEntry read_entry(JsonReader& json, const std::string& name) {
       entry.end = json.unsigned_integer();
       json.expect(']');
     } else {
-      json.fail("the tensor " + quoted(name) + " has the unknown field " + quoted(key));
+      json.fail("the tensor " + quote(name) + " has the unknown field " + quote(key));
     }
   });
   if (!dtype || !shape || !offsets) {
-    json.fail("the tensor " + quoted(name) + " lacks " +
+    json.fail("the tensor " + quote(name) + " lacks " +
               (!dtype   ? "dtype"
                : !shape ? "shape"
                         : "data_offsets"));
@@ -82,7 +82,7 @@ std::optional<uint64_t> bytes_of(const std::vector<uint64_t>& shape, uint64_t bi
 uint64_t safetensors_json_bytes(std::string_view prefix, uint64_t file_size, const std::string& file,
                                 ErrorCode code) {
   const uint8_t* bytes = reinterpret_cast<const uint8_t*>(prefix.data());
-  const std::string subject = "the file " + quoted(file);
+  const std::string subject = "the file " + quote(file);
   uint64_t length = 0;
   if (prefix.size() > 8) std::memcpy(&length, bytes, 8);
   const bool braced = prefix.size() > 8 && prefix[8] == '{';
@@ -118,26 +118,26 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, uint64_t file_
   JsonReader json(text, file, code);
   std::unordered_set<std::string> names;
   json.object([&](const std::string& name) {
-    if (!names.insert(name).second) json.fail(quoted(name) + " appears twice");
+    if (!names.insert(name).second) json.fail(quote(name) + " appears twice");
     if (name != "__metadata__") {
       header.entries.push_back(read_entry(json, name));
       return;
     }
     std::unordered_set<std::string> keys;
     json.object([&](const std::string& key) {
-      if (!keys.insert(key).second) json.fail(quoted(key) + " appears twice in __metadata__");
+      if (!keys.insert(key).second) json.fail(quote(key) + " appears twice in __metadata__");
       header.metadata.emplace_back(key, json.string());
     });
   });
   json.end();
 
-  const std::string subject = "the file " + quoted(file);
+  const std::string subject = "the file " + quote(file);
   for (SafetensorsEntry& entry : header.entries) {
-    const std::string tensor = "the tensor " + quoted(entry.name);
+    const std::string tensor = "the tensor " + quote(entry.name);
     const auto info = std::find_if(std::begin(kTypes), std::end(kTypes),
                                    [&](const TypeInfo& t) { return entry.type_name == t.name; });
     if (info == std::end(kTypes)) {
-      throw Error(code, tensor + " in " + subject + " has the type " + quoted(entry.type_name) +
+      throw Error(code, tensor + " in " + subject + " has the type " + quote(entry.type_name) +
                             ", which safetensors does not know");
     }
     entry.type = info->type;
@@ -169,7 +169,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, uint64_t file_
   for (const SafetensorsEntry& entry : header.entries) {
     if (entry.begin != covered) {
       throw Error(
-          code, "the tensor " + quoted(entry.name) + " in " + subject + " begins at offset " +
+          code, "the tensor " + quote(entry.name) + " in " + subject + " begins at offset " +
                     std::to_string(entry.begin) +
                     (entry.begin < covered ? ", inside the tensor before it, which ends at "
                                            : ", leaving a gap behind the tensor before it, which ends at ") +
