@@ -1,6 +1,6 @@
 /** The Fastify instance: what every request passes through, then the route families. */
 import { randomBytes } from 'node:crypto';
-import { type FastifyInstance, fastify } from 'fastify';
+import { type FastifyInstance, fastify, LogController } from 'fastify';
 import { guard } from '../access/access.ts';
 import { ColophonError } from '../contract/index.ts';
 import { adapterRoutes } from './adapters.ts';
@@ -20,7 +20,7 @@ const requestTimeoutMs = 120_000;
 export async function buildApp(services: Services): Promise<FastifyInstance> {
   const app = fastify({
     loggerInstance: services.log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) =>
       clientsId(request.headers['x-request-id']) ?? `req_${randomBytes(16).toString('hex')}`,
     requestTimeout: requestTimeoutMs,

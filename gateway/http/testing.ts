@@ -58,7 +58,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
         method: 'POST',
         headers: { 'content-type': 'application/json', ...headers },
         body:
-          typeof body === 'string' || body instanceof Uint8Array ? (body as BodyInit) : JSON.stringify(body),
+          typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
       });
       return answered(response);
     },
