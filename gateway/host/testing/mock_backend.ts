@@ -38,6 +38,8 @@ export interface MockBackend extends Backend {
   resume(): void;
 }
 
+const letters = mockTokens('abcdefghijklmnopqrstuvwxyz ');
+
 export function createMockBackend(options: MockOptions = {}): MockBackend {
   const base = options.base ?? 'mock/base';
   const context = options.context ?? 4096;
@@ -83,13 +85,23 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
     const root = hash(`${request.model}:${request.prompt.join(',')}`);
     const seed = request.sampling.temperature === 0 ? 0 : Number(request.sampling.seed & 0xffffffffn);
     const stops = new Set([...request.stopTokenIds, ...(request.ignoreEnd ? [] : mockText.endTokenIds)]);
+    const bias = request.sampling.logitBias ?? [];
     const cachedTokens = takeCached(request);
     let made = 0;
+    const banned = (id: number) =>
+      (made < request.minTokens && stops.has(id)) ||
+      bias.some(([other, value]) => other === id && value <= -100);
     const next = (): number => {
+      const forced = bias.find(([, value]) => value >= 100);
+      if (forced) return forced[0];
+      const id = draw();
+      return banned(id) ? (letters.find((letter) => !banned(letter)) ?? id) : id;
+    };
+    const draw = (): number => {
       if (script) return script[made] ?? (request.ignoreEnd ? mockTokens('.')[0]! : mockEndToken);
-      const draw = hash(`${root}:${seed}:${made}`);
-      if (draw % 64 === 0 && !request.ignoreEnd && made >= request.minTokens) return mockEndToken;
-      return mockTokens('abcdefghijklmnopqrstuvwxyz ')[draw % 27]!;
+      const value = hash(`${root}:${seed}:${made}`);
+      if (value % 64 === 0 && !request.ignoreEnd && made >= request.minTokens) return mockEndToken;
+      return letters[value % letters.length]!;
     };
     running++;
     try {
