@@ -93,22 +93,17 @@ export function textDefinitionOfGguf(metadata: Record<string, GgufMetadataValue>
   const bos = special('bos');
   const eos = special('eos');
   const ends = [eos, special('eot'), special('eom')].flatMap((token) => (token ? [token.id] : []));
-  const specialIds = new Set([bos?.id, ...ends].filter((id) => id !== undefined));
-
+  // A file may leave the types out, or give its own beginning and ends as ordinary words.
+  const turnIds = new Set([...(bos ? [bos.id] : []), ...ends]);
   const addedTokens = tokens.flatMap((content, id) => {
-    const control = types[id] === TokenType.control || specialIds.has(id);
+    const control = types[id] === TokenType.control || turnIds.has(id);
     if (!control && types[id] !== TokenType.userDefined) return [];
-    if (control && endTokens.includes(content)) specialIds.add(id);
     return [
       { id, content, special: control, normalized: false, lstrip: false, rstrip: false, single_word: false },
     ];
   });
-  const endTokenIds = [
-    ...new Set([
-      ...ends,
-      ...addedTokens.filter((t) => t.special && endTokens.includes(t.content)).map((t) => t.id),
-    ]),
-  ];
+  const namedEnds = addedTokens.filter((token) => token.special && endTokens.includes(token.content));
+  const endTokenIds = [...new Set([...ends, ...namedEnds.map((token) => token.id)])];
 
   const rule =
     model === 'gpt2'
