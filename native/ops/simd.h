@@ -13,7 +13,14 @@
 #include <cstring>
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+// gcc 12 takes the undefined operands inside its own AVX-512 header for mistakes (its bug 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 #endif
 
 // Unnamed on purpose: each translation unit is compiled for another instruction set, and the linker must never
@@ -81,6 +88,8 @@ inline float bf16_to_f32(uint16_t b) {
 /// Plain lanes: the reference's arithmetic, readable and slow. `std::fma` rounds once on every machine.
 struct Portable {
   static constexpr const char* kName = "reference";
+  /// Accumulators of sixteen lanes that a kernel keeps in registers, with room left for its operands.
+  static constexpr size_t kAccumulators = 6;
   struct F32 {
     float lane[kLanes];
   };
@@ -146,6 +155,24 @@ struct Portable {
     for (size_t i = 0; i < kLanes; ++i) r.lane[i] = std::fma(a.lane[i], b.lane[i], c.lane[i]);
     return r;
   }
+  /// a * b - c, rounded once.
+  static F32 fms(F32 a, F32 b, F32 c) {
+    F32 r;
+    for (size_t i = 0; i < kLanes; ++i) r.lane[i] = std::fma(a.lane[i], b.lane[i], -c.lane[i]);
+    return r;
+  }
+  /// The lanes first..last-1 of a, the others of b.
+  static F32 keep(F32 a, size_t first, size_t last, F32 b) {
+    F32 r;
+    for (size_t i = 0; i < kLanes; ++i) r.lane[i] = i >= first && i < last ? a.lane[i] : b.lane[i];
+    return r;
+  }
+  /// The first lane in which a equals b, kLanes where none does.
+  static size_t first_equal(F32 a, F32 b) {
+    size_t i = 0;
+    while (i < kLanes && a.lane[i] != b.lane[i]) ++i;
+    return i;
+  }
   /// Nearest integer, ties to even.
   static F32 round(F32 a) {
     F32 r;
@@ -187,6 +214,7 @@ struct Portable {
 /// Two registers of eight.
 struct Avx2 {
   static constexpr const char* kName = "avx2";
+  static constexpr size_t kAccumulators = 6;  ///< 12 of the 16 registers
   struct F32 {
     __m256 lo, hi;
   };
@@ -225,6 +253,19 @@ struct Avx2 {
   static F32 min(F32 a, F32 b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
   static F32 fma(F32 a, F32 b, F32 c) {
     return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+  }
+  static F32 fms(F32 a, F32 b, F32 c) {
+    return {_mm256_fmsub_ps(a.lo, b.lo, c.lo), _mm256_fmsub_ps(a.hi, b.hi, c.hi)};
+  }
+  static F32 keep(F32 a, size_t first, size_t last, F32 b) {
+    const __m256i lo = _mm256_andnot_si256(mask(first), mask(last));
+    const __m256i hi = _mm256_andnot_si256(mask(first > 8 ? first - 8 : 0), mask(last > 8 ? last - 8 : 0));
+    return {_mm256_blendv_ps(b.lo, a.lo, _mm256_castsi256_ps(lo)), _mm256_blendv_ps(b.hi, a.hi, _mm256_castsi256_ps(hi))};
+  }
+  static size_t first_equal(F32 a, F32 b) {
+    const unsigned lo = static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_EQ_OQ)));
+    const unsigned hi = static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_EQ_OQ)));
+    return static_cast<size_t>(__builtin_ctz(lo | hi << 8 | 1u << kLanes));
   }
   static F32 round(F32 a) {
     constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
@@ -270,6 +311,7 @@ struct Avx2 {
 /// One register of sixteen.
 struct Avx512 {
   static constexpr const char* kName = "avx512";
+  static constexpr size_t kAccumulators = 24;  ///< of the 32 registers
   struct F32 {
     __m512 v;
   };
@@ -297,6 +339,13 @@ struct Avx512 {
   static F32 max(F32 a, F32 b) { return {_mm512_max_ps(a.v, b.v)}; }
   static F32 min(F32 a, F32 b) { return {_mm512_min_ps(a.v, b.v)}; }
   static F32 fma(F32 a, F32 b, F32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+  static F32 fms(F32 a, F32 b, F32 c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }
+  static F32 keep(F32 a, size_t first, size_t last, F32 b) {
+    return {_mm512_mask_blend_ps(static_cast<__mmask16>(mask(last) & ~mask(first)), b.v, a.v)};
+  }
+  static size_t first_equal(F32 a, F32 b) {
+    return static_cast<size_t>(__builtin_ctz(static_cast<unsigned>(_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)) | 1u << kLanes));
+  }
   static F32 round(F32 a) {
     return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }

@@ -1,0 +1,305 @@
+#pragma once
+
+// Attention for every instruction set; ops/attention.h defines the arithmetic, ops/reference/attention.cc spells it
+// plainly, ops/attention_kernels.h says how the work is cut.
+
+#include "ops/attention_kernels.h"
+#include "ops/simd.h"
+
+namespace colophon::generic {
+namespace {
+
+using simd::kLanes;
+
+struct Half {
+  using Element = uint16_t;
+  template <typename V>
+  static typename V::F32 load(const uint16_t* p) {
+    return V::load_f16(p);
+  }
+  static float widen(uint16_t x) { return simd::f16_to_f32(x); }
+};
+struct Single {
+  using Element = float;
+  template <typename V>
+  static typename V::F32 load(const float* p) {
+    return V::load(p);
+  }
+  static float widen(float x) { return x; }
+};
+template <size_t n>
+struct Count {
+  static constexpr size_t value = n;
+};
+
+/// body(Count<n>()) for n in 1..kQueryRows.
+template <typename Body>
+inline void with_count(size_t n, const Body& body) {
+  static_assert(kQueryRows == 6);
+  switch (n) {
+    case 1: return body(Count<1>());
+    case 2: return body(Count<2>());
+    case 3: return body(Count<3>());
+    case 4: return body(Count<4>());
+    case 5: return body(Count<5>());
+    default: return body(Count<6>());
+  }
+}
+/// Groups of sixteen lanes that fit into the registers beside one another for each of `rows` rows: 1, 2 or 4.
+template <typename V>
+constexpr size_t groups_beside(size_t rows) {
+  return 4 * rows <= V::kAccumulators ? 4 : 2 * rows <= V::kAccumulators ? 2 : 1;
+}
+
+template <typename Type>
+inline const typename Type::Element* keys_of(const AttentionTile& tile, size_t page) {
+  return reinterpret_cast<const typename Type::Element*>(tile.keys + tile.pages[page] * tile.page_bytes);
+}
+template <typename Type>
+inline const typename Type::Element* values_of(const AttentionTile& tile, size_t page) {
+  return reinterpret_cast<const typename Type::Element*>(tile.values + tile.pages[page] * tile.page_bytes);
+}
+inline float* block_scores(const AttentionTile& tile, const AttentionScratch& scratch, size_t block, size_t page) {
+  const size_t pages = tile.last_page - tile.first_page;
+  return scratch.scores +
+         (block * kQueryRows * pages + query_rows_of_block(tile, block) * (page - tile.first_page)) * kLanes;
+}
+
+/// Scores of R query rows (q: [head_dim][R]) over P pages: out[page][R][16].
+template <typename V, typename Type, size_t R, size_t P>
+inline void score_pages(const float* q, const typename Type::Element* const* keys, size_t head_dim, float scale, float* out) {
+  typename V::F32 sums[R][P];
+#pragma GCC unroll 8
+  for (size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (size_t p = 0; p < P; ++p) sums[r][p] = V::zero();
+  }
+  for (size_t d = 0; d < head_dim; ++d) {
+    typename V::F32 k[P];
+#pragma GCC unroll 4
+    for (size_t p = 0; p < P; ++p) k[p] = Type::template load<V>(keys[p] + d * kLanes);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < R; ++r) {
+      const auto x = V::broadcast(q[d * R + r]);
+#pragma GCC unroll 4
+      for (size_t p = 0; p < P; ++p) sums[r][p] = V::fma(x, k[p], sums[r][p]);
+    }
+  }
+  const auto by = V::broadcast(scale);
+#pragma GCC unroll 4
+  for (size_t p = 0; p < P; ++p) {
+#pragma GCC unroll 8
+    for (size_t r = 0; r < R; ++r) V::store(out + (p * R + r) * kLanes, V::mul(sums[r][p], by));
+  }
+}
+
+/// Scores of one block over pages whose keys are given.
+template <typename V, typename Type, size_t R>
+inline void score_block(const float* q, const typename Type::Element* const* keys, size_t pages, size_t head_dim,
+                        float scale, float* out) {
+  constexpr size_t kBeside = groups_beside<V>(R);
+  size_t page = 0;
+  for (; page + kBeside <= pages; page += kBeside)
+    score_pages<V, Type, R, kBeside>(q, keys + page, head_dim, scale, out + page * R * kLanes);
+  for (; page < pages; ++page) score_pages<V, Type, R, 1>(q, keys + page, head_dim, scale, out + page * R * kLanes);
+}
+
+template <typename V, typename Type>
+inline void scores(const AttentionTile& tile, const AttentionScratch& scratch, size_t first_page, size_t last_page) {
+  const size_t blocks = query_blocks(tile);
+  const size_t page_floats = tile.head_dim * kLanes;
+  for (size_t page = first_page; page < last_page; page += kWidenedPages) {
+    const size_t pages = last_page - page < kWidenedPages ? last_page - page : kWidenedPages;
+    const typename Type::Element* keys[kWidenedPages];
+    for (size_t i = 0; i < pages; ++i) keys[i] = keys_of<Type>(tile, page + i);
+    const auto score = [&]<typename As>(As, const typename As::Element* const* from) {
+      for (size_t block = 0; block < blocks; ++block) {
+        const float* q = scratch.q + block * kQueryRows * tile.head_dim;
+        float* out = block_scores(tile, scratch, block, page);
+        with_count(query_rows_of_block(tile, block), [&]<size_t R>(Count<R>) {
+          score_block<V, As, R>(q, from, pages, tile.head_dim, tile.scale, out);
+        });
+      }
+    };
+    if (blocks > 1 && sizeof(typename Type::Element) == 2) {  // widened once for all blocks
+      const float* widened[kWidenedPages];
+      for (size_t i = 0; i < pages; ++i) {
+        float* to = scratch.page + i * page_floats;
+        for (size_t at = 0; at < page_floats; at += kLanes) V::store(to + at, Type::template load<V>(keys[i] + at));
+        widened[i] = to;
+      }
+      score(Single(), widened);
+    } else {
+      score(Type(), keys);
+    }
+  }
+}
+
+/// Turns the scores of a block into e^(score - max) in place, 0 where a row does not see, and sums them.
+template <typename V>
+inline void weights(const AttentionTile& tile, const AttentionScratch& scratch, size_t block) {
+  const size_t rows = query_rows_of_block(tile, block);
+  for (size_t r = 0; r < rows; ++r) {
+    const size_t query_row = block * kQueryRows + r;
+    const size_t first = first_seen(tile, query_row / tile.group), end = end_seen(tile, query_row / tile.group);
+    const size_t first_page = first / kLanes, last_page = (end - 1) / kLanes;
+    float* scores = block_scores(tile, scratch, block, first_page) + r * kLanes;
+    const size_t stride = rows * kLanes;
+    const auto unseen = V::broadcast(-__builtin_inff());
+    // Lanes of a page at either end that the row does not see may hold anything.
+    const auto seen = [&](size_t page, typename V::F32 value, typename V::F32 other) {
+      if (page != first_page && page != last_page) return value;
+      const size_t from = page == first_page ? first % kLanes : 0;
+      return V::keep(value, from, page == last_page ? (end - 1) % kLanes + 1 : kLanes, other);
+    };
+    auto max = unseen;
+    for (size_t page = first_page; page <= last_page; ++page)
+      max = V::max(seen(page, V::load(scores + (page - first_page) * stride), unseen), max);
+    const auto shift = V::broadcast(V::reduce_max(max));
+    auto sums = V::zero();
+    for (size_t page = first_page; page <= last_page; ++page) {
+      float* at = scores + (page - first_page) * stride;
+      const auto weight = seen(page, simd::exp<V>(V::sub(V::load(at), shift)), V::zero());
+      V::store(at, weight);
+      sums = V::add(sums, weight);
+    }
+    scratch.sums[query_row] = V::reduce_add(sums);
+  }
+}
+
+/// out[R][16 * G] += the values of positions first..end-1 of a page, weighed. weights: [16] for each row, `weights_stride`
+/// apart; values: the page's, `values_stride` elements from one position to the next.
+template <typename V, typename Type, size_t R, size_t G>
+inline void weigh_values(const float* weights, const typename Type::Element* values, size_t values_stride,
+                         size_t first, size_t end, float* out, size_t out_stride) {
+  typename V::F32 sums[R][G];
+#pragma GCC unroll 8
+  for (size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (size_t g = 0; g < G; ++g) sums[r][g] = V::load(out + r * out_stride + g * kLanes);
+  }
+  for (size_t p = first; p < end; ++p) {
+    typename V::F32 v[G];
+#pragma GCC unroll 4
+    for (size_t g = 0; g < G; ++g) v[g] = Type::template load<V>(values + p * values_stride + g * kLanes);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < R; ++r) {
+      const auto e = V::broadcast(weights[r * kLanes + p]);
+#pragma GCC unroll 4
+      for (size_t g = 0; g < G; ++g) sums[r][g] = V::fma(e, v[g], sums[r][g]);
+    }
+  }
+#pragma GCC unroll 8
+  for (size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (size_t g = 0; g < G; ++g) V::store(out + r * out_stride + g * kLanes, sums[r][g]);
+  }
+}
+template <typename V, typename Type, size_t R>
+inline void weigh_columns(const float* weights, const typename Type::Element* values, size_t values_stride, size_t first,
+                          size_t end, size_t columns, float* out, size_t out_stride) {
+  constexpr size_t kColumns = groups_beside<V>(R) * kLanes;
+  size_t column = 0;
+  for (; column + kColumns <= columns; column += kColumns)
+    weigh_values<V, Type, R, groups_beside<V>(R)>(weights, values + column, values_stride, first, end, out + column,
+                                                  out_stride);
+  for (; column < columns; column += kLanes)
+    weigh_values<V, Type, R, 1>(weights, values + column, values_stride, first, end, out + column, out_stride);
+}
+
+template <typename V, typename Type>
+inline void values(const AttentionTile& tile, const AttentionScratch& scratch, size_t first_column, size_t last_column) {
+  const size_t padded = (tile.head_dim + kLanes - 1) / kLanes * kLanes;
+  const size_t blocks = query_blocks(tile), columns = last_column - first_column;
+  float* const sums = scratch.out + first_column;
+  for (size_t row = 0; row < query_rows(tile); ++row) {
+    for (size_t column = 0; column < columns; column += kLanes) V::store(sums + row * padded + column, V::zero());
+  }
+  const bool whole_groups = padded == tile.head_dim;
+  for (size_t page = tile.first_page; page < tile.last_page; ++page) {
+    const auto weigh = [&]<typename As>(As, const typename As::Element* from, size_t stride) {
+      for (size_t block = 0; block < blocks; ++block) {
+        const size_t first_row = block * kQueryRows, rows = query_rows_of_block(tile, block);
+        const float* weights = block_scores(tile, scratch, block, page);
+        // What a query row sees of this page, cut to its 16 positions.
+        const size_t start = page * kLanes;
+        const auto from_of = [&](size_t query_row) {
+          const size_t first = first_seen(tile, query_row / tile.group);
+          return first > start ? first - start : 0;
+        };
+        const auto end_of = [&](size_t query_row) {
+          const size_t end = end_seen(tile, query_row / tile.group);
+          return end <= start ? 0 : end - start < kLanes ? end - start : kLanes;
+        };
+        const size_t last_row = first_row + rows - 1;
+        if (from_of(first_row) == from_of(last_row) && end_of(first_row) == end_of(last_row)) {
+          with_count(rows, [&]<size_t R>(Count<R>) {
+            weigh_columns<V, As, R>(weights, from, stride, from_of(first_row), end_of(first_row), columns,
+                                    sums + first_row * padded, padded);
+          });
+        } else {
+          for (size_t r = 0; r < rows; ++r)
+            weigh_columns<V, As, 1>(weights + r * kLanes, from, stride, from_of(first_row + r), end_of(first_row + r), columns,
+                                    sums + (first_row + r) * padded, padded);
+        }
+      }
+    };
+    const typename Type::Element* from = values_of<Type>(tile, page);
+    if (whole_groups && (blocks == 1 || sizeof(typename Type::Element) == 4)) {
+      weigh(Type(), from + first_column, tile.head_dim);
+    } else {  // widened once for all blocks
+      float* to = scratch.page;
+      if (whole_groups) {
+        for (size_t at = 0; at < kLanes * padded; at += kLanes) V::store(to + at, Type::template load<V>(from + at));
+      } else {
+        for (size_t p = 0; p < kLanes; ++p) {
+          for (size_t d = 0; d < padded; ++d)
+            to[p * padded + d] = d < tile.head_dim ? Type::widen(from[p * tile.head_dim + d]) : 0;
+        }
+      }
+      weigh(Single(), to + first_column, padded);
+    }
+  }
+  for (size_t query_row = 0; query_row < query_rows(tile); ++query_row) {
+    const auto by = V::broadcast(scratch.sums[query_row]);
+    float* out = tile.out + query_row / tile.group * tile.out_stride + query_row % tile.group * tile.head_dim + first_column;
+    for (size_t column = 0; column < columns; column += kLanes) {
+      const auto value = V::div(V::load(sums + query_row * padded + column), by);
+      const size_t left = tile.head_dim - first_column - column;
+      if (left >= kLanes) V::store(out + column, value);
+      else V::store_partial(out + column, value, left);
+    }
+  }
+}
+
+template <typename V>
+inline void kv_write_page(bool f16, uint8_t* page, size_t kv_heads, size_t head_dim, size_t lane, size_t count,
+                          const float* k, size_t k_stride, const float* v, size_t v_stride) {
+  const size_t columns = kv_heads * head_dim;
+  const auto write = [&]<typename Element>(Element* keys) {
+    Element* const values = keys + columns * kLanes;
+    for (size_t i = 0; i < count; ++i) {
+      for (size_t column = 0; column < columns; column += kLanes) {
+        const size_t lanes = columns - column < kLanes ? columns - column : kLanes;
+        Element key[kLanes], value[kLanes];
+        const auto narrow = [&](const float* from, Element* to) {
+          const auto x = lanes == kLanes ? V::load(from) : V::load_partial(from, lanes);
+          if constexpr (sizeof(Element) == 2) V::store_f16(to, x);
+          else V::store(to, x);
+        };
+        narrow(k + i * k_stride + column, key);
+        narrow(v + i * v_stride + column, value);
+        for (size_t j = 0; j < lanes; ++j) {
+          const size_t head = (column + j) / head_dim, d = (column + j) % head_dim;
+          keys[(column + j) * kLanes + lane + i] = key[j];
+          values[(head * kLanes + lane + i) * head_dim + d] = value[j];
+        }
+      }
+    }
+  };
+  if (f16) write(reinterpret_cast<uint16_t*>(page));
+  else write(reinterpret_cast<float*>(page));
+}
+
+}  // namespace
+}  // namespace colophon::generic

@@ -1,0 +1,209 @@
+#pragma once
+
+// Shrink and expand for every instruction set; ops/lora.h defines the arithmetic, ops/reference/lora.cc spells it
+// plainly.
+//
+// Two regimes. Many rows share an adapter: tiles of rows times rank rows (shrink) or column groups (expand) stay in
+// registers. One row to an adapter, the decode of many adapters: each byte of A and B is read once, so the loops
+// follow memory, four rank rows side by side.
+
+#include "ops/lora_kernels.h"
+#include "ops/simd.h"
+
+namespace colophon::generic {
+namespace {
+
+using simd::kLanes;
+
+struct F16 {
+  using Element = uint16_t;
+  template <typename V>
+  static typename V::F32 load(const uint16_t* p) {
+    return V::load_f16(p);
+  }
+};
+struct BF16 {
+  using Element = uint16_t;
+  template <typename V>
+  static typename V::F32 load(const uint16_t* p) {
+    return V::load_bf16(p);
+  }
+};
+struct F32 {
+  using Element = float;
+  template <typename V>
+  static typename V::F32 load(const float* p) {
+    return V::load(p);
+  }
+};
+
+inline size_t padded(size_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+/// h of R rows and J rank rows.
+template <typename V, typename Type, size_t R, size_t J>
+inline void shrink_tile(const LoraCall& call, size_t row, size_t j) {
+  const LoraMatrix& m = *call.matrix;
+  const size_t a_stride = padded(m.in), whole = m.in / kLanes * kLanes;
+  const typename Type::Element* a = static_cast<const typename Type::Element*>(m.a) + j * a_stride;
+  const float* x = call.x + row * call.x_stride;
+  typename V::F32 sums[R][J];
+#pragma GCC unroll 8
+  for (size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (size_t k = 0; k < J; ++k) sums[r][k] = V::zero();
+  }
+  const auto step = [&](size_t i, auto load_x) {
+    typename V::F32 xs[R];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < R; ++r) xs[r] = load_x(x + r * call.x_stride + i);
+#pragma GCC unroll 8
+    for (size_t k = 0; k < J; ++k) {
+      const auto weights = Type::template load<V>(a + k * a_stride + i);
+#pragma GCC unroll 8
+      for (size_t r = 0; r < R; ++r) sums[r][k] = V::fma(weights, xs[r], sums[r][k]);
+    }
+  };
+  for (size_t i = 0; i < whole; i += kLanes) step(i, [](const float* p) { return V::load(p); });
+  if (whole < m.in) {
+    const size_t left = m.in - whole;
+    step(whole, [left](const float* p) { return V::load_partial(p, left); });
+  }
+#pragma GCC unroll 8
+  for (size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (size_t k = 0; k < J; ++k) call.h[(row + r) * m.rank + j + k] = m.scaling * V::reduce_add(sums[r][k]);
+  }
+}
+template <typename V, typename Type, size_t R, size_t J>
+inline void shrink_rows(const LoraPart& part, size_t row) {
+  size_t j = part.first;
+  for (; j + J <= part.last; j += J) shrink_tile<V, Type, R, J>(*part.call, row, j);
+  for (; j < part.last; ++j) shrink_tile<V, Type, R, 1>(*part.call, row, j);
+}
+template <typename V, typename Type>
+inline void shrink(const LoraPart& part) {
+  constexpr bool kWide = V::kAccumulators >= 16;
+  constexpr size_t kRows = kWide ? 4 : 3, kRanks = kWide ? 4 : 2;
+  size_t row = part.first_row;
+  for (; row + kRows <= part.last_row; row += kRows) shrink_rows<V, Type, kRows, kRanks>(part, row);
+  for (; row + 2 <= part.last_row; row += 2) shrink_rows<V, Type, 2, kRanks>(part, row);
+  if (row < part.last_row) shrink_rows<V, Type, 1, 4>(part, row);
+}
+
+/// y = (y + delta) * magnitude for the columns from n on; `lanes` of them are there.
+template <typename V>
+inline void update(const LoraMatrix& m, float* y, size_t n, typename V::F32 delta) {
+  const size_t lanes = m.out - n < kLanes ? m.out - n : kLanes;
+  auto value = V::add(lanes == kLanes ? V::load(y + n) : V::load_partial(y + n, lanes), delta);
+  if (m.magnitude != nullptr) value = V::mul(value, V::load(m.magnitude + n));
+  if (lanes == kLanes) V::store(y + n, value);
+  else V::store_partial(y + n, value, lanes);
+}
+
+/// R rows and G groups of sixteen columns from n on.
+template <typename V, typename Type, size_t R, size_t G>
+inline void expand_tile(const LoraCall& call, size_t row, size_t n) {
+  const LoraMatrix& m = *call.matrix;
+  const size_t b_stride = padded(m.out);
+  const typename Type::Element* b = static_cast<const typename Type::Element*>(m.b_t) + n;
+  const float* h = call.h + row * m.rank;
+  typename V::F32 delta[R][G];
+#pragma GCC unroll 8
+  for (size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (size_t g = 0; g < G; ++g) delta[r][g] = V::zero();
+  }
+  for (size_t j = 0; j < m.rank; ++j) {
+    typename V::F32 weights[G];
+#pragma GCC unroll 4
+    for (size_t g = 0; g < G; ++g) weights[g] = Type::template load<V>(b + j * b_stride + g * kLanes);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < R; ++r) {
+      const auto by = V::broadcast(h[r * m.rank + j]);
+#pragma GCC unroll 4
+      for (size_t g = 0; g < G; ++g) delta[r][g] = V::fma(weights[g], by, delta[r][g]);
+    }
+  }
+#pragma GCC unroll 8
+  for (size_t r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (size_t g = 0; g < G; ++g) update<V>(m, call.y + (row + r) * call.y_stride, n + g * kLanes, delta[r][g]);
+  }
+}
+template <typename V, typename Type, size_t R>
+inline void expand_rows(const LoraPart& part, size_t row) {
+  constexpr size_t kBeside = 4 * R <= V::kAccumulators ? 4 : 2 * R <= V::kAccumulators ? 2 : 1;
+  size_t n = part.first;
+  for (; n + kBeside * kLanes <= part.last; n += kBeside * kLanes) expand_tile<V, Type, R, kBeside>(*part.call, row, n);
+  for (; n < part.last; n += kLanes) expand_tile<V, Type, R, 1>(*part.call, row, n);
+}
+
+/// One row alone: rank rows are followed along memory, four at a time, with the deltas of a stretch of columns in the
+/// first-level cache.
+template <typename V, typename Type>
+inline void expand_alone(const LoraPart& part, size_t row) {
+  const LoraCall& call = *part.call;
+  const LoraMatrix& m = *call.matrix;
+  constexpr size_t kStretch = 2048;
+  const size_t b_stride = padded(m.out);
+  float delta[kStretch];
+  for (size_t from = part.first; from < part.last; from += kStretch) {
+    const size_t columns = part.last - from < kStretch ? part.last - from : kStretch;
+    const typename Type::Element* b = static_cast<const typename Type::Element*>(m.b_t) + from;
+    const float* h = call.h + row * m.rank;
+    const size_t fours = m.rank / 4 * 4;
+    for (size_t i = 0; i < columns; i += kLanes) V::store(delta + i, V::zero());
+    for (size_t j = 0; j < fours; j += 4) {
+      const auto h0 = V::broadcast(h[j]), h1 = V::broadcast(h[j + 1]), h2 = V::broadcast(h[j + 2]), h3 = V::broadcast(h[j + 3]);
+      const auto *b0 = b + j * b_stride, *b1 = b0 + b_stride, *b2 = b1 + b_stride, *b3 = b2 + b_stride;
+      for (size_t i = 0; i < columns; i += kLanes) {
+        auto d = V::load(delta + i);
+        d = V::fma(Type::template load<V>(b0 + i), h0, d);
+        d = V::fma(Type::template load<V>(b1 + i), h1, d);
+        d = V::fma(Type::template load<V>(b2 + i), h2, d);
+        d = V::fma(Type::template load<V>(b3 + i), h3, d);
+        V::store(delta + i, d);
+      }
+    }
+    for (size_t j = fours; j < m.rank; ++j) {
+      const auto by = V::broadcast(h[j]);
+      for (size_t i = 0; i < columns; i += kLanes)
+        V::store(delta + i, V::fma(Type::template load<V>(b + j * b_stride + i), by, V::load(delta + i)));
+    }
+    for (size_t i = 0; i < columns; i += kLanes) update<V>(m, call.y + row * call.y_stride, from + i, V::load(delta + i));
+  }
+}
+
+template <typename V, typename Type>
+inline void expand(const LoraPart& part) {
+  size_t row = part.first_row;
+  for (; row + 6 <= part.last_row; row += 6) expand_rows<V, Type, 6>(part, row);
+  switch (part.last_row - row) {
+    case 5: expand_rows<V, Type, 3>(part, row); return expand_rows<V, Type, 2>(part, row + 3);
+    case 4: return expand_rows<V, Type, 4>(part, row);
+    case 3: return expand_rows<V, Type, 3>(part, row);
+    case 2: return expand_rows<V, Type, 2>(part, row);
+    case 1: return expand_alone<V, Type>(part, row);
+    default: return;
+  }
+}
+
+template <typename V>
+inline void lora_shrink(const LoraPart& part) {
+  switch (part.call->matrix->type) {
+    case DType::f16: return shrink<V, F16>(part);
+    case DType::bf16: return shrink<V, BF16>(part);
+    default: return shrink<V, F32>(part);
+  }
+}
+template <typename V>
+inline void lora_expand(const LoraPart& part) {
+  switch (part.call->matrix->type) {
+    case DType::f16: return expand<V, F16>(part);
+    case DType::bf16: return expand<V, BF16>(part);
+    default: return expand<V, F32>(part);
+  }
+}
+
+}  // namespace
+}  // namespace colophon::generic

@@ -1,0 +1,80 @@
+#include "ops/lora.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "ops/choose_kernel.h"
+#include "ops/lora_kernels.h"
+
+namespace colophon {
+namespace {
+
+constexpr size_t kLanes = 16;
+
+size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/// What a part of a call costs, in bytes read: those of the matrix once, and eight multiply-adds for the time of four
+/// bytes (a core of 100 GFLOP/s reads about 12 GB/s).
+size_t cost(size_t matrix_bytes, size_t multiply_adds) { return matrix_bytes + multiply_adds / 4; }
+size_t shrink_cost(const LoraCall& call) {
+  const LoraMatrix& m = *call.matrix;
+  return cost(LoraMatrix::a_bytes(m.type, m.rank, m.in), call.rows * m.rank * m.in);
+}
+size_t expand_cost(const LoraCall& call) {
+  const LoraMatrix& m = *call.matrix;
+  return cost(LoraMatrix::b_bytes(m.type, m.rank, m.out), call.rows * m.rank * m.out);
+}
+
+/// Cuts rows x width (in units of `unit`) into about `pieces` parts: by rows while each keeps enough of them to
+/// share what it reads of the matrix, then by width.
+void cut(const LoraCall& call, size_t width, size_t unit, size_t pieces, std::vector<LoraPart>& parts) {
+  constexpr size_t kRows = 24;
+  const size_t by_rows = std::clamp<size_t>(call.rows / kRows, 1, pieces);
+  const size_t by_width = std::clamp<size_t>(divide_up(pieces, by_rows), 1, divide_up(width, unit));
+  const size_t rows = divide_up(divide_up(call.rows, by_rows), 12) * 12;
+  const size_t step = divide_up(divide_up(width, by_width), unit) * unit;
+  for (size_t row = 0; row < call.rows; row += rows) {
+    for (size_t at = 0; at < width; at += step)
+      parts.push_back({&call, row, std::min(row + rows, call.rows), at, std::min(at + step, width)});
+  }
+}
+
+}  // namespace
+
+void lora(OpContext& context, std::span<const LoraCall> calls) {
+  const auto shrink = COLOPHON_KERNEL(context.isa, lora_shrink);
+  const auto expand = COLOPHON_KERNEL(context.isa, lora_expand);
+  const size_t threads = context.pool.threads();
+
+  // A call that is a small share of the work is one task, shrink and expand, and needs no second region. Larger
+  // calls are cut: shrink in the first region, beside the small ones, expand in the second.
+  size_t total = 0;
+  for (const LoraCall& call : calls) total += shrink_cost(call) + expand_cost(call);
+  const size_t share = std::max<size_t>(total / (4 * threads), 1);
+  static thread_local std::vector<LoraPart> shrinks, expands;
+  static thread_local std::vector<const LoraCall*> whole;
+  shrinks.clear();
+  expands.clear();
+  whole.clear();
+  for (const LoraCall& call : calls) {
+    const LoraMatrix& m = *call.matrix;
+    if (call.rows == 0) continue;
+    if (threads == 1 || shrink_cost(call) + expand_cost(call) <= share) {
+      whole.push_back(&call);
+      continue;
+    }
+    cut(call, m.rank, 4, divide_up(shrink_cost(call), share), shrinks);
+    cut(call, m.out, 4 * kLanes, divide_up(expand_cost(call), share), expands);
+  }
+  const std::vector<LoraPart>&shrink_parts = shrinks, &expand_parts = expands;  // this thread's, in the workers too
+  const std::vector<const LoraCall*>& whole_calls = whole;
+  context.pool.parallel_for(shrink_parts.size() + whole_calls.size(), [&](size_t task, size_t) {
+    if (task < shrink_parts.size()) return shrink(shrink_parts[task]);
+    const LoraCall& call = *whole_calls[task - shrink_parts.size()];
+    shrink({&call, 0, call.rows, 0, call.matrix->rank});
+    expand({&call, 0, call.rows, 0, call.matrix->out});
+  });
+  context.pool.parallel_for(expand_parts.size(), [&](size_t task, size_t) { expand(expand_parts[task]); });
+}
+
+}  // namespace colophon

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstddef>
+
+#include "ops/lora.h"
+
+namespace colophon {
+
+/// A part of one call: rows first_row..last_row-1 and, of the matrix, rank rows (shrink) or columns of y (expand)
+/// first..last-1. Expand's `first` is a multiple of 16.
+struct LoraPart {
+  const LoraCall* call;
+  size_t first_row, last_row, first, last;
+};
+
+}  // namespace colophon
+
+#define COLOPHON_DECLARE(isa)               \
+  namespace colophon::isa {                 \
+  void lora_shrink(const LoraPart& part);   \
+  void lora_expand(const LoraPart& part);   \
+  }
+COLOPHON_DECLARE(reference)
+COLOPHON_DECLARE(avx2)
+COLOPHON_DECLARE(avx512)
+#undef COLOPHON_DECLARE

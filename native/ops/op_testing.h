@@ -1,0 +1,46 @@
+#pragma once
+
+// What the tests of ops share.
+
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "ops/isa.h"
+
+namespace colophon::testing {
+
+/// The instruction sets that this CPU runs, the reference first.
+inline std::vector<Isa> supported_isas() {
+  std::vector<Isa> all;
+  for (const Isa isa : {Isa::reference, Isa::avx2, Isa::avx512}) {
+    if (isa_supported(isa)) all.push_back(isa);
+  }
+  return all;
+}
+
+/// Normally distributed floats with now and then a zero, a tiny or a large one.
+inline std::vector<float> random_floats(size_t n, std::mt19937& random, float sigma = 1) {
+  std::normal_distribution<float> normal(0, sigma);
+  std::vector<float> values(n);
+  for (float& value : values) {
+    value = normal(random);
+    switch (random() % 64) {
+      case 0: value = 0; break;
+      case 1: value *= 1e-6f; break;
+      case 2: value *= 8; break;
+    }
+  }
+  return values;
+}
+
+/// A whole number in [low, high].
+inline size_t between(size_t low, size_t high, std::mt19937& random) { return low + random() % (high - low + 1); }
+
+template <typename T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+}  // namespace colophon::testing
