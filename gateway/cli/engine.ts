@@ -8,17 +8,11 @@ import type { AdapterFolders } from '../../plugins/backends/native/adapter_folde
 import type { NativeConfig } from '../../plugins/backends/native/index.ts';
 import type { ReadAdapter } from '../../plugins/backends/native/peft.ts';
 import type { Config } from '../config/index.ts';
-import { defaultSource, type LocalModel, parseSource, publicName } from '../models/index.ts';
+import type { LocalModel } from '../models/index.ts';
 
 export async function nativeSettings(config: Config): Promise<NativeConfig> {
   const { nativeConfig } = await import('../../plugins/backends/native/index.ts');
   return config.plugin('native', nativeConfig);
-}
-
-/** Where the base comes from and what it is called. */
-export function baseOf(settings: NativeConfig): { source: string; name: string } {
-  const source = settings.model ?? defaultSource;
-  return { source, name: settings.model_name ?? publicName(parseSource(source)) };
 }
 
 /** The folder that `adapter import` copies into; the plugin looks there too. */

@@ -42,16 +42,3 @@ export function explain(error: unknown): { sentence: string; exitCode: number; u
 function known(sentence: string, exitCode: number) {
   return { sentence, exitCode, unforeseen: false };
 }
-
-/** Why the server could not listen, with the remedy; undefined where it is about something else. */
-export function listenFailure(error: unknown, host: string, port: number): CliError | undefined {
-  const code = (error as NodeJS.ErrnoException).code;
-  const sentences: Record<string, string> = {
-    EADDRINUSE: `Port ${port} on ${host} is taken by another program. End that one, or choose another: colophon serve --port ${port + 1}`,
-    EACCES: `Port ${port} may not be opened by this user: ports below 1024 are privileged. Choose another: colophon serve --port 8080`,
-    EADDRNOTAVAIL: `${host} is not an address of this machine. Use 127.0.0.1 for this machine only, or 0.0.0.0 for all its addresses.`,
-    ENOTFOUND: `The host name ${host} is not known. Use 127.0.0.1 for this machine only, or 0.0.0.0 for all its addresses.`,
-  };
-  const sentence = code === undefined ? undefined : sentences[code];
-  return sentence === undefined ? undefined : new CliError(sentence, exitCodes.failure, error);
-}

@@ -4,9 +4,10 @@ import { createInterface } from 'node:readline/promises';
 import type { EngineInfo } from '../../../native/binding/index.ts';
 import type { ReadAdapter } from '../../../plugins/backends/native/peft.ts';
 import type { Config } from '../../config/index.ts';
+import { configuredBase } from '../../models/configure.ts';
 import { resolveModel } from '../../models/index.ts';
 import { suggest } from '../../schema/suggest.ts';
-import { adapterFolders, baseOf, checkAdapter, nativeSettings, ownAdapterFolder } from '../engine.ts';
+import { adapterFolders, checkAdapter, nativeSettings, ownAdapterFolder } from '../engine.ts';
 import { CliError, exitCodes } from '../failure.ts';
 import { type Output, size } from '../output.ts';
 import { terminalProgress } from '../progress.ts';
@@ -122,7 +123,7 @@ export async function removeAdapter(
 async function check(folder: string, name: string, config: Config, output: Output) {
   if (!(await exists(folder))) throw new CliError(`There is no folder ${folder}.`, exitCodes.usage);
   const settings = await nativeSettings(config);
-  const base = baseOf(settings);
+  const base = configuredBase(settings);
   const model = await resolveModel(base.source, {
     cache: config.paths.cache,
     progress: terminalProgress(output),

@@ -4,9 +4,10 @@ import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Config, ConfigError } from '../../config/index.ts';
+import { configuredBase } from '../../models/configure.ts';
 import { findCachedModel } from '../../models/index.ts';
 import { Client, serverUrl } from '../client.ts';
-import { adapterFolders, baseOf, nativeSettings, ownAdapterFolder } from '../engine.ts';
+import { adapterFolders, nativeSettings, ownAdapterFolder } from '../engine.ts';
 import { exitCodes } from '../failure.ts';
 import { packageFolder } from '../installation.ts';
 import { type Output, size } from '../output.ts';
@@ -132,7 +133,7 @@ function machine(): Finding[] {
 
 async function installation(config: Config): Promise<Finding[]> {
   const settings = await nativeSettings(config);
-  const base = baseOf(settings);
+  const base = configuredBase(settings);
   return [
     await model(base, config),
     await disk(config.paths.cache),

@@ -1,5 +1,6 @@
+import { configuredBase } from '../../models/configure.ts';
 import { findCachedModel } from '../../models/index.ts';
-import { adapterFolders, baseOf, nativeSettings } from '../engine.ts';
+import { adapterFolders, nativeSettings } from '../engine.ts';
 import { exitCodes } from '../failure.ts';
 import { type Output, size, table } from '../output.ts';
 import { configOf, type ServeFlags } from '../server_flags.ts';
@@ -8,7 +9,7 @@ import { configOf, type ServeFlags } from '../server_flags.ts';
 export async function ls(flags: ServeFlags, output: Output): Promise<number> {
   const config = configOf(flags);
   const settings = await nativeSettings(config);
-  const base = baseOf(settings);
+  const base = configuredBase(settings);
   const [local, folders] = await Promise.all([
     findCachedModel(base.source, { cache: config.paths.cache }).catch(() => undefined),
     adapterFolders(config, settings),

@@ -1,5 +1,6 @@
+import { configuredBase } from '../../models/configure.ts';
 import { defaultSource, resolveModel } from '../../models/index.ts';
-import { baseOf, nativeSettings } from '../engine.ts';
+import { nativeSettings } from '../engine.ts';
 import { exitCodes } from '../failure.ts';
 import { type Output, size } from '../output.ts';
 import { terminalProgress } from '../progress.ts';
@@ -12,7 +13,7 @@ export async function pull(
   output: Output,
 ): Promise<number> {
   const config = configOf(flags);
-  const asked = source ?? baseOf(await nativeSettings(config)).source;
+  const asked = source ?? configuredBase(await nativeSettings(config)).source;
   const stop = new AbortController();
   const onInterrupt = () => stop.abort();
   process.once('SIGINT', onInterrupt);

@@ -1,8 +1,8 @@
 import type { Config } from '../../config/index.ts';
-import { resolveModel } from '../../models/index.ts';
-import { Client } from '../client.ts';
-import { adapterFolders, baseOf, nativeSettings } from '../engine.ts';
-import { exitCodes, listenFailure } from '../failure.ts';
+import type { RunningServer } from '../../main.ts';
+import { configuredBase, withLocalModel } from '../../models/configure.ts';
+import { adapterFolders, nativeSettings } from '../engine.ts';
+import { exitCodes } from '../failure.ts';
 import { type Output, size } from '../output.ts';
 import { terminalProgress } from '../progress.ts';
 import { configOf, type ServeFlags } from '../server_flags.ts';
@@ -11,22 +11,35 @@ import { configOf, type ServeFlags } from '../server_flags.ts';
 export async function serve(flags: ServeFlags, output: Output): Promise<number> {
   const config = configOf(flags);
   const server = await openServer(config, output);
+  endOnSignal(server, output);
   output.result(...(await describe(config, server.url, output)));
-  if (!output.json) output.next(`colophon run    (or Ctrl-C to stop; requests under way are finished first)`);
+  output.next('colophon run    (in another terminal; Ctrl-C here stops the server)');
   return exitCodes.ok;
 }
 
 /** The model on this machine, then a server that listens. */
-export async function openServer(config: Config, output: Output) {
+export async function openServer(config: Config, output: Output): Promise<RunningServer> {
   const settings = await nativeSettings(config);
-  const { source } = baseOf(settings);
-  await resolveModel(source, { cache: config.paths.cache, progress: terminalProgress(output) });
-  const { startServer } = await import('../../main.ts');
-  try {
-    return await startServer(config);
-  } catch (error) {
-    throw listenFailure(error, config.server.host, config.server.port) ?? error;
-  }
+  // The server's code is read while the model's file is looked for.
+  const [resolved, { startServer }] = await Promise.all([
+    withLocalModel(config, settings, { progress: terminalProgress(output) }),
+    import('../../main.ts'),
+  ]);
+  return startServer(resolved.config);
+}
+
+/** The first signal lets running answers finish, the second ends at once. */
+function endOnSignal(server: RunningServer, output: Output): void {
+  let asked = false;
+  const onSignal = async (signal: NodeJS.Signals) => {
+    if (asked) process.exit(signal === 'SIGINT' ? exitCodes.interrupted : 143);
+    asked = true;
+    output.say('Stopping: answers under way are finished first. Once more ends at once.');
+    await server.close();
+    process.exit(exitCodes.ok);
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
 }
 
 async function describe(config: Config, url: string, output: Output): Promise<[object, string]> {
@@ -35,7 +48,7 @@ async function describe(config: Config, url: string, output: Output): Promise<[o
     import('../../../native/binding/index.ts'),
   ]);
   const machine = native().machine();
-  const base = baseOf(settings).name;
+  const base = configuredBase(settings).name;
   const adapters = [...(await (await adapterFolders(config, settings)).list()).keys()].sort();
   const isa = settings.isa ?? machine.bestIsa;
   const threads = settings.threads ?? machine.cores;
@@ -73,9 +86,4 @@ async function describe(config: Config, url: string, output: Output): Promise<[o
 function listed(names: string[]): string {
   const shown = names.slice(0, 6).join(', ');
   return names.length > 6 ? `${names.length}: ${shown}, …` : shown;
-}
-
-/** A client for the server of this configuration. */
-export function clientOf(config: Config, url: string): Client {
-  return new Client(url, config.access.api_key);
 }

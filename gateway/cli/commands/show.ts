@@ -1,6 +1,7 @@
+import { configuredBase } from '../../models/configure.ts';
 import { findCachedModel, resolveModel } from '../../models/index.ts';
 import { suggest } from '../../schema/suggest.ts';
-import { adapterFolders, baseOf, checkAdapter, nativeSettings } from '../engine.ts';
+import { adapterFolders, checkAdapter, nativeSettings } from '../engine.ts';
 import { CliError, exitCodes } from '../failure.ts';
 import { type Output, size } from '../output.ts';
 import { terminalProgress } from '../progress.ts';
@@ -11,7 +12,7 @@ import { describeAdapter } from './adapter.ts';
 export async function show(name: string, flags: ServeFlags, output: Output): Promise<number> {
   const config = configOf(flags);
   const settings = await nativeSettings(config);
-  const base = baseOf(settings);
+  const base = configuredBase(settings);
   const folders = await adapterFolders(config, settings);
   if (name === base.name) return showBase(base, config.paths.cache, output);
   const found = await folders.find(name);
