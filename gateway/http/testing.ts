@@ -57,8 +57,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       const response = await fetch(server.url + path, {
         method: 'POST',
         headers: { 'content-type': 'application/json', ...headers },
-        body:
-          typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+        body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
       });
       return answered(response);
     },

@@ -205,7 +205,7 @@ export function describeBackend(name: string, under: BackendUnderTest): void {
         for (const count of [0, 1, 20]) {
           const { ids, logprobs } = await generate({ logprobs: count, maxTokens: 6 });
           expect(logprobs.length).toBe(ids.length);
-          logprobs.forEach((entry, index) => checkLogprob(entry!, ids[index]!, count));
+          for (const [index, entry] of logprobs.entries()) checkLogprob(entry!, ids[index]!, count);
         }
       });
 
@@ -225,7 +225,8 @@ export function describeBackend(name: string, under: BackendUnderTest): void {
         const { prompt } = await generate({ promptLogprobs: 3, maxTokens: 2 });
         expect(prompt?.length).toBe(under.prompt.length);
         expect(prompt![0]).toBeNull();
-        prompt!.slice(1).forEach((entry, index) => checkLogprob(entry!, under.prompt[index + 1]!, 3));
+        for (const [index, entry] of prompt!.slice(1).entries())
+          checkLogprob(entry!, under.prompt[index + 1]!, 3);
       });
     });
 
