@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { GeneratePart, GenerateRequest } from '../../../gateway/contract/index.ts';
 import { FinishReason } from '../../../native/binding/index.ts';
 import { AdapterFolders } from './adapter_folders.ts';
@@ -56,9 +56,6 @@ function setUp(options: { folders?: string[]; maxQueued?: number; onlyFolders?: 
   return { engine, backend };
 }
 
-/** Lets everything run that is ready to. */
-const settle = () => new Promise((resolve) => setTimeout(resolve, 20));
-
 async function readAll(stream: AsyncIterable<GeneratePart[]>): Promise<GeneratePart[][]> {
   const batches = [];
   for await (const batch of stream) batches.push(batch);
@@ -69,9 +66,10 @@ async function start(backend: NativeBackend, engine: FakeEngine, change: Partial
   const abort = new AbortController();
   const before = new Set(engine.submitted.keys());
   const stream = backend.generate({ ...request, ...change }, abort.signal);
-  await settle();
-  const sequence = [...engine.submitted.keys()].find((id) => !before.has(id));
-  return { stream, abort, sequence: sequence! };
+  const sequence = await vi.waitUntil(() => [...engine.submitted.keys()].find((id) => !before.has(id)), {
+    timeout: 30_000,
+  });
+  return { stream, abort, sequence };
 }
 
 async function makeAdapter(folder: string, name: string, r = 1): Promise<string> {
@@ -98,10 +96,11 @@ test('one step is one batch; what a slow reader left is one batch too', async ()
   const { stream, sequence } = await start(backend, engine);
   engine.step([{ sequence, token: 4, position: 3, cachedTokens: 2 }]);
   engine.step([{ sequence, token: 5, position: 4 }]);
-  const reading = readAll(stream);
-  await settle();
+  const iterator = stream[Symbol.asyncIterator]();
+  const first = (await iterator.next()).value;
+  const second = iterator.next();
   engine.step([{ sequence, token: 7, position: 5, finish: FinishReason.stop }]);
-  expect(await reading).toEqual([
+  expect([first, (await second).value]).toEqual([
     [
       { type: 'token', id: 4 },
       { type: 'token', id: 5 },
@@ -160,11 +159,12 @@ test('log-probabilities of tokens, and the prompt’s in one part before them', 
 test('abort cancels the sequence and ends the reader', async () => {
   const { backend, engine } = setUp();
   const { stream, abort, sequence } = await start(backend, engine);
-  const reading = readAll(stream);
+  const iterator = stream[Symbol.asyncIterator]();
   engine.step([{ sequence, token: 4, position: 3 }]);
-  await settle();
+  expect((await iterator.next()).value).toHaveLength(1);
+  const next = iterator.next();
   abort.abort();
-  expect(await reading).toHaveLength(1);
+  expect((await next).done).toBe(true);
   expect(engine.cancelled).toEqual([sequence]);
   engine.step([{ sequence, finish: FinishReason.cancelled }]);
 });
@@ -190,8 +190,9 @@ test('an abort before the adapter is found never reaches the engine', async () =
   const stream = backend.generate({ ...request, model: 'one' }, abort.signal);
   abort.abort();
   expect(await readAll(stream)).toEqual([]);
-  await settle();
-  expect(engine.submitted.size).toBe(0);
+  // The same name once more: it is found after the first request's look-up has ended.
+  await start(backend, engine, { model: 'one' });
+  expect(engine.submitted.size).toBe(1);
   expect(await readAll(backend.generate(request, AbortSignal.abort()))).toEqual([]);
 });
 
