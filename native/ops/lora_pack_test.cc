@@ -1,0 +1,45 @@
+#include <vector>
+
+#include "ops/lora.h"
+#include "testing/test.h"
+
+namespace colophon {
+namespace {
+
+template <typename Element>
+void check_packing(DType type, uint32_t rank, uint32_t in, uint32_t out) {
+  const auto padded = [](size_t n) { return (n + 15) / 16 * 16; };
+  std::vector<Element> a(rank * in), b(out * rank);
+  for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<Element>(i * 31 + 1);
+  for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<Element>(i * 17 + 3);
+  CHECK_EQ(LoraMatrix::a_bytes(type, rank, in), rank * padded(in) * sizeof(Element));
+  CHECK_EQ(LoraMatrix::b_bytes(type, rank, out), rank * padded(out) * sizeof(Element));
+  std::vector<Element> packed_a(rank * padded(in), Element{7}), packed_b(rank * padded(out), Element{7});
+  LoraMatrix::pack_a(type, rank, in, a.data(), packed_a.data());
+  LoraMatrix::pack_b(type, rank, out, b.data(), packed_b.data());
+  for (size_t j = 0; j < rank; ++j) {
+    for (size_t i = 0; i < padded(in); ++i)
+      CHECK_EQ(packed_a[j * padded(in) + i], i < in ? a[j * in + i] : Element{0});
+    for (size_t n = 0; n < padded(out); ++n)
+      CHECK_EQ(packed_b[j * padded(out) + n], n < out ? b[n * rank + j] : Element{0});
+  }
+}
+
+}  // namespace
+
+TEST(lora_pack_lays_out_a_and_b_with_zeros_behind) {
+  for (const uint32_t rank : {1u, 2u, 5u, 16u}) {
+    for (const auto& [in, out] : {std::pair(16u, 32u), {1u, 1u}, {17u, 31u}, {30u, 15u}}) {
+      check_packing<uint32_t>(DType::f32, rank, in, out);
+      check_packing<uint16_t>(DType::f16, rank, in, out);
+      check_packing<uint16_t>(DType::bf16, rank, in, out);
+    }
+  }
+}
+
+TEST(lora_pack_counts_large_matrices_in_64_bits) {
+  CHECK_EQ(LoraMatrix::a_bytes(DType::f32, 1u << 16, 1u << 16), size_t{1} << 34);
+  CHECK_EQ(LoraMatrix::b_bytes(DType::f16, 1u << 16, 1u << 16), size_t{1} << 33);
+}
+
+}  // namespace colophon
