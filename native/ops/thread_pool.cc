@@ -17,6 +17,10 @@ inline void pause_cpu() {
 // few microseconds, a wake-up through the kernel costs tens. Past it the core belongs to others.
 constexpr int kSpins = 4000;
 
+// state_: joined workers in the low bits, then whether the region is open, then its number.
+constexpr uint64_t kJoined = 0x7fff, kOpen = 0x8000;
+constexpr int kRegionShift = 16;
+
 }  // namespace
 
 ThreadPool::ThreadPool(size_t threads) {
@@ -27,7 +31,7 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard lock(mutex_);
     stop_.store(true);
-    generation_.fetch_add(1);
+    state_.fetch_add(uint64_t{1} << kRegionShift);
   }
   wake_.notify_all();
   for (auto& worker : workers_) worker.join();
@@ -43,16 +47,17 @@ void ThreadPool::run(size_t tasks, Invoke invoke, const void* body) {
   body_ = body;
   tasks_ = tasks;
   next_.store(0, std::memory_order_relaxed);
-  busy_.store(workers_.size(), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_seq_cst);
+  const uint64_t region = (state_.load(std::memory_order_relaxed) >> kRegionShift) + 1;
+  state_.store(region << kRegionShift | kOpen, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) > 0) {
-    // Taking the lock orders this notification after a sleeper's own check of `generation_`.
+    // Taking the lock orders this notification after a sleeper's own check of `state_`.
     { std::lock_guard lock(mutex_); }
     wake_.notify_all();
   }
   drain(0);
-  // Workers must have left the region before its body goes out of scope.
-  for (int spins = 0; busy_.load(std::memory_order_acquire) != 0; ++spins) {
+  // All tasks are taken. Nobody joins any more, and those who did must leave before the body goes out of scope.
+  state_.fetch_and(~kOpen, std::memory_order_acq_rel);
+  for (int spins = 0; (state_.load(std::memory_order_acquire) & kJoined) != 0; ++spins) {
     if (spins < kSpins) pause_cpu();
     else std::this_thread::yield();
   }
@@ -69,22 +74,26 @@ void ThreadPool::drain(size_t worker) {
 void ThreadPool::work(size_t worker) {
   uint64_t seen = 0;
   for (;;) {
-    int spins = 0;
-    while (generation_.load(std::memory_order_acquire) == seen) {
+    uint64_t state = state_.load(std::memory_order_acquire);
+    for (int spins = 0; state >> kRegionShift == seen; state = state_.load(std::memory_order_acquire)) {
       if (++spins < kSpins) {
         pause_cpu();
         continue;
       }
       std::unique_lock lock(mutex_);
       sleepers_.fetch_add(1, std::memory_order_seq_cst);
-      wake_.wait(lock, [&] { return generation_.load(std::memory_order_seq_cst) != seen; });
+      wake_.wait(lock, [&] { return state_.load(std::memory_order_seq_cst) >> kRegionShift != seen; });
       sleepers_.fetch_sub(1, std::memory_order_relaxed);
-      break;
     }
-    ++seen;
     if (stop_.load()) return;
+    // Join, unless the others were done before this thread had a core.
+    while ((state & kOpen) != 0 &&
+           !state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+    }
+    seen = state >> kRegionShift;
+    if ((state & kOpen) == 0) continue;
     drain(worker);
-    busy_.fetch_sub(1, std::memory_order_acq_rel);
+    state_.fetch_sub(1, std::memory_order_acq_rel);
   }
 }
 

@@ -13,8 +13,9 @@
 namespace colophon {
 
 /// A persistent pool: the calling thread is worker 0 and `threads - 1` more are kept. Tasks of one
-/// parallel_for are handed out by an atomic counter. No result may depend on which worker runs which task
-/// (promise 1), so ops write disjoint outputs.
+/// parallel_for are handed out by an atomic counter; a worker that the system gives no core in time is not waited for,
+/// the others do its share. No result may depend on which worker runs which task (promise 1), so ops write disjoint
+/// outputs.
 class ThreadPool {
  public:
   explicit ThreadPool(size_t threads);
@@ -39,13 +40,13 @@ class ThreadPool {
   void drain(size_t worker);
 
   std::vector<std::thread> workers_;
-  // The current parallel region; written by the caller before `generation_` is bumped.
+  // The current parallel region; written by the caller only while no worker has joined.
   Invoke invoke_ = nullptr;
   const void* body_ = nullptr;
   size_t tasks_ = 0;
   alignas(64) std::atomic<size_t> next_{0};
-  alignas(64) std::atomic<size_t> busy_{0};
-  alignas(64) std::atomic<uint64_t> generation_{0};
+  // The region's number, whether it is open for joining, and how many workers have joined it (thread_pool.cc).
+  alignas(64) std::atomic<uint64_t> state_{0};
   std::atomic<bool> stop_{false};
   std::atomic<size_t> sleepers_{0};
   std::mutex mutex_;
