@@ -87,7 +87,7 @@ export function run(command, args, { verbose = false, cwd = root, env = process.
 }
 
 /** The part of a build's output that says what went wrong: from the first error on, and not more than a screen. */
-function telling(output) {
+export function telling(output) {
   const lines = output.split('\n').filter((line) => line.trim() !== '');
   const first = lines.findIndex((line) => /\berror\b/i.test(line));
   return (first < 0 ? lines.slice(-30) : lines.slice(Math.max(0, first - 2), first + 28)).join('\n');
