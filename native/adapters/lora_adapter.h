@@ -12,8 +12,8 @@
 
 namespace colophon {
 
-/// One linear that an adapter changes, as its adapter_config.json resolves it (the gateway reads the JSON and its
-/// patterns; the engine only knows the result).
+/// One linear that an adapter changes, as its adapter_config.json resolves it (the gateway reads the JSON and
+/// its patterns; the engine only knows the result).
 struct AdaptedModule {
   uint32_t layer;
   Linear linear;
@@ -23,9 +23,9 @@ struct AdaptedModule {
 };
 
 struct AdapterSpec {
-  std::string name;               ///< for messages
-  std::string tensors_path;       ///< adapter_model.safetensors
-  Digest content_hash;            ///< SHA-256 that identifies the adapter
+  std::string name;          ///< for messages
+  std::string tensors_path;  ///< adapter_model.safetensors
+  Digest content_hash;       ///< SHA-256 that identifies the adapter
   std::vector<AdaptedModule> modules;
 };
 
@@ -45,13 +45,15 @@ struct AdapterBase {
 /// The weights of one adapter, packed for the kernels in one allocation.
 class LoraAdapter {
  public:
-  /// Checks the file against the spec and the base without reading the weights: every module has its lora_A and lora_B
-  /// (and lora_magnitude_vector for DoRA) with the right shape and a float type; no tensor is left over (a renamed or unexpected
-  /// tensor is never a silent no-op: it is named). Throws Error(bad_adapter): the tensor, its shape, the shape it should have,
-  /// and where the shape points to another base, that. Returns the bytes that load() will need.
+  /// Checks the file against the spec and the base without reading the weights: every module has its lora_A
+  /// and lora_B (and lora_magnitude_vector for DoRA) with the right shape and a float type; no tensor is left
+  /// over (a renamed or unexpected tensor is never a silent no-op: it is named). Throws Error(bad_adapter):
+  /// the tensor, its shape, the shape it should have, and where the shape points to another base, that.
+  /// Returns the bytes that load() will need.
   ///
-  /// PEFT's names: base_model.model.model.layers.N.self_attn.q_proj.lora_A.weight; also accepted without the leading
-  /// "base_model.model." and with an adapter name before ".weight" (lora_A.default.weight); lora_magnitude_vector with and without ".weight".
+  /// PEFT's names: base_model.model.model.layers.N.self_attn.q_proj.lora_A.weight; also accepted without the
+  /// leading "base_model.model." and with an adapter name before ".weight" (lora_A.default.weight);
+  /// lora_magnitude_vector with and without ".weight".
   static size_t check(const AdapterSpec& spec, const AdapterBase& base);
 
   /// Reads and packs. The bytes are read once, sequentially. Values that are not finite are refused.
