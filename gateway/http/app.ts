@@ -1,5 +1,6 @@
 /** The Fastify instance: what every request passes through, then the route families. */
 import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { type FastifyInstance, fastify, LogController } from 'fastify';
 import { guard } from '../access/access.ts';
 import { ColophonError } from '../contract/index.ts';
@@ -27,6 +28,13 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 1024 },
+    // Before any hook: the URL or the HTTP itself is broken.
+    frameworkErrors: (error, request, reply) => {
+      request.outcome = {};
+      const sentence = `The URL of the request cannot be read: ${error.message}`;
+      sendError(new ColophonError(sentence, { code: 'invalid_url' }), request, reply);
+    },
+    clientErrorHandler: refuseBrokenHttp,
   }) as unknown as FastifyInstance;
   app.setValidatorCompiler(validatorCompiler as never);
   app.setSerializerCompiler(() => JSON.stringify);
@@ -99,13 +107,14 @@ function answerUnknownRoutes(app: FastifyInstance): void {
     for (const one of [method].flat()) known.add(one);
     methods.set(url, known);
   });
-  app.setNotFoundHandler((request) => {
+  app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0]!;
     const matching = [...methods].find(([url]) => {
       return url === path || (url.endsWith('/*') && path.startsWith(url.slice(0, -1)));
     });
     if (matching && !matching[1].has(request.method)) {
       const allowed = [...matching[1]].filter((method) => method !== 'HEAD').join(', ');
+      reply.header('allow', allowed);
       throw new ColophonError(`Not allowed to ${request.method} on ${path.slice(0, 200)}; use ${allowed}.`, {
         status: 405,
         code: 'method_not_allowed',
@@ -116,6 +125,24 @@ function answerUnknownRoutes(app: FastifyInstance): void {
       code: 'unknown_url',
     });
   });
+}
+
+/** What is no HTTP gets an answer too, where its connection still takes one. */
+function refuseBrokenHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, sentence] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? ['431 Request Header Fields Too Large', 'The headers of the request are too large.']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ['408 Request Timeout', 'The request took too long to arrive.']
+        : ['400 Bad Request', 'This is not a valid HTTP request.'];
+  const body = JSON.stringify(new ColophonError(sentence, { code: 'invalid_http' }).toBody());
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }
 
 function clientsId(header: string | string[] | undefined): string | undefined {
