@@ -1,5 +1,6 @@
 import { ConfigError } from '../config/index.ts';
 import { ModelError } from '../models/index.ts';
+import { suggest } from '../schema/suggest.ts';
 
 /** What the process ends with. */
 export const exitCodes = { ok: 0, failure: 1, usage: 2, config: 3, network: 5, interrupted: 130 } as const;
@@ -13,6 +14,14 @@ export class CliError extends Error {
     this.name = 'CliError';
     this.exitCode = exitCode;
   }
+}
+
+/** "Did you mean", by what the name begins with or else by its spelling. */
+export function unknownName(what: 'model' | 'adapter', name: string, known: readonly string[]): CliError {
+  const begun = known.find((other) => other.toLowerCase().startsWith(name.toLowerCase()));
+  const near = begun ?? suggest(name, known);
+  const hint = near ? ` Did you mean "${near}"?` : '';
+  return new CliError(`There is no ${what} named "${name}".${hint} See what there is with: colophon ls`);
 }
 
 const modelExit: Record<ModelError['kind'], number> = {
@@ -35,7 +44,8 @@ export function explain(error: unknown): { sentence: string; exitCode: number; u
     return known(message, exitCodes.failure);
   if (typeof code === 'string' && /^[a-z_]+$/.test(code)) return known(message, exitCodes.failure);
   if (typeof syscall === 'string') return known(`${message}.`, exitCodes.failure);
-  if (/^The native engine /.test(message ?? '')) return known(message, exitCodes.failure);
+  // The plugin host and the binding word theirs as sentences.
+  if (/^(Plugin "|The native engine )/.test(message ?? '')) return known(message, exitCodes.failure);
   return { sentence: message ?? String(error), exitCode: exitCodes.failure, unforeseen: true };
 }
 

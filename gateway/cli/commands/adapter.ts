@@ -6,9 +6,8 @@ import type { ReadAdapter } from '../../../plugins/backends/native/peft.ts';
 import type { Config } from '../../config/index.ts';
 import { configuredBase } from '../../models/configure.ts';
 import { resolveModel } from '../../models/index.ts';
-import { suggest } from '../../schema/suggest.ts';
 import { adapterFolders, checkAdapter, nativeSettings, ownAdapterFolder } from '../engine.ts';
-import { CliError, exitCodes } from '../failure.ts';
+import { CliError, exitCodes, unknownName } from '../failure.ts';
 import { type Output, size } from '../output.ts';
 import { terminalProgress } from '../progress.ts';
 import { configOf, type ServeFlags } from '../server_flags.ts';
@@ -133,11 +132,7 @@ async function check(folder: string, name: string, config: Config, output: Outpu
 
 async function unknownAdapter(name: string, config: Config): Promise<CliError> {
   const settings = await nativeSettings(config);
-  const known = [...(await (await adapterFolders(config, settings)).list()).keys()];
-  const near = suggest(name, known);
-  return new CliError(
-    `There is no adapter "${name}".${near ? ` Did you mean "${near}"?` : ''} See what there is with: colophon ls`,
-  );
+  return unknownName('adapter', name, [...(await (await adapterFolders(config, settings)).list()).keys()]);
 }
 
 /** The facts of an adapter, for --json and for people. */

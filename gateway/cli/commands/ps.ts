@@ -3,15 +3,14 @@ import { exitCodes } from '../failure.ts';
 import { type Output, table } from '../output.ts';
 import { configOf, type ServeFlags } from '../server_flags.ts';
 
-const running = 'vllm:num_requests_running';
-const waiting = 'vllm:num_requests_waiting';
+const running = 'colophon_generations_running';
 
 /** The models of a running server, with where their weights are. */
 export async function ps(flags: ServeFlags & { url?: string }, output: Output): Promise<number> {
   const config = configOf(flags);
   const client = new Client(flags.url ?? serverUrl(config), config.access.api_key);
   const models = await client.models();
-  const load = await client.metrics([running, waiting]);
+  const load = await client.metrics([running]);
   const rows = models.map((model) => [
     model.id,
     model.parent ? 'adapter' : 'base',
@@ -20,7 +19,7 @@ export async function ps(flags: ServeFlags & { url?: string }, output: Output): 
   output.result(
     {
       url: client.url,
-      requests: { running: load[running] ?? null, waiting: load[waiting] ?? null },
+      generations_running: load[running] ?? 0,
       models: models.map(({ id, parent, root, residency }) => ({
         id,
         parent,
@@ -30,9 +29,7 @@ export async function ps(flags: ServeFlags & { url?: string }, output: Output): 
     },
     table(['NAME', 'KIND', 'WEIGHTS'], rows),
   );
-  if (load[running] !== undefined) {
-    output.say(`${load[running]} requests run, ${load[waiting] ?? 0} wait on ${client.url}.`);
-  }
+  output.say(`${load[running] ?? 0} generations run on ${client.url}.`);
   output.next(`colophon run ${models[0]?.id ?? ''}`.trim());
   return exitCodes.ok;
 }

@@ -1,8 +1,7 @@
 import { createInterface, type Interface } from 'node:readline/promises';
 import { text as readAll } from 'node:stream/consumers';
-import { suggest } from '../../schema/suggest.ts';
 import { type ChatEnd, type ChatMessage, Client, type ServedModel, serverUrl } from '../client.ts';
-import { CliError, exitCodes } from '../failure.ts';
+import { CliError, exitCodes, unknownName } from '../failure.ts';
 import { Output } from '../output.ts';
 import { configOf, type ServeFlags } from '../server_flags.ts';
 
@@ -15,7 +14,12 @@ export interface RunFlags extends ServeFlags {
 }
 
 /** Chats with a model: on a running server where one answers, else on one of its own that ends with the chat. */
-export async function run(model: string | undefined, flags: RunFlags, output: Output): Promise<number> {
+export async function run(
+  model: string | undefined,
+  flags: RunFlags,
+  output: Output,
+  input: NodeJS.ReadableStream & { isTTY?: boolean } = process.stdin,
+): Promise<number> {
   const config = configOf(flags);
   const url = flags.url ?? serverUrl(config);
   let client = new Client(url, config.access.api_key ?? process.env.OPENAI_API_KEY);
@@ -37,7 +41,7 @@ export async function run(model: string | undefined, flags: RunFlags, output: Ou
   try {
     const chosen = chooseModel(await client.models(), model);
     const chat = new Chat(client, chosen, flags, output);
-    return process.stdin.isTTY ? await chat.interactive() : await chat.once(await readAll(process.stdin));
+    return input.isTTY ? await chat.interactive() : await chat.once(await readAll(input));
   } finally {
     await close?.();
   }
@@ -51,11 +55,7 @@ function chooseModel(models: ServedModel[], wanted: string | undefined): string 
     return base.id;
   }
   if (names.includes(wanted)) return wanted;
-  const near = suggest(wanted, names);
-  throw new CliError(
-    `There is no model named "${wanted}".${near ? ` Did you mean "${near}"?` : ''} See what there is with: colophon ls`,
-    exitCodes.usage,
-  );
+  throw unknownName('model', wanted, names);
 }
 
 class Chat {

@@ -1,8 +1,7 @@
 import { configuredBase } from '../../models/configure.ts';
 import { findCachedModel, resolveModel } from '../../models/index.ts';
-import { suggest } from '../../schema/suggest.ts';
 import { adapterFolders, checkAdapter, nativeSettings } from '../engine.ts';
-import { CliError, exitCodes } from '../failure.ts';
+import { exitCodes, unknownName } from '../failure.ts';
 import { type Output, size } from '../output.ts';
 import { terminalProgress } from '../progress.ts';
 import { configOf, type ServeFlags } from '../server_flags.ts';
@@ -16,12 +15,7 @@ export async function show(name: string, flags: ServeFlags, output: Output): Pro
   const folders = await adapterFolders(config, settings);
   if (name === base.name) return showBase(base, config.paths.cache, output);
   const found = await folders.find(name);
-  if (!found) {
-    const near = suggest(name, [base.name, ...(await folders.list()).keys()]);
-    throw new CliError(
-      `There is no model named "${name}".${near ? ` Did you mean "${near}"?` : ''} See what there is with: colophon ls`,
-    );
-  }
+  if (!found) throw unknownName('model', name, [base.name, ...(await folders.list()).keys()]);
   const model = await resolveModel(base.source, {
     cache: config.paths.cache,
     progress: terminalProgress(output),
