@@ -8,6 +8,7 @@ import { ColophonError, type Plugin } from './contract/index.ts';
 import { loadPlugins, PluginHost } from './host/index.ts';
 import { buildApp } from './http/app.ts';
 import { Catalogue } from './http/catalogue.ts';
+import { trackConnections } from './http/idle_connections.ts';
 import type { Services } from './http/services.ts';
 import { createLog } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
@@ -47,9 +48,11 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     answers: new Set(),
   };
   let app: FastifyInstance | undefined;
+  let connections: ReturnType<typeof trackConnections>;
   try {
     await warm(services);
     app = await buildApp(services);
+    connections = trackConnections(app.server);
     await host.ready();
     await listen(app, config);
   } catch (error) {
@@ -60,7 +63,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   let closing: Promise<void> | undefined;
   const running = app;
   const close = () => {
-    closing ??= drain(services, running);
+    closing ??= drain(services, running, connections);
     return closing;
   };
   options.signal?.addEventListener('abort', () => void close(), { once: true });
@@ -100,7 +103,11 @@ function urlOf(app: FastifyInstance, { server }: Config): string {
   return `http://${name}:${port}`;
 }
 
-async function drain(services: Services, app: FastifyInstance): Promise<void> {
+async function drain(
+  services: Services,
+  app: FastifyInstance,
+  connections: ReturnType<typeof trackConnections>,
+): Promise<void> {
   const { log, host, answers, config } = services;
   services.draining = true;
   log.info({ answers: answers.size }, 'draining');
@@ -114,7 +121,10 @@ async function drain(services: Services, app: FastifyInstance): Promise<void> {
     // What has been told so has a moment to read it.
     setTimeout(() => app.server.closeAllConnections(), 1000).unref();
   }, config.server.drain_seconds * 1000);
+  // A connection without a request would else be waited for until its client has no more use for it.
+  const sweep = setInterval(() => connections.closeIdle(), 20);
   await app.close();
+  clearInterval(sweep);
   clearTimeout(deadline);
   await host.close();
   log.info('closed');

@@ -40,7 +40,8 @@ export async function sendAnswer(
     : undefined;
   try {
     const usages = await runTogether(services, answer, client, (index, step) => {
-      request.outcome.firstTokenMs ??= performance.now() - request.startedAt;
+      request.outcome.firstTokenMs ??= Math.round(performance.now() - request.startedAt);
+      request.outcome.completionTokens = (request.outcome.completionTokens ?? 0) + step.ids.length;
       if (step.finish) request.outcome.finish = step.finish;
       const data = answer.step(index, step);
       if (data !== '') events?.write(data);
@@ -55,7 +56,6 @@ export async function sendAnswer(
   } catch (thrown) {
     const error = client.signal.reason instanceof ColophonError ? client.signal.reason : thrown;
     if (error instanceof Cancelled) {
-      request.outcome.finish = 'cancelled';
       if (!reply.sent) reply.hijack();
       reply.raw.destroy();
       return reply;

@@ -88,6 +88,7 @@ function observe(app: FastifyInstance, { log, metrics }: Services): void {
         status,
         ms: Math.round(milliseconds),
         ...outcome,
+        ...(cut ? { finish: 'cancelled' } : {}),
         ...(error ? { error: error.code ?? error.type } : {}),
       };
       if (status >= 500) log.error(line, 'request failed');

@@ -1,0 +1,26 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+
+/**
+ * Knows which connections have no request under way, those included that never sent one: Node takes such for active and
+ * would wait a minute for them when the server closes.
+ */
+export function trackConnections(server: Server): { closeIdle(): void } {
+  const requests = new Map<Socket, number>();
+  server.on('connection', (socket) => {
+    requests.set(socket, 0);
+    socket.once('close', () => requests.delete(socket));
+  });
+  server.on('request', ({ socket }, response) => {
+    requests.set(socket, (requests.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      if (requests.has(socket)) requests.set(socket, requests.get(socket)! - 1);
+    });
+  });
+  return {
+    closeIdle() {
+      // end() before destroy(): what was written last is still on its way out.
+      for (const [socket, count] of requests) if (count === 0) socket.destroySoon();
+    },
+  };
+}
