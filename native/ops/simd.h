@@ -88,8 +88,6 @@ inline float bf16_to_f32(uint16_t b) {
 /// Plain lanes: the reference's arithmetic, readable and slow. `std::fma` rounds once on every machine.
 struct Portable {
   static constexpr const char* kName = "reference";
-  /// Accumulators of sixteen lanes that a kernel keeps in registers, with room left for its operands.
-  static constexpr size_t kAccumulators = 6;
   struct F32 {
     float lane[kLanes];
   };
@@ -214,10 +212,26 @@ struct Portable {
 /// Two registers of eight.
 struct Avx2 {
   static constexpr const char* kName = "avx2";
-  static constexpr size_t kAccumulators = 6;  ///< 12 of the 16 registers
   struct F32 {
     __m256 lo, hi;
   };
+  // The registers themselves, for kernels that must place each of them (ops/generic/tile.h).
+  using Register = __m256;
+  static constexpr size_t kRegisters = 2;      ///< of sixteen lanes
+  static constexpr size_t kAccumulators = 12;  ///< registers of 16 that a kernel may sum in
+  static Register register_zero() { return _mm256_setzero_ps(); }
+  static Register register_broadcast(const float* p) { return _mm256_broadcast_ss(p); }
+  static Register register_load(const float* p) { return _mm256_loadu_ps(p); }
+  static Register register_load_f16(const uint16_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static Register register_load_bf16(const uint16_t* p) { return widen_bf16(p); }
+  static Register register_fma(Register a, Register b, Register c) { return _mm256_fmadd_ps(a, b, c); }
+  /// Keeps the compiler from loading the value again for each use, which costs more than the register.
+  static void pin(Register& r) { asm("" : "+x"(r)); }
+  static F32 join(const Register* r) { return {r[0], r[1]}; }
+  static void split(F32 a, Register* r) { r[0] = a.lo, r[1] = a.hi; }
+
   static F32 zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static F32 broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
   static F32 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -311,10 +325,22 @@ struct Avx2 {
 /// One register of sixteen.
 struct Avx512 {
   static constexpr const char* kName = "avx512";
-  static constexpr size_t kAccumulators = 24;  ///< of the 32 registers
   struct F32 {
     __m512 v;
   };
+  using Register = __m512;
+  static constexpr size_t kRegisters = 1;
+  static constexpr size_t kAccumulators = 24;
+  static Register register_zero() { return _mm512_setzero_ps(); }
+  static Register register_broadcast(const float* p) { return _mm512_set1_ps(*p); }
+  static Register register_load(const float* p) { return _mm512_loadu_ps(p); }
+  static Register register_load_f16(const uint16_t* p) { return load_f16(p).v; }
+  static Register register_load_bf16(const uint16_t* p) { return load_bf16(p).v; }
+  static Register register_fma(Register a, Register b, Register c) { return _mm512_fmadd_ps(a, b, c); }
+  static void pin(Register& r) { asm("" : "+v"(r)); }
+  static F32 join(const Register* r) { return {r[0]}; }
+  static void split(F32 a, Register* r) { r[0] = a.v; }
+
   static F32 zero() { return {_mm512_setzero_ps()}; }
   static F32 broadcast(float x) { return {_mm512_set1_ps(x)}; }
   static F32 load(const float* p) { return {_mm512_loadu_ps(p)}; }

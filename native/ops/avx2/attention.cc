@@ -8,15 +8,15 @@ namespace colophon::avx2 {
 using V = simd::Avx2;
 
 void attention_scores(const AttentionTile& tile, const AttentionScratch& scratch, size_t first_page, size_t last_page) {
-  if (tile.f16) generic::scores<V, generic::Half>(tile, scratch, first_page, last_page);
-  else generic::scores<V, generic::Single>(tile, scratch, first_page, last_page);
+  if (tile.f16) generic::scores<V, generic::F16>(tile, scratch, first_page, last_page);
+  else generic::scores<V, generic::F32>(tile, scratch, first_page, last_page);
 }
 void attention_weights(const AttentionTile& tile, const AttentionScratch& scratch, size_t block) {
   generic::weights<V>(tile, scratch, block);
 }
 void attention_values(const AttentionTile& tile, const AttentionScratch& scratch, size_t first, size_t last) {
-  if (tile.f16) generic::values<V, generic::Half>(tile, scratch, first, last);
-  else generic::values<V, generic::Single>(tile, scratch, first, last);
+  if (tile.f16) generic::values<V, generic::F16>(tile, scratch, first, last);
+  else generic::values<V, generic::F32>(tile, scratch, first, last);
 }
 void kv_write_page(bool f16, uint8_t* page, size_t kv_heads, size_t head_dim, size_t lane, size_t count, const float* k,
                    size_t k_stride, const float* v, size_t v_stride) {

@@ -4,29 +4,11 @@
 // plainly, ops/attention_kernels.h says how the work is cut.
 
 #include "ops/attention_kernels.h"
-#include "ops/simd.h"
+#include "ops/generic/tile.h"
 
 namespace colophon::generic {
 namespace {
 
-using simd::kLanes;
-
-struct Half {
-  using Element = uint16_t;
-  template <typename V>
-  static typename V::F32 load(const uint16_t* p) {
-    return V::load_f16(p);
-  }
-  static float widen(uint16_t x) { return simd::f16_to_f32(x); }
-};
-struct Single {
-  using Element = float;
-  template <typename V>
-  static typename V::F32 load(const float* p) {
-    return V::load(p);
-  }
-  static float widen(float x) { return x; }
-};
 template <size_t n>
 struct Count {
   static constexpr size_t value = n;
@@ -45,12 +27,6 @@ inline void with_count(size_t n, const Body& body) {
     default: return body(Count<6>());
   }
 }
-/// Groups of sixteen lanes that fit into the registers beside one another for each of `rows` rows: 1, 2 or 4.
-template <typename V>
-constexpr size_t groups_beside(size_t rows) {
-  return 4 * rows <= V::kAccumulators ? 4 : 2 * rows <= V::kAccumulators ? 2 : 1;
-}
-
 template <typename Type>
 inline const typename Type::Element* keys_of(const AttentionTile& tile, size_t page) {
   return reinterpret_cast<const typename Type::Element*>(tile.keys + tile.pages[page] * tile.page_bytes);
@@ -68,28 +44,17 @@ inline float* block_scores(const AttentionTile& tile, const AttentionScratch& sc
 /// Scores of R query rows (q: [head_dim][R]) over P pages: out[page][R][16].
 template <typename V, typename Type, size_t R, size_t P>
 inline void score_pages(const float* q, const typename Type::Element* const* keys, size_t head_dim, float scale, float* out) {
-  typename V::F32 sums[R][P];
-#pragma GCC unroll 8
-  for (size_t r = 0; r < R; ++r) {
+  const typename Type::Element* pages[P];
 #pragma GCC unroll 4
-    for (size_t p = 0; p < P; ++p) sums[r][p] = V::zero();
-  }
-  for (size_t d = 0; d < head_dim; ++d) {
-    typename V::F32 k[P];
-#pragma GCC unroll 4
-    for (size_t p = 0; p < P; ++p) k[p] = Type::template load<V>(keys[p] + d * kLanes);
-#pragma GCC unroll 8
-    for (size_t r = 0; r < R; ++r) {
-      const auto x = V::broadcast(q[d * R + r]);
-#pragma GCC unroll 4
-      for (size_t p = 0; p < P; ++p) sums[r][p] = V::fma(x, k[p], sums[r][p]);
-    }
-  }
+  for (size_t p = 0; p < P; ++p) pages[p] = keys[p];
+  Tile<V, R, P> tile;
+  tile.clear();
+  tile.template multiply_add<Type>(q, 1, R, pages, kLanes, head_dim);
   const auto by = V::broadcast(scale);
 #pragma GCC unroll 4
   for (size_t p = 0; p < P; ++p) {
 #pragma GCC unroll 8
-    for (size_t r = 0; r < R; ++r) V::store(out + (p * R + r) * kLanes, V::mul(sums[r][p], by));
+    for (size_t r = 0; r < R; ++r) V::store(out + (p * R + r) * kLanes, V::mul(tile.get(r, p), by));
   }
 }
 
@@ -128,7 +93,7 @@ inline void scores(const AttentionTile& tile, const AttentionScratch& scratch, s
         for (size_t at = 0; at < page_floats; at += kLanes) V::store(to + at, Type::template load<V>(keys[i] + at));
         widened[i] = to;
       }
-      score(Single(), widened);
+      score(F32(), widened);
     } else {
       score(Type(), keys);
     }
@@ -167,44 +132,87 @@ inline void weights(const AttentionTile& tile, const AttentionScratch& scratch, 
   }
 }
 
-/// out[R][16 * G] += the values of positions first..end-1 of a page, weighed. weights: [16] for each row, `weights_stride`
-/// apart; values: the page's, `values_stride` elements from one position to the next.
+/// out[R][16 * G] += the values of consecutive pages, weighed: positions first..end-1 of each (all but one page: 0..15).
+/// weights: [pages][R of `block_rows`][16]; values: `values_stride` elements from one position of a page to the next.
 template <typename V, typename Type, size_t R, size_t G>
-inline void weigh_values(const float* weights, const typename Type::Element* values, size_t values_stride,
-                         size_t first, size_t end, float* out, size_t out_stride) {
-  typename V::F32 sums[R][G];
+inline void weigh_values(const float* weights, size_t block_rows, const typename Type::Element* const* values,
+                         size_t pages, size_t column, size_t values_stride, size_t first, size_t end, float* out,
+                         size_t out_stride) {
+  Tile<V, R, G> tile;
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (size_t g = 0; g < G; ++g) sums[r][g] = V::load(out + r * out_stride + g * kLanes);
+    for (size_t g = 0; g < G; ++g) tile.set(r, g, V::load(out + r * out_stride + g * kLanes));
   }
-  for (size_t p = first; p < end; ++p) {
-    typename V::F32 v[G];
+  for (size_t page = 0; page < pages; ++page) {
+    const typename Type::Element* groups[G];
 #pragma GCC unroll 4
-    for (size_t g = 0; g < G; ++g) v[g] = Type::template load<V>(values + p * values_stride + g * kLanes);
-#pragma GCC unroll 8
-    for (size_t r = 0; r < R; ++r) {
-      const auto e = V::broadcast(weights[r * kLanes + p]);
-#pragma GCC unroll 4
-      for (size_t g = 0; g < G; ++g) sums[r][g] = V::fma(e, v[g], sums[r][g]);
-    }
+    for (size_t g = 0; g < G; ++g) groups[g] = values[page] + first * values_stride + column + g * kLanes;
+    tile.template multiply_add<Type>(weights + page * block_rows * kLanes + first, kLanes, 1, groups, values_stride,
+                                     end - first);
   }
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (size_t g = 0; g < G; ++g) V::store(out + r * out_stride + g * kLanes, sums[r][g]);
+    for (size_t g = 0; g < G; ++g) V::store(out + r * out_stride + g * kLanes, tile.get(r, g));
   }
 }
 template <typename V, typename Type, size_t R>
-inline void weigh_columns(const float* weights, const typename Type::Element* values, size_t values_stride, size_t first,
-                          size_t end, size_t columns, float* out, size_t out_stride) {
-  constexpr size_t kColumns = groups_beside<V>(R) * kLanes;
+inline void weigh_columns(const float* weights, size_t block_rows, const typename Type::Element* const* values,
+                          size_t pages, size_t columns, size_t values_stride, size_t first, size_t end, float* out,
+                          size_t out_stride) {
+  constexpr size_t kBeside = groups_beside<V>(R);
   size_t column = 0;
-  for (; column + kColumns <= columns; column += kColumns)
-    weigh_values<V, Type, R, groups_beside<V>(R)>(weights, values + column, values_stride, first, end, out + column,
-                                                  out_stride);
+  for (; column + kBeside * kLanes <= columns; column += kBeside * kLanes)
+    weigh_values<V, Type, R, kBeside>(weights, block_rows, values, pages, column, values_stride, first, end, out + column,
+                                      out_stride);
   for (; column < columns; column += kLanes)
-    weigh_values<V, Type, R, 1>(weights, values + column, values_stride, first, end, out + column, out_stride);
+    weigh_values<V, Type, R, 1>(weights, block_rows, values, pages, column, values_stride, first, end, out + column,
+                                out_stride);
+}
+
+/// Adds what the rows of one block see of up to kWidenedPages pages from `page` on.
+template <typename V, typename Type>
+inline void weigh_block(const AttentionTile& tile, const AttentionScratch& scratch, size_t block, size_t page,
+                        const typename Type::Element* const* values, size_t pages, size_t columns, size_t values_stride,
+                        float* out, size_t out_stride) {
+  const size_t first_row = block * kQueryRows, rows = query_rows_of_block(tile, block);
+  // What a row of the batch sees of a page, cut to its 16 positions. Of the block, the first row's sight ends first and
+  // the last row's begins last.
+  const auto first_of = [&](size_t query_row, size_t start) {
+    const size_t first = first_seen(tile, query_row / tile.group);
+    return first <= start ? 0 : first - start < kLanes ? first - start : kLanes;
+  };
+  const auto end_of = [&](size_t query_row, size_t start) {
+    const size_t end = end_seen(tile, query_row / tile.group);
+    return end <= start ? 0 : end - start < kLanes ? end - start : kLanes;
+  };
+  const size_t last_row = first_row + rows - 1;
+  for (size_t i = 0; i < pages;) {
+    const float* weights = block_scores(tile, scratch, block, page + i);
+    size_t start = (page + i) * kLanes, whole = 0;
+    while (i + whole < pages && first_of(last_row, start + whole * kLanes) == 0 &&
+           end_of(first_row, start + whole * kLanes) == kLanes)
+      ++whole;
+    const size_t first = first_of(first_row, start), end = end_of(first_row, start);
+    if (whole > 0 || (first == first_of(last_row, start) && end == end_of(last_row, start))) {
+      const size_t count = whole > 0 ? whole : 1;
+      if (first < end) {
+        with_count(rows, [&]<size_t R>(Count<R>) {
+          weigh_columns<V, Type, R>(weights, R, values + i, count, columns, values_stride, first, end, out, out_stride);
+        });
+      }
+      i += count;
+      continue;
+    }
+    for (size_t r = 0; r < rows; ++r) {
+      const size_t row_first = first_of(first_row + r, start), row_end = end_of(first_row + r, start);
+      if (row_first < row_end)
+        weigh_columns<V, Type, 1>(weights + r * kLanes, rows, values + i, 1, columns, values_stride, row_first, row_end,
+                                  out + r * out_stride, out_stride);
+    }
+    ++i;
+  }
 }
 
 template <typename V, typename Type>
@@ -216,48 +224,32 @@ inline void values(const AttentionTile& tile, const AttentionScratch& scratch, s
     for (size_t column = 0; column < columns; column += kLanes) V::store(sums + row * padded + column, V::zero());
   }
   const bool whole_groups = padded == tile.head_dim;
-  for (size_t page = tile.first_page; page < tile.last_page; ++page) {
-    const auto weigh = [&]<typename As>(As, const typename As::Element* from, size_t stride) {
-      for (size_t block = 0; block < blocks; ++block) {
-        const size_t first_row = block * kQueryRows, rows = query_rows_of_block(tile, block);
-        const float* weights = block_scores(tile, scratch, block, page);
-        // What a query row sees of this page, cut to its 16 positions.
-        const size_t start = page * kLanes;
-        const auto from_of = [&](size_t query_row) {
-          const size_t first = first_seen(tile, query_row / tile.group);
-          return first > start ? first - start : 0;
-        };
-        const auto end_of = [&](size_t query_row) {
-          const size_t end = end_seen(tile, query_row / tile.group);
-          return end <= start ? 0 : end - start < kLanes ? end - start : kLanes;
-        };
-        const size_t last_row = first_row + rows - 1;
-        if (from_of(first_row) == from_of(last_row) && end_of(first_row) == end_of(last_row)) {
-          with_count(rows, [&]<size_t R>(Count<R>) {
-            weigh_columns<V, As, R>(weights, from, stride, from_of(first_row), end_of(first_row), columns,
-                                    sums + first_row * padded, padded);
-          });
-        } else {
-          for (size_t r = 0; r < rows; ++r)
-            weigh_columns<V, As, 1>(weights + r * kLanes, from, stride, from_of(first_row + r), end_of(first_row + r), columns,
-                                    sums + (first_row + r) * padded, padded);
+  const bool widen = !whole_groups || (blocks > 1 && sizeof(typename Type::Element) == 2);  // once for all blocks
+  for (size_t page = tile.first_page; page < tile.last_page; page += kWidenedPages) {
+    const size_t pages = tile.last_page - page < kWidenedPages ? tile.last_page - page : kWidenedPages;
+    const typename Type::Element* from[kWidenedPages];
+    const float* widened[kWidenedPages];
+    for (size_t i = 0; i < pages; ++i) {
+      from[i] = values_of<Type>(tile, page + i) + first_column;
+      if (!widen) continue;
+      float* to = scratch.page + i * kLanes * padded;
+      widened[i] = to;
+      for (size_t p = 0; p < kLanes; ++p) {
+        for (size_t column = 0; column < columns; column += kLanes) {
+          const typename Type::Element* at = from[i] + p * tile.head_dim + column;
+          if (whole_groups) {
+            V::store(to + p * padded + column, Type::template load<V>(at));
+          } else {
+            for (size_t d = 0; d < kLanes; ++d)
+              to[p * padded + column + d] = first_column + column + d < tile.head_dim ? Type::widen(at[d]) : 0;
+          }
         }
       }
-    };
-    const typename Type::Element* from = values_of<Type>(tile, page);
-    if (whole_groups && (blocks == 1 || sizeof(typename Type::Element) == 4)) {
-      weigh(Type(), from + first_column, tile.head_dim);
-    } else {  // widened once for all blocks
-      float* to = scratch.page;
-      if (whole_groups) {
-        for (size_t at = 0; at < kLanes * padded; at += kLanes) V::store(to + at, Type::template load<V>(from + at));
-      } else {
-        for (size_t p = 0; p < kLanes; ++p) {
-          for (size_t d = 0; d < padded; ++d)
-            to[p * padded + d] = d < tile.head_dim ? Type::widen(from[p * tile.head_dim + d]) : 0;
-        }
-      }
-      weigh(Single(), to + first_column, padded);
+    }
+    for (size_t block = 0; block < blocks; ++block) {
+      float* out = sums + block * kQueryRows * padded;
+      if (widen) weigh_block<V, F32>(tile, scratch, block, page, widened, pages, columns, padded, out, padded);
+      else weigh_block<V, Type>(tile, scratch, block, page, from, pages, columns, tile.head_dim, out, padded);
     }
   }
   for (size_t query_row = 0; query_row < query_rows(tile); ++query_row) {

@@ -7,35 +7,11 @@
 // registers. One row to an adapter, the decode of many adapters: each byte of A and B is read once, so the loops
 // follow memory, four rank rows side by side.
 
+#include "ops/generic/tile.h"
 #include "ops/lora_kernels.h"
-#include "ops/simd.h"
 
 namespace colophon::generic {
 namespace {
-
-using simd::kLanes;
-
-struct F16 {
-  using Element = uint16_t;
-  template <typename V>
-  static typename V::F32 load(const uint16_t* p) {
-    return V::load_f16(p);
-  }
-};
-struct BF16 {
-  using Element = uint16_t;
-  template <typename V>
-  static typename V::F32 load(const uint16_t* p) {
-    return V::load_bf16(p);
-  }
-};
-struct F32 {
-  using Element = float;
-  template <typename V>
-  static typename V::F32 load(const float* p) {
-    return V::load(p);
-  }
-};
 
 inline size_t padded(size_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
@@ -46,32 +22,45 @@ inline void shrink_tile(const LoraCall& call, size_t row, size_t j) {
   const size_t a_stride = padded(m.in), whole = m.in / kLanes * kLanes;
   const typename Type::Element* a = static_cast<const typename Type::Element*>(m.a) + j * a_stride;
   const float* x = call.x + row * call.x_stride;
-  typename V::F32 sums[R][J];
+  constexpr size_t kRegisters = V::kRegisters, kRegisterLanes = kLanes / kRegisters;
+  typename V::Register sums[R][J][kRegisters];
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (size_t k = 0; k < J; ++k) sums[r][k] = V::zero();
-  }
-  const auto step = [&](size_t i, auto load_x) {
-    typename V::F32 xs[R];
-#pragma GCC unroll 8
-    for (size_t r = 0; r < R; ++r) xs[r] = load_x(x + r * call.x_stride + i);
 #pragma GCC unroll 8
     for (size_t k = 0; k < J; ++k) {
-      const auto weights = Type::template load<V>(a + k * a_stride + i);
+#pragma GCC unroll 2
+      for (size_t part = 0; part < kRegisters; ++part) sums[r][k][part] = V::register_zero();
+    }
+  }
+  const auto step = [&](const float* xs, size_t x_stride, size_t i) __attribute__((always_inline)) {
+#pragma GCC unroll 2
+    for (size_t part = 0; part < kRegisters; ++part) {
+      typename V::Register values[R];
 #pragma GCC unroll 8
-      for (size_t r = 0; r < R; ++r) sums[r][k] = V::fma(weights, xs[r], sums[r][k]);
+      for (size_t r = 0; r < R; ++r) {
+        values[r] = V::register_load(xs + r * x_stride + part * kRegisterLanes);
+        V::pin(values[r]);
+      }
+#pragma GCC unroll 8
+      for (size_t k = 0; k < J; ++k) {
+        const auto weights = Type::template load_register<V>(a + k * a_stride + i + part * kRegisterLanes);
+#pragma GCC unroll 8
+        for (size_t r = 0; r < R; ++r) sums[r][k][part] = V::register_fma(weights, values[r], sums[r][k][part]);
+      }
     }
   };
-  for (size_t i = 0; i < whole; i += kLanes) step(i, [](const float* p) { return V::load(p); });
-  if (whole < m.in) {
-    const size_t left = m.in - whole;
-    step(whole, [left](const float* p) { return V::load_partial(p, left); });
+  for (size_t i = 0; i < whole; i += kLanes) step(x + i, call.x_stride, i);
+  if (whole < m.in) {  // zeros behind the last column
+    float last[R * kLanes];
+    for (size_t r = 0; r < R; ++r)
+      V::store(last + r * kLanes, V::load_partial(x + r * call.x_stride + whole, m.in - whole));
+    step(last, kLanes, whole);
   }
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (size_t k = 0; k < J; ++k) call.h[(row + r) * m.rank + j + k] = m.scaling * V::reduce_add(sums[r][k]);
+    for (size_t k = 0; k < J; ++k)
+      call.h[(row + r) * m.rank + j + k] = m.scaling * V::reduce_add(V::join(sums[r][k]));
   }
 }
 template <typename V, typename Type, size_t R, size_t J>
@@ -82,7 +71,7 @@ inline void shrink_rows(const LoraPart& part, size_t row) {
 }
 template <typename V, typename Type>
 inline void shrink(const LoraPart& part) {
-  constexpr bool kWide = V::kAccumulators >= 16;
+  constexpr bool kWide = V::kAccumulators / V::kRegisters >= 16;
   constexpr size_t kRows = kWide ? 4 : 3, kRanks = kWide ? 4 : 2;
   size_t row = part.first_row;
   for (; row + kRows <= part.last_row; row += kRows) shrink_rows<V, Type, kRows, kRanks>(part, row);
@@ -107,32 +96,21 @@ inline void expand_tile(const LoraCall& call, size_t row, size_t n) {
   const size_t b_stride = padded(m.out);
   const typename Type::Element* b = static_cast<const typename Type::Element*>(m.b_t) + n;
   const float* h = call.h + row * m.rank;
-  typename V::F32 delta[R][G];
+  const typename Type::Element* groups[G];
+#pragma GCC unroll 4
+  for (size_t g = 0; g < G; ++g) groups[g] = b + g * kLanes;
+  Tile<V, R, G> delta;
+  delta.clear();
+  delta.template multiply_add<Type>(h, m.rank, 1, groups, b_stride, m.rank);
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (size_t g = 0; g < G; ++g) delta[r][g] = V::zero();
-  }
-  for (size_t j = 0; j < m.rank; ++j) {
-    typename V::F32 weights[G];
-#pragma GCC unroll 4
-    for (size_t g = 0; g < G; ++g) weights[g] = Type::template load<V>(b + j * b_stride + g * kLanes);
-#pragma GCC unroll 8
-    for (size_t r = 0; r < R; ++r) {
-      const auto by = V::broadcast(h[r * m.rank + j]);
-#pragma GCC unroll 4
-      for (size_t g = 0; g < G; ++g) delta[r][g] = V::fma(weights[g], by, delta[r][g]);
-    }
-  }
-#pragma GCC unroll 8
-  for (size_t r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (size_t g = 0; g < G; ++g) update<V>(m, call.y + (row + r) * call.y_stride, n + g * kLanes, delta[r][g]);
+    for (size_t g = 0; g < G; ++g) update<V>(m, call.y + (row + r) * call.y_stride, n + g * kLanes, delta.get(r, g));
   }
 }
 template <typename V, typename Type, size_t R>
 inline void expand_rows(const LoraPart& part, size_t row) {
-  constexpr size_t kBeside = 4 * R <= V::kAccumulators ? 4 : 2 * R <= V::kAccumulators ? 2 : 1;
+  constexpr size_t kBeside = groups_beside<V>(R);
   size_t n = part.first;
   for (; n + kBeside * kLanes <= part.last; n += kBeside * kLanes) expand_tile<V, Type, R, kBeside>(*part.call, row, n);
   for (; n < part.last; n += kLanes) expand_tile<V, Type, R, 1>(*part.call, row, n);
