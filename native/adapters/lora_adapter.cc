@@ -25,13 +25,15 @@ constexpr size_t kAlignment = 64;  // a cache line, and an AVX-512 register
   throw Error(ErrorCode::bad_adapter, "the adapter " + quote(spec.name) + " " + rest);
 }
 
-SafetensorsHeader read_header(const File& file) {
+/// Reads the header; its bytes go into `hash` too, where there is one.
+SafetensorsHeader read_header(const File& file, Sha256* hash = nullptr) {
   std::string prefix(static_cast<size_t>(std::min<uint64_t>(file.size(), kSafetensorsPrefix)), '\0');
   file.read(0, prefix.data(), prefix.size());
   std::string json(
       static_cast<size_t>(safetensors_json_bytes(prefix, file.size(), file.path(), ErrorCode::bad_adapter)),
       '\0');
   file.read(8, json.data(), json.size());
+  if (hash) hash->update(prefix.data(), 8).update(json.data(), json.size());
   return parse_safetensors_header(json, file.size(), file.path(), ErrorCode::bad_adapter);
 }
 
@@ -292,7 +294,8 @@ size_t LoraAdapter::check(const AdapterSpec& spec, const AdapterBase& base) {
 
 std::unique_ptr<LoraAdapter> LoraAdapter::load(const AdapterSpec& spec, const AdapterBase& base) {
   const File file(spec.tensors_path, ErrorCode::bad_adapter);
-  const SafetensorsHeader header = read_header(file);
+  Sha256 hash;
+  const SafetensorsHeader header = read_header(file, spec.tensors_hash ? &hash : nullptr);
   const Plan plan = Planner(spec, base, header).plan();
 
   std::unique_ptr<LoraAdapter> adapter(new LoraAdapter());
@@ -310,9 +313,14 @@ std::unique_ptr<LoraAdapter> LoraAdapter::load(const AdapterSpec& spec, const Ad
   for (const SafetensorsEntry& entry : header.entries) {  // in the order of the file: one sequential read
     buffer.resize(static_cast<size_t>(entry.end - entry.begin));
     file.read(header.data_start + entry.begin, buffer.data(), buffer.size());
+    if (spec.tensors_hash) hash.update(buffer.data(), buffer.size());  // the entries tile the file
     check_finite(spec, entry, buffer.data());
     const auto [module, part] = plan.places.at(&entry);
     pack(plan.modules[module], part, buffer.data(), storage);
+  }
+
+  if (spec.tensors_hash && hash.finish() != *spec.tensors_hash) {
+    refuse(spec, "changed on disk after it was registered (" + spec.tensors_path + "); load it again");
   }
 
   adapter->matrices_.resize(base.layers * kLinearsPerLayer);

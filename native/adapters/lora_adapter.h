@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct AdapterSpec {
   std::string tensors_path;  ///< adapter_model.safetensors
   Digest content_hash;       ///< SHA-256 that identifies the adapter
   std::vector<AdaptedModule> modules;
+  /// SHA-256 of the file at tensors_path when it was registered: load() refuses any other content, which prefix pages
+  /// and receipts would otherwise know under the wrong hash. Absent: not compared.
+  std::optional<Digest> tensors_hash = std::nullopt;
 };
 
 /// [out, in] of a linear of the base.

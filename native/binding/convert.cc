@@ -85,6 +85,23 @@ std::vector<std::string> texts(const Napi::Object& object, const char* name) {
   return out;
 }
 
+Digest digest(const Napi::Object& o, const char* name) {
+  const std::string hex = text(o, name);
+  if (hex.size() != 64) wrong(o.Env(), name, "64 hex digits");
+  Digest out;
+  for (size_t i = 0; i < out.size(); ++i) {
+    unsigned value = 0;
+    for (size_t j = 0; j < 2; ++j) {
+      const char c = hex[2 * i + j];
+      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+      if (digit < 0) wrong(o.Env(), name, "64 lower-case hex digits");
+      value = value * 16 + static_cast<unsigned>(digit);
+    }
+    out[i] = static_cast<uint8_t>(value);
+  }
+  return out;
+}
+
 Hyperparameters to_hyperparameters(const Napi::Object& o) {
   Hyperparameters h;
   h.architecture = text(o, "architecture");
@@ -224,18 +241,8 @@ AdapterSpec to_adapter_spec(const Napi::Object& o) {
   AdapterSpec spec;
   spec.name = text(o, "name");
   spec.tensors_path = text(o, "tensorsPath");
-  const std::string hex = text(o, "contentHash");
-  if (hex.size() != 64) wrong(o.Env(), "contentHash", "64 hex digits");
-  for (size_t i = 0; i < 32; ++i) {
-    unsigned value = 0;
-    for (size_t j = 0; j < 2; ++j) {
-      const char c = hex[2 * i + j];
-      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-      if (digit < 0) wrong(o.Env(), "contentHash", "64 lower-case hex digits");
-      value = value * 16 + static_cast<unsigned>(digit);
-    }
-    spec.content_hash[i] = static_cast<uint8_t>(value);
-  }
+  spec.content_hash = digest(o, "contentHash");
+  if (given(field(o, "tensorsHash"))) spec.tensors_hash = digest(o, "tensorsHash");
   const Napi::Value modules = field(o, "modules");
   if (!modules.IsArray()) wrong(o.Env(), "modules", "an array");
   const Napi::Array array = modules.As<Napi::Array>();

@@ -95,6 +95,8 @@ export interface AdapterSpec {
   tensorsPath: string;
   /** SHA-256 that identifies the adapter's content, 64 hex digits. */
   contentHash: string;
+  /** SHA-256 of the file at tensorsPath, 64 hex digits: a load of any other content is refused. */
+  tensorsHash?: string;
   modules: AdaptedModule[];
 }
 

@@ -6,6 +6,7 @@
 #include <random>
 #include <thread>
 
+#include "model/model_file.h"
 #include "testing/test.h"
 #include "testing/tiny_model.h"
 
@@ -265,6 +266,22 @@ TEST(engine_reports_an_adapter_that_fails_to_load) {
   CHECK(harness.wait(id).finish == FinishReason::error);
   CHECK(harness.error(id).find("tiny-1") != std::string::npos);
   // The file is back: the next request tries again.
+  write_tiny_adapter(folder, 1, 4);
+  CHECK(harness.run(request).finish == FinishReason::length);
+}
+
+TEST(engine_refuses_an_adapter_that_changed_after_it_was_registered) {
+  const TempDir folder;
+  Harness harness(options_for(write_tiny_model(folder)));
+  AdapterSpec spec = write_tiny_adapter(folder, 1, 4);
+  spec.tensors_hash = hash_file(spec.tensors_path);
+  SequenceRequest request;
+  request.prompt = {1, 2, 3};
+  request.adapter = harness->adapters().add(spec);
+  std::filesystem::rename(write_tiny_adapter(folder, 2, 4).tensors_path, spec.tensors_path);
+  const uint32_t id = harness->submit(request);
+  CHECK(harness.wait(id).finish == FinishReason::error);
+  CHECK(harness.error(id).find("changed on disk") != std::string::npos);
   write_tiny_adapter(folder, 1, 4);
   CHECK(harness.run(request).finish == FinishReason::length);
 }

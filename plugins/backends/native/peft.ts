@@ -63,12 +63,14 @@ export async function readAdapter(
   if (!tensors?.isFile()) throw await missingTensors(folder);
   const config = parseConfig(configBytes, configPath);
   const modules = resolveModules(config, shape, configPath);
+  const tensorsHash = await hashFile(tensorsPath);
   const configHash = createHash('sha256').update(configBytes).digest();
   return {
     spec: {
       name,
       tensorsPath,
-      contentHash: contentHash(configHash, Buffer.from(await hashFile(tensorsPath), 'hex')),
+      contentHash: contentHash(configHash, Buffer.from(tensorsHash, 'hex')),
+      tensorsHash,
       modules,
     },
     config,
