@@ -1,0 +1,166 @@
+/** Promise 1 and 2: whatever else runs, however the work is cut, a sequence has the bits of its solo run. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeAdapters } from './adapters.ts';
+import { fingerprint, full, type Generated, greedy, type RunRequest, TestEngine } from './engine.ts';
+import { textIds } from './golden.ts';
+
+const ADAPTERS = 48;
+const SEQUENCES = 64;
+let parent: string;
+let names: string[];
+/** What each of the 64 gives alone: one thread, no prefix cache, prompts in one piece. */
+let solo: Generated[];
+
+beforeAll(async () => {
+  parent = mkdtempSync(join(tmpdir(), 'colophon-'));
+  names = await makeAdapters(parent, ADAPTERS);
+  const { engine, handles } = await start({ threads: 1, stepTokens: 512, prefixCache: false });
+  solo = [];
+  for (let i = 0; i < SEQUENCES; i++) solo.push(await engine.run(request(i, handles)));
+  await engine.close();
+}, 600_000);
+
+afterAll(() => rmSync(parent, { recursive: true, force: true }));
+
+async function start(options: Parameters<typeof TestEngine.create>[0]) {
+  const engine = await TestEngine.create(options);
+  const handles: number[] = [];
+  for (const name of names) handles.push(await engine.adapter(join(parent, name), name));
+  return { engine, handles };
+}
+
+/**
+ * Sequence `i`: every fourth on the base, the others each on an adapter; prompts of 1 to 150 tokens that share
+ * beginnings; greedy and sampled, with and without penalties and log-probabilities of the prompt.
+ */
+function request(i: number, handles: number[]): RunRequest {
+  const length = [1, 17, 32, 33, 64, 7, 100, full ? 400 : 150][i % 8]!;
+  return {
+    prompt: textIds.slice(0, length).concat(i % 3 === 0 ? [] : textIds.slice(200, 200 + (i % 5))),
+    adapter: i % 4 === 0 ? undefined : handles[i % ADAPTERS],
+    maxTokens: 3 + (i % (full ? 24 : 8)),
+    logprobs: i % 6,
+    ...(i % 9 === 0 ? { promptLogprobs: 2 } : {}),
+    sampling:
+      i % 2 === 0
+        ? greedy
+        : {
+            ...greedy,
+            temperature: 0.8,
+            topP: 0.95,
+            topK: i % 3 === 0 ? 40 : 0,
+            repetitionPenalty: 1.1,
+            presencePenalty: 0.2,
+            seed: BigInt(i) << 33n,
+          },
+  };
+}
+
+test('the sequences cover the base and 48 adapters, and differ', () => {
+  const used = new Set(Array.from({ length: SEQUENCES }, (_, i) => request(i, [...names.keys()]).adapter));
+  expect(used.has(undefined)).toBe(true);
+  expect(used.size).toBeGreaterThan(30);
+  expect(new Set(solo.map(fingerprint)).size).toBeGreaterThan(SEQUENCES / 2);
+});
+
+const combinations = full
+  ? [1, 2].flatMap((threads) => [16, 64, 512].map((stepTokens) => ({ threads, stepTokens })))
+  : [
+      { threads: 2, stepTokens: 16 },
+      { threads: 1, stepTokens: 64 },
+      { threads: 2, stepTokens: 512 },
+    ];
+
+test.each(combinations)('$threads threads, chunks of $stepTokens', async (options) => {
+  const { engine, handles } = await start(options);
+  try {
+    const expected = solo.map(fingerprint);
+    // The second round meets the pages of the first.
+    let hits = 0;
+    for (let round = 0; round < 2; round++) {
+      const all = await Promise.all(
+        Array.from({ length: SEQUENCES }, (_, i) => engine.run(request(i, handles))),
+      );
+      expect(all.map(fingerprint)).toEqual(expected);
+      hits = all.reduce((sum, { cachedTokens }) => sum + cachedTokens, 0);
+    }
+    expect(hits).toBeGreaterThan(0);
+    expect(engine.engine.stats()).toMatchObject({ pagesUsed: 0, running: 0, waiting: 0 });
+  } finally {
+    await engine.close();
+  }
+});
+
+test('a tiny cache forces sequences back into the queue, random ones are cut, and all others keep their bits', async () => {
+  const { engine, handles } = await start({
+    threads: 2,
+    stepTokens: 48,
+    maxSequences: 12,
+    kvBytes: 16 << 20,
+    adapterBytes: 4 << 20,
+  });
+  const expected = solo.map(fingerprint);
+  const mix = fc.array(
+    fc.record({ i: fc.nat(SEQUENCES - 1), cutAfter: fc.option(fc.nat(6), { freq: 3 }), late: fc.boolean() }),
+    { minLength: 4, maxLength: 24 },
+  );
+  try {
+    await fc.assert(
+      fc.asyncProperty(mix, async (items) => {
+        const runs = [];
+        for (const { i, cutAfter, late } of items) {
+          if (late) await Promise.race(runs.slice(-1).map(({ result }) => result));
+          const run = engine.start(request(i, handles), (tokens) => {
+            if (cutAfter !== null && tokens >= cutAfter) engine.engine.cancel(run.sequence);
+          });
+          if (cutAfter === 0) engine.engine.cancel(run.sequence);
+          runs.push({ ...run, i, cut: cutAfter !== null });
+        }
+        for (const { result, i, cut } of runs) {
+          const generated = await result;
+          if (generated.finish !== 'cancelled') expect(fingerprint(generated)).toBe(expected[i]);
+          else {
+            expect(cut).toBe(true);
+            expect(generated.tokens).toEqual(solo[i]!.tokens.slice(0, generated.tokens.length));
+          }
+        }
+        expect(engine.engine.stats().pagesUsed).toBe(0);
+      }),
+      { numRuns: full ? 60 : 6, endOnFailure: true },
+    );
+    const { preemptions, adapterEvictions } = engine.engine.stats();
+    expect(adapterEvictions).toBeGreaterThan(0);
+    if (full) expect(preemptions).toBeGreaterThan(0);
+  } finally {
+    await engine.close();
+  }
+}, 1_800_000);
+
+test('preemption alone: more sequences than pages, and each has its solo bits', async () => {
+  const { engine, handles } = await start({
+    threads: 2,
+    kvBytes: 12 << 20,
+    maxSequences: 16,
+    prefixCache: false,
+  });
+  try {
+    const indices = Array.from({ length: 16 }, (_, k) => k * 4 + 3);
+    const long = (i: number) => ({
+      ...request(i, handles),
+      maxTokens: 48,
+      adapter: undefined,
+      promptLogprobs: undefined,
+    });
+    const all = await Promise.all(indices.map((i) => engine.run(long(i))));
+    expect(engine.engine.stats().preemptions).toBeGreaterThan(0);
+    for (const [k, i] of indices.entries()) {
+      if (k % 4 === 0) expect(fingerprint(await engine.run(long(i)))).toBe(fingerprint(all[k]!));
+    }
+  } finally {
+    await engine.close();
+  }
+});
