@@ -6,9 +6,10 @@ import type { ChatMessage, SpecialReading } from '../text/text_model.ts';
 import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
 import { ignoredFields, lengthFields, modelField, outputFields, samplingFields } from './fields.ts';
+import { leastTokens } from './least_tokens.ts';
 import { refuseUnsupported } from './refused.ts';
 import { checkShared, choicesOf } from './shared_request.ts';
-import { tokenBudget } from './token_budget.ts';
+import { refuseHopeless, tokenBudget } from './token_budget.ts';
 
 const part = Type.Object({ type: Type.String(), text: Type.Optional(Type.String()) });
 
@@ -61,6 +62,8 @@ export function readChatRequest(body: ChatBody, served: Served, special: Special
       code: 'invalid_value',
     });
   }
+  const least = leastTokens(served.text, contentBytes(body.messages));
+  refuseHopeless(least, served.card.maxModelLength, 'messages');
   const prompt = encodeMessages(body, served, special);
   const maxTokens = tokenBudget({
     promptTokens: prompt.length,
@@ -94,6 +97,15 @@ export function encodeMessages(
       : { addGenerationPrompt: body.add_generation_prompt }),
     ...(body.chat_template_kwargs ? { templateArguments: templateArguments(body.chat_template_kwargs) } : {}),
   }).ids;
+}
+
+function contentBytes(messages: ChatBody['messages']): number {
+  let bytes = 0;
+  for (const { content } of messages) {
+    if (typeof content === 'string') bytes += Buffer.byteLength(content);
+    else for (const piece of content ?? []) bytes += Buffer.byteLength(piece.text ?? '');
+  }
+  return bytes;
 }
 
 /** Templates know no "developer"; for them it is the system, which it replaced. */

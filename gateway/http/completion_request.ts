@@ -5,10 +5,11 @@ import { maybe } from '../schema/nullable.ts';
 import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
 import { ignoredFields, lengthFields, modelField, outputFields, samplingFields, tokenId } from './fields.ts';
+import { leastTokens } from './least_tokens.ts';
 import { refuseUnsupported } from './refused.ts';
 import { checkTokenIds } from './sampling.ts';
 import { checkShared, choicesOf } from './shared_request.ts';
-import { tokenBudget } from './token_budget.ts';
+import { refuseHopeless, tokenBudget } from './token_budget.ts';
 
 /** Prompts of one request, and choices of all of them together. */
 const promptsAtMost = 2048;
@@ -102,6 +103,8 @@ export function readPrompts(
   return all.map((item, index) => {
     const param = single ? 'prompt' : `prompt[${index}]`;
     if (typeof item === 'string') {
+      const least = leastTokens(served.text, Buffer.byteLength(item));
+      refuseHopeless(least, served.card.maxModelLength, 'prompt');
       const ids = served.text.encode(item, { special: 'parse', addBos: body.add_special_tokens ?? true });
       if (ids.length > 0) return { ids, text: () => item };
       throw new ColophonError(

@@ -31,6 +31,16 @@ export function tokenBudget(request: TokenBudgetRequest): number {
   return asked;
 }
 
+/** Refuses a text that cannot fit however it is encoded; `least`: tokens that it has at the very least. */
+export function refuseHopeless(least: number, context: number, param: 'messages' | 'prompt'): void {
+  if (least < context) return;
+  const what = param === 'messages' ? 'messages' : 'prompt';
+  throw tooLong(
+    param,
+    `This model's maximum context length is ${context} tokens. However, your ${what} would result in at least ${least} tokens. Please reduce the length of ${param === 'messages' ? 'the messages' : 'your prompt'}.`,
+  );
+}
+
 function tooLong(param: string, sentence: string): ColophonError {
   return new ColophonError(sentence, { param, code: 'context_length_exceeded' });
 }
