@@ -25,9 +25,7 @@ AdapterBase base() {
           }};
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+void load(const uint8_t* data, size_t size) {
   static const int file = ::memfd_create("adapter_model.safetensors", MFD_CLOEXEC);
   if (file < 0 || ::ftruncate(file, 0) != 0 || ::pwrite(file, data, size, 0) != static_cast<ssize_t>(size))
     std::abort();
@@ -44,6 +42,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } catch (const Error& error) {
     if (error.code() != ErrorCode::bad_adapter) std::abort();
   }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  load(data, size);
+  const std::vector<uint8_t> file = testing::with_true_header_length(data, size);
+  load(file.data(), file.size());
   return 0;
 }
 

@@ -9,7 +9,9 @@
 
 using namespace colophon;
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+namespace {
+
+void read(const uint8_t* data, size_t size) {
   try {
     const SafetensorsFile file(data, size, "fuzz.safetensors");
     for (const Tensor& tensor : file.tensors()) {
@@ -20,6 +22,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } catch (const Error& error) {
     if (error.code() != ErrorCode::bad_model) std::abort();
   }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  read(data, size);
+  const std::vector<uint8_t> file = testing::with_true_header_length(data, size);
+  read(file.data(), file.size());
   return 0;
 }
 
