@@ -12,9 +12,13 @@ bool isa_supported(Isa isa) {
     case Isa::avx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
     case Isa::avx512:
+#if defined(COLOPHON_EMULATED_AVX512)  // a build for tests: testing/emulated_avx512.h
+      return isa_supported(Isa::avx2);
+#else
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vnni");
+#endif
 #else
     default:
       return false;

@@ -98,7 +98,7 @@ struct Activations {
 };
 
 template <int T, typename Source>
-inline void nibble_tile(const Source& weight, size_t blocks, const Activations& x, float* acc, Ahead& ahead) {
+[[gnu::noinline]] void nibble_tile(const Source& weight, size_t blocks, const Activations& x, float* acc, Ahead& ahead) {
   for (size_t block = 0; block < blocks; ++block) {
     ahead.step();
     Rows sum[T];
@@ -171,7 +171,7 @@ inline void widen_activations(const int8_t* q, size_t count, int16_t* out) {
 }
 
 template <int T, Encoding E, typename Source>
-inline void byte_tile(const Source& weight, const uint8_t* scales, size_t blocks, const Activations& x, float* acc,
+[[gnu::noinline]] void byte_tile(const Source& weight, const uint8_t* scales, size_t blocks, const Activations& x, float* acc,
                       Ahead& ahead) {
   constexpr size_t kParts = E == Encoding::bytes_half_f32 ? 2 : 1;
   constexpr size_t kSteps = 8 / kParts;

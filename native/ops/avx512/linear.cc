@@ -81,7 +81,7 @@ struct Activations {
 };
 
 template <int T, typename Source>
-inline void nibble_tile(const Source& weight, size_t blocks, const Activations& x, float* acc, Ahead& ahead) {
+[[gnu::noinline]] void nibble_tile(const Source& weight, size_t blocks, const Activations& x, float* acc, Ahead& ahead) {
   __m512 result[T];
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) result[t] = _mm512_loadu_ps(acc + t * 16);
@@ -110,7 +110,7 @@ inline void nibble_tile(const Source& weight, size_t blocks, const Activations& 
 }
 
 template <int T, Encoding E>
-inline void byte_tile(const uint8_t* quants, const uint8_t* scales, size_t blocks, const Activations& x, float* acc,
+[[gnu::noinline]] void byte_tile(const uint8_t* quants, const uint8_t* scales, size_t blocks, const Activations& x, float* acc,
                       Ahead& ahead) {
   constexpr size_t kParts = E == Encoding::bytes_half_f32 ? 2 : 1;
   constexpr size_t kSteps = 8 / kParts;

@@ -95,7 +95,7 @@ struct FloatColumns {
 
 /// acc[T][16] = fma(w, x, acc) over the columns in order.
 template <typename V, int T, typename Columns>
-inline void float_tile(const Columns& weight, size_t columns, const float* x, size_t x_stride, float* acc) {
+[[gnu::noinline]] void float_tile(const Columns& weight, size_t columns, const float* x, size_t x_stride, float* acc) {
   using F32 = typename V::F32;
   F32 sum[T];
 #pragma GCC unroll 8
