@@ -35,6 +35,8 @@ export const cases: Case[] = [
 export const atOnce = 64;
 /** Tokens of the prompts of decode and ttft cases. */
 export const promptTokens = 64;
+/** More tokens for each sequence, as those that are prefilled first decode while the last ones are still prefilled. */
+export const staggerTokens = 32;
 /** Tokens of the prompts that are sent before anything is timed. */
 export const warmUpTokens = 16;
 /** Tokens that a stream of the ttft cases generates: those that have their first token go on beside those that wait. */

@@ -3,7 +3,15 @@ import { randomPrompts } from '../lib/random.ts';
 import { percentile } from '../lib/statistics.ts';
 import { firstTokenTimes } from '../lib/streams.ts';
 import { decodeRate, type Timeline } from '../lib/timeline.ts';
-import { type AdapterUse, adapterOf, atOnce, type Case, promptTokens, warmUpTokens } from './cases.ts';
+import {
+  type AdapterUse,
+  adapterOf,
+  atOnce,
+  type Case,
+  promptTokens,
+  staggerTokens,
+  warmUpTokens,
+} from './cases.ts';
 
 /** Everything a contestant needs to know of the run. */
 export interface Setting {
@@ -74,7 +82,9 @@ export class EngineWorker {
       }
       const prompts = promptsOf(this.#setting, each.sequences, promptTokens, each.id, round);
       const adapters = adapterOf(use, each.sequences);
-      return decodeRate(await this.#run(child, { prompts, adapters, generate: 1 + this.#setting.generate }));
+      return decodeRate(
+        await this.#run(child, { prompts, adapters, generate: 1 + this.#setting.generate + staggerTokens }),
+      );
     } finally {
       child.freeze();
     }
