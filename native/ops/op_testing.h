@@ -40,7 +40,8 @@ inline size_t between(size_t low, size_t high, std::mt19937& random) { return lo
 
 template <typename T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+  if (a.size() != b.size()) return false;
+  return a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;  // memcmp takes no null pointer
 }
 
 }  // namespace colophon::testing
