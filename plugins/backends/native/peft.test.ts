@@ -132,6 +132,25 @@ test('the first matching pattern decides rank and alpha', () => {
   ]);
 });
 
+test('a dot in a plain key is any character, and its beginning is a segment', () => {
+  const ranks = (key: string) => resolveConfig({ rank_pattern: { [key]: 3 } }).map(({ rank }) => rank);
+  expect(ranks('self_attn.q_proj')).toEqual([3, 3, 3]);
+  expect(ranks('self.attn.q.proj')).toEqual([3, 3, 3]);
+  expect(ranks('attn.q_proj')).toEqual([8, 8, 8]);
+  expect(ranks('1.self_attn.q_proj')).toEqual([8, 3, 8]);
+});
+
+test('an entry for every module is quick, and too many expressions are refused', () => {
+  const keys = Array.from({ length: 30 }, (_, layer) => `model.layers.${layer}.self_attn.q_proj`);
+  expect(
+    resolveConfig({ rank_pattern: Object.fromEntries(keys.map((key, i) => [key, i + 1])) }).map(
+      ({ rank }) => rank,
+    ),
+  ).toEqual([1, 2, 3]);
+  const many = Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`x${i}(a|b)*`, 1]));
+  expect(() => resolveConfig({ rank_pattern: many })).toThrow('rank_pattern: its regular expressions have');
+});
+
 test('rsLoRA divides by the root of the rank', () => {
   expect(resolveConfig({ r: 16, lora_alpha: 16, use_rslora: true })[0]!.scaling).toBe(4);
 });
@@ -174,7 +193,7 @@ test.each([
 test('a bad entry of a pattern is named', () => {
   expect(() => resolveConfig({ rank_pattern: { q_proj: 0 } })).toThrow('rank_pattern["q_proj"] is 0');
   expect(() => resolveConfig({ rank_pattern: { '(q': 4 } })).toThrow('rank_pattern: the pattern "(q"');
-  expect(() => resolveConfig({ target_modules: '(a|b|ab)*c'.repeat(40) })).toThrow(/target_modules/);
+  expect(() => resolveConfig({ target_modules: '((a|b|ab)*c)*'.repeat(40) })).toThrow('matches no module');
 });
 
 test.each([

@@ -14,12 +14,14 @@ import type {
 } from '../../../native/binding/index.ts';
 import { AdapterError } from './errors.ts';
 import { checkSupported, type PeftConfig } from './peft_config.ts';
-import { matchAll, type Question, translatePattern } from './python_pattern.ts';
+import { PythonPattern } from './python_pattern.ts';
 
 export const CONFIG_FILE = 'adapter_config.json';
 export const TENSORS_FILE = 'adapter_model.safetensors';
 /** Real ones have 1 to 20 kB. */
 const MAX_CONFIG_BYTES = 4 << 20;
+/** Of all regular expressions in one field together: bounds the time that matching takes. */
+const MAX_PATTERN_CHARACTERS = 8192;
 
 /** Module paths below `model.layers.N.` of the linears that an adapter may change. */
 const linearOfPath: Record<string, LinearName> = {
@@ -146,11 +148,12 @@ export function resolveModules(config: PeftConfig, shape: Hyperparameters, path:
         `layers with modules like ${modules.find((module) => module.linear)?.path ?? 'none'}.`,
     );
   }
-  const ranks = patternValues(config.rankPattern, 'rank_pattern', adapted, path);
-  const alphas = patternValues(config.alphaPattern, 'alpha_pattern', adapted, path);
-  return adapted.map(({ linear }, i) => {
-    const rank = ranks[i] ?? config.rank;
-    const alpha = alphas[i] ?? config.alpha;
+  const rankOf = patternValues(config.rankPattern, 'rank_pattern', path);
+  const alphaOf = patternValues(config.alphaPattern, 'alpha_pattern', path);
+  return adapted.map((module) => {
+    const { linear } = module;
+    const rank = rankOf(module) ?? config.rank;
+    const alpha = alphaOf(module) ?? config.alpha;
     return {
       layer: linear!.layer,
       linear: linear!.name,
@@ -184,21 +187,18 @@ function modulesOf(shape: Hyperparameters): Module[] {
 /** PEFT's check_target_module_exists over all modules. */
 function matchTargets(config: PeftConfig, modules: Module[], path: string): Module[] {
   const { targetModules, excludeModules } = config;
-  const excluded = selector(excludeModules, modules, 'exclude_modules', path);
+  const excluded = selector(excludeModules, 'exclude_modules', path);
+  const candidates = modules.filter((module) => !excluded(module));
   if (typeof targetModules === 'string') {
-    if (targetModules.toLowerCase() === 'all-linear') {
-      return modules.filter((module, i) => module.linear && !excluded(module, i));
-    }
-    const selected = selector(targetModules, modules, 'target_modules', path);
-    return modules.filter((module, i) => selected(module, i) && !excluded(module, i));
+    if (targetModules.toLowerCase() === 'all-linear') return candidates.filter((module) => module.linear);
+    return candidates.filter(selector(targetModules, 'target_modules', path));
   }
   const wanted = new Set(targetModules);
-  const inLayers = layerFilter(config, modules, path);
-  return modules.filter((module, i) => {
-    if (excluded(module, i)) return false;
-    // PEFT asks for the layer only where the name matched as a suffix.
-    return wanted.has(module.path) || (endsWithAny(module.path, targetModules) && inLayers(i));
-  });
+  const inLayers = layerFilter(config, path);
+  // PEFT asks for the layer only where the name matched as a suffix.
+  return candidates.filter(
+    (module) => wanted.has(module.path) || (endsWithAny(module.path, targetModules) && inLayers(module)),
+  );
 }
 
 function endsWithAny(path: string, names: readonly string[]): boolean {
@@ -208,74 +208,89 @@ function endsWithAny(path: string, names: readonly string[]): boolean {
 /** Matches a list by name or suffix, a string as a regular expression over the whole path. */
 function selector(
   names: string | readonly string[],
-  modules: Module[],
   field: string,
   path: string,
-): (module: Module, index: number) => boolean {
+): (module: Module) => boolean {
   if (typeof names !== 'string') {
     const exact = new Set(names);
     return (module) => exact.has(module.path) || endsWithAny(module.path, names);
   }
-  const { source, flags } = translate(names, field, path);
-  const [found] = match([{ source: `^(?:${source})$`, flags }], modules, field, names, path);
-  return (_, i) => found!.has(i);
+  const pattern = compile(names, field, path);
+  return (module) => pattern.fullMatch(module.path);
 }
 
 /** layers_to_transform and layers_pattern: the first numbered segment of the path counts. */
-function layerFilter(config: PeftConfig, modules: Module[], path: string): (index: number) => boolean {
+function layerFilter(config: PeftConfig, path: string): (module: Module) => boolean {
   const { layersToTransform, layersPattern } = config;
   if (layersToTransform.length === 0) return () => true;
   const wanted = new Set(layersToTransform);
-  const questions =
-    layersPattern.length === 0
-      ? [{ source: '^.*?\\.[^.]*\\.(?<idx>\\d+)\\.', flags: '' }]
-      : layersPattern.map((pattern) => {
-          const { source, flags } = translate(pattern, 'layers_pattern', path);
-          return { source: `^(?:(?:^|.*?\\.)${source}\\.(?<idx>\\d+)\\.)`, flags };
-        });
-  const found = match(questions, modules, 'layers_pattern', layersPattern.join(', '), path);
-  return (i) => {
-    const first = found.find((matches) => matches.has(i))?.get(i);
-    return first !== undefined && wanted.has(Number(first));
+  const patterns = layersPattern.map((pattern) => compile(pattern, 'layers_pattern', path));
+  return ({ path: name }) => {
+    const layer =
+      patterns.length === 0
+        ? /^.*?\.[^.]*\.(\d+)\./.exec(name)?.[1]
+        : patterns.map((pattern) => layerBehind(pattern, name)).find((found) => found !== undefined);
+    return layer !== undefined && wanted.has(Number(layer));
   };
 }
 
-/** PEFT's get_pattern_key: the value of the first key, in the file's order, that matches the end of the path. */
-function patternValues(
-  pattern: ReadonlyMap<string, number>,
-  field: string,
-  modules: Module[],
-  path: string,
-): Array<number | undefined> {
-  const keys = [...pattern.keys()];
-  const questions = keys.map((key) => {
-    const { source, flags } = translate(key, field, path);
-    return { source: `^(.*\\.)?(${source})$`, flags };
-  });
-  const found = match(questions, modules, field, keys.join(', '), path);
-  return modules.map((_, i) => {
-    const first = found.findIndex((matches) => matches.has(i));
-    return first < 0 ? undefined : pattern.get(keys[first]!);
-  });
+/** The number behind what the pattern matches: re.match(rf"(?:^|.*?\.){pattern}\.(?P<idx>\d+)\.", name). */
+function layerBehind(pattern: PythonPattern, name: string): string | undefined {
+  for (const start of segmentStarts(name)) {
+    for (const end of pattern.ends(name, start)) {
+      const index = /^\.(\d+)\./.exec(name.slice(end));
+      if (index) return index[1];
+    }
+  }
+  return undefined;
 }
 
-function translate(pattern: string, field: string, path: string) {
-  try {
-    return translatePattern(pattern);
-  } catch (error) {
+/** The beginning and every position behind a dot. */
+function segmentStarts(name: string): number[] {
+  return [0, ...[...name.matchAll(/\./g)].map(({ index }) => index + 1)];
+}
+
+/** PEFT's get_pattern_key, re.match(rf"(.*\.)?({key})$", path): the value of the first key, in the file's order, that fits. */
+function patternValues(
+  values: ReadonlyMap<string, number>,
+  field: string,
+  path: string,
+): (module: Module) => number | undefined {
+  const entries = [...values].map(([key, value]) => ({
+    key,
+    value,
+    pattern: isPlain(key) ? undefined : compile(key, field, path),
+  }));
+  const characters = entries.reduce((sum, { key, pattern }) => sum + (pattern ? key.length : 0), 0);
+  if (characters > MAX_PATTERN_CHARACTERS) {
     throw new AdapterError(
       'bad_adapter',
-      `${path}: ${field}: the pattern ${preview(pattern)} ${(error as Error).message}.`,
+      `${path}: ${field}: its regular expressions have ${characters} characters; at most ${MAX_PATTERN_CHARACTERS} are supported.`,
     );
   }
+  return ({ path: name }) => {
+    const starts = segmentStarts(name);
+    return entries.find(({ key, pattern }) =>
+      pattern ? starts.some((start) => pattern.fullMatch(name, start)) : endsPlainly(name, key, starts),
+    )?.value;
+  };
 }
 
-function match(questions: Question[], modules: Module[], field: string, pattern: string, path: string) {
+/** Most keys are names: letters, digits and dots, of which each dot matches any character. */
+function isPlain(key: string): boolean {
+  return /^[\w.]+$/.test(key);
+}
+
+function endsPlainly(name: string, key: string, starts: readonly number[]): boolean {
+  const start = name.length - key.length;
+  if (!starts.includes(start)) return false;
+  for (let i = 0; i < key.length; i++) if (key[i] !== '.' && key[i] !== name[start + i]) return false;
+  return true;
+}
+
+function compile(pattern: string, field: string, path: string): PythonPattern {
   try {
-    return matchAll(
-      questions,
-      modules.map((module) => module.path),
-    );
+    return new PythonPattern(pattern);
   } catch (error) {
     throw new AdapterError(
       'bad_adapter',
