@@ -9,6 +9,7 @@ import { adapterName, type BaseShape } from '../lib/synthetic_adapters.ts';
 import { adapterRank, arrivalTokens, atOnce, type Case, sequenceTokens } from './cases.ts';
 import { ArrivalServer, type Contestant, EngineWorker, type Setting } from './contestant.ts';
 import type { OursWorkerConfig } from './ours_worker.ts';
+import { root } from './peers.ts';
 
 /** Ours: the engine through its binding, and `colophon serve` for what users see over HTTP. */
 export class Ours implements Contestant {
@@ -87,25 +88,21 @@ async function startServer(setting: Setting, kvBytes: number, adapterBytes: numb
   );
   const port = await freePort();
   const adapterFolder = dirname(setting.adapters[0]!);
-  const child = new Child(
-    process.execPath,
-    [join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'gateway', 'cli', 'main.js'), 'serve'],
-    {
-      narrates: true,
-      env: {
-        COLOPHON_HOME: home,
-        COLOPHON_MODEL: setting.gguf,
-        COLOPHON_ADAPTER_DIRS: adapterFolder,
-        COLOPHON_HOST: '127.0.0.1',
-        COLOPHON_PORT: String(port),
-        COLOPHON_THREADS: String(setting.threads),
-        COLOPHON_KV_BYTES: String(kvBytes),
-        COLOPHON_ADAPTER_BYTES: String(adapterBytes),
-        COLOPHON_API_KEY: undefined,
-        COLOPHON_LOG_LEVEL: 'error',
-      },
+  const child = new Child(process.execPath, [join(root, 'scripts', 'colophon.mjs'), 'serve'], {
+    narrates: true,
+    env: {
+      COLOPHON_HOME: home,
+      COLOPHON_MODEL: setting.gguf,
+      COLOPHON_ADAPTER_DIRS: adapterFolder,
+      COLOPHON_HOST: '127.0.0.1',
+      COLOPHON_PORT: String(port),
+      COLOPHON_THREADS: String(setting.threads),
+      COLOPHON_KV_BYTES: String(kvBytes),
+      COLOPHON_ADAPTER_BYTES: String(adapterBytes),
+      COLOPHON_API_KEY: undefined,
+      COLOPHON_LOG_LEVEL: 'error',
     },
-  );
+  });
   process.on('exit', () => rmSync(home, { recursive: true, force: true }));
   const url = `http://127.0.0.1:${port}`;
   await untilHealthy(`${url}/health`, setting.limit, () => child.assertRunning());

@@ -23,11 +23,18 @@ export function required(file: string): string {
   throw new Error(`${file} is missing. ${remedy}`);
 }
 
-/** A Python file beside this one, which is in the sources even when this one runs from dist/. */
-export function script(name: string): string {
+/** The checkout: this file runs from its dist/. */
+export const root = checkout();
+
+function checkout(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
-  return join(folder, 'bench', 'serving', name);
+  return folder;
+}
+
+/** A Python file of this bench. */
+export function script(name: string): string {
+  return join(root, 'bench', 'serving', name);
 }
 
 /** Files of the model as the peers want it, made when first asked for and kept; `folder` is this model's own. */
