@@ -9,6 +9,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BuildError, build, failWith, root, run, telling } from './build.mjs';
+import { onPath } from './toolchain.mjs';
 
 const args = process.argv.slice(2);
 const nativeOnly = args.includes('--native-only');
@@ -35,7 +36,8 @@ function heading(text) {
 
 /** Configures and builds the target `native_tests` in a folder of its own or, where there is one, beside the addon. */
 async function buildNativeTests(folder, options) {
-  const configure = ['-S', root, '-B', folder, '-DCOLOPHON_TESTS=ON', ...options];
+  const generator = existsSync(join(folder, 'CMakeCache.txt')) || !onPath('ninja') ? [] : ['-G', 'Ninja'];
+  const configure = ['-S', root, '-B', folder, ...generator, '-DCOLOPHON_TESTS=ON', ...options];
   for (const step of [
     configure,
     ['--build', folder, '--target', 'native_tests', '--parallel', String(availableParallelism())],

