@@ -32,19 +32,24 @@ uint8_t* scratch(size_t bytes) {
   if (size < bytes) {
     size = (bytes + 4095) / 4096 * 4096;
     memory.reset(static_cast<uint8_t*>(std::aligned_alloc(64, size)));
-    if (!memory) std::abort();  // inside a parallel region nothing can be thrown; the size is bounded and small
+    if (!memory)
+      std::abort();  // inside a parallel region nothing can be thrown; the size is bounded and small
   }
   return memory.get();
 }
 
 void run_kernel(Isa isa, const LinearTask& task) {
   switch (isa) {
-    case Isa::reference: return linear_reference(task);
+    case Isa::reference:
+      return linear_reference(task);
 #if defined(__x86_64__)
-    case Isa::avx2: return linear_avx2(task);
-    case Isa::avx512: return linear_avx512(task);
+    case Isa::avx2:
+      return linear_avx2(task);
+    case Isa::avx512:
+      return linear_avx512(task);
 #else
-    default: return linear_reference(task);
+    default:
+      return linear_reference(task);
 #endif
   }
 }
@@ -78,8 +83,8 @@ void run_groups(Isa isa, const LinearCall& call, size_t first_group, size_t grou
 
 void linear(OpContext& context, std::span<const LinearCall> calls, size_t rows) {
   if (rows == 0 || calls.empty()) return;
-  // Tasks are cut over all calls together, so that the threads end together; small enough to even out, large enough
-  // that a task reads a long run of memory.
+  // Tasks are cut over all calls together, so that the threads end together; small enough to even out, large
+  // enough that a task reads a long run of memory.
   constexpr size_t kTasksPerThread = 8;
   size_t bytes = 0;
   for (const LinearCall& call : calls) bytes += call.weight->bytes();

@@ -1,5 +1,6 @@
-// How fast the linears of the default model (SmolLM2-135M, Q4_1, head in Q8_0) are on this machine, beside what its
-// cores and its memory can give. Usage: linear_bench [threads] [reference|avx2|avx512] [int8|float32]
+// How fast the linears of the default model (SmolLM2-135M, Q4_1, head in Q8_0) are on this machine, beside
+// what its cores and its memory can give. Usage: linear_bench [threads] [reference|avx2|avx512]
+// [int8|float32]
 
 #include <algorithm>
 #include <chrono>
@@ -15,7 +16,8 @@
 namespace colophon {
 namespace {
 
-constexpr size_t kLayers = 30, kHidden = 576, kKeys = 192, kForward = 1536, kVocabulary = 49152, kMostRows = 512;
+constexpr size_t kLayers = 30, kHidden = 576, kKeys = 192, kForward = 1536, kVocabulary = 49152,
+                 kMostRows = 512;
 
 double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -67,8 +69,10 @@ struct Model {
 
 /// Room for activations of up to kMostRows rows and for results.
 struct Rooms {
-  std::vector<float> x = std::vector<float>(kMostRows * kForward), scale = std::vector<float>(kMostRows * kForward / 32),
-                     sum = std::vector<float>(kMostRows * kForward / 32), y = std::vector<float>(kMostRows * kForward * 2),
+  std::vector<float> x = std::vector<float>(kMostRows * kForward),
+                     scale = std::vector<float>(kMostRows * kForward / 32),
+                     sum = std::vector<float>(kMostRows * kForward / 32),
+                     y = std::vector<float>(kMostRows * kForward * 2),
                      logits = std::vector<float>(64 * kVocabulary);
   std::vector<int8_t> q = std::vector<int8_t>(kMostRows * kForward);
   Rooms() {
@@ -79,8 +83,8 @@ struct Rooms {
 };
 
 void report(const char* name, size_t rows, double time, double products, size_t bytes) {
-  std::printf("%-10s rows %3zu  %8.1f us  %7.1f GOP/s  %6.1f GB/s\n", name, rows, time * 1e6, 2 * products / time / 1e9,
-              static_cast<double>(bytes) / time / 1e9);
+  std::printf("%-10s rows %3zu  %8.1f us  %7.1f GOP/s  %6.1f GB/s\n", name, rows, time * 1e6,
+              2 * products / time / 1e9, static_cast<double>(bytes) / time / 1e9);
 }
 
 void run(size_t threads, Isa isa, Precision precision) {
@@ -117,7 +121,8 @@ void run(size_t threads, Isa isa, Precision precision) {
         const LinearCall c = call(weights[turn++ % kLayers], rooms.y.data());
         linear(context, {&c, 1}, rows);
       });
-      report(name, rows, time, static_cast<double>(rows * weights[0].rows() * weights[0].columns()), weights[0].bytes());
+      report(name, rows, time, static_cast<double>(rows * weights[0].rows() * weights[0].columns()),
+             weights[0].bytes());
     };
     one("q, o", model.q);
     one("k, v", model.k);
@@ -137,7 +142,8 @@ void run(size_t threads, Isa isa, Precision precision) {
       for (size_t layer = 0; layer < kLayers; ++layer) {
         float* y = rooms.y.data();
         const LinearCall groups[][3] = {
-            {call(model.q[layer], y), call(model.k[layer], y + rows * kHidden), call(model.v[layer], y + rows * kForward)},
+            {call(model.q[layer], y), call(model.k[layer], y + rows * kHidden),
+             call(model.v[layer], y + rows * kForward)},
             {call(model.o[layer], y)},
             {call(model.gate[layer], y), call(model.up[layer], y + rows * kForward)},
             {call(model.down[layer], y)}};
@@ -146,7 +152,8 @@ void run(size_t threads, Isa isa, Precision precision) {
           if (!measure) linear(context, {groups[i], sizes[i]}, rows);
           for (size_t c = 0; measure && c < sizes[i]; ++c) {
             bytes += groups[i][c].weight->bytes();
-            products += static_cast<double>(rows * groups[i][c].weight->rows() * groups[i][c].weight->columns());
+            products +=
+                static_cast<double>(rows * groups[i][c].weight->rows() * groups[i][c].weight->columns());
           }
         }
       }

@@ -26,12 +26,18 @@ constexpr size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; 
 
 Encoding encoding_of(DType type) {
   switch (type) {
-    case DType::q4_0: return Encoding::nibbles;
-    case DType::q4_1: return Encoding::nibbles_min;
-    case DType::q4_k: return Encoding::nibbles_min_f32;
-    case DType::q8_0: return Encoding::bytes;
-    case DType::q6_k: return Encoding::bytes_half_f32;
-    default: return Encoding::floats;
+    case DType::q4_0:
+      return Encoding::nibbles;
+    case DType::q4_1:
+      return Encoding::nibbles_min;
+    case DType::q4_k:
+      return Encoding::nibbles_min_f32;
+    case DType::q8_0:
+      return Encoding::bytes;
+    case DType::q6_k:
+      return Encoding::bytes_half_f32;
+    default:
+      return Encoding::floats;
   }
 }
 
@@ -40,10 +46,16 @@ bool is_nibbles(Encoding encoding) { return has_minimum(encoding); }
 /// Bytes of the scales of one block of a group.
 size_t scale_bytes(Encoding encoding) {
   switch (encoding) {
-    case Encoding::floats: return 0;
-    case Encoding::nibbles: case Encoding::bytes: return kGroup * 2;
-    case Encoding::nibbles_min: return kGroup * 4;
-    case Encoding::nibbles_min_f32: case Encoding::bytes_half_f32: return kGroup * 8;
+    case Encoding::floats:
+      return 0;
+    case Encoding::nibbles:
+    case Encoding::bytes:
+      return kGroup * 2;
+    case Encoding::nibbles_min:
+      return kGroup * 4;
+    case Encoding::nibbles_min_f32:
+    case Encoding::bytes_half_f32:
+      return kGroup * 8;
   }
   return 0;
 }
@@ -75,7 +87,8 @@ struct FileBlock {
 
 void read_block(DType type, const uint8_t* row, size_t block, FileBlock& out) {
   switch (type) {
-    case DType::q4_0: case DType::q4_1: {
+    case DType::q4_0:
+    case DType::q4_1: {
       const uint8_t* p = row + block * block_bytes(type);
       out.half[0] = read_u16(p);
       if (type == DType::q4_1) out.half[1] = read_u16(p + 2);
@@ -93,7 +106,8 @@ void read_block(DType type, const uint8_t* row, size_t block, FileBlock& out) {
       return;
     }
     case DType::q4_k: {
-      // Super-block: d, dmin (f16), 12 bytes of scales, 128 of nibbles; sub-blocks 2i and 2i + 1 share 32 bytes.
+      // Super-block: d, dmin (f16), 12 bytes of scales, 128 of nibbles; sub-blocks 2i and 2i + 1 share 32
+      // bytes.
       const uint8_t* p = row + block / 8 * block_bytes(type);
       const size_t sub = block % 8;
       uint8_t scale, minimum;
@@ -105,9 +119,9 @@ void read_block(DType type, const uint8_t* row, size_t block, FileBlock& out) {
       return;
     }
     case DType::q6_k: {
-      // Super-block: 128 bytes of low nibbles, 64 of high bit pairs, 16 int8 scales, d (f16). Each half of 128 columns
-      // has 64 and 32 of these bytes; its four runs of 32 columns are (low nibble of the first and of the second 32 bytes,
-      // then the high nibbles), with bit pairs 0, 2, 4, 6 of the same 32 bytes.
+      // Super-block: 128 bytes of low nibbles, 64 of high bit pairs, 16 int8 scales, d (f16). Each half of
+      // 128 columns has 64 and 32 of these bytes; its four runs of 32 columns are (low nibble of the first
+      // and of the second 32 bytes, then the high nibbles), with bit pairs 0, 2, 4, 6 of the same 32 bytes.
       const uint8_t* p = row + block / 8 * block_bytes(type);
       const size_t half = block % 8 / 4, run = block % 4;
       const uint8_t* low = p + half * 64 + run % 2 * 32;
@@ -122,7 +136,8 @@ void read_block(DType type, const uint8_t* row, size_t block, FileBlock& out) {
         out.full[i] = d * static_cast<float>(static_cast<int8_t>(p[192 + block % 8 * 2 + i]));
       return;
     }
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -131,7 +146,8 @@ void write_block(Encoding encoding, const FileBlock& block, size_t lane, uint8_t
     for (size_t i = 0; i < kBlock; ++i)
       quants[i / 8 * 64 + lane * 4 + i % 4] |= static_cast<uint8_t>(block.q[i] << (i % 8 / 4 * 4));
   } else {
-    for (size_t i = 0; i < kBlock; ++i) quants[i / 4 * 64 + lane * 4 + i % 4] = static_cast<uint8_t>(block.q[i]);
+    for (size_t i = 0; i < kBlock; ++i)
+      quants[i / 4 * 64 + lane * 4 + i % 4] = static_cast<uint8_t>(block.q[i]);
   }
   const size_t kinds = encoding == Encoding::nibbles || encoding == Encoding::bytes ? 1 : 2;
   for (size_t kind = 0; kind < kinds; ++kind) {
@@ -142,14 +158,15 @@ void write_block(Encoding encoding, const FileBlock& block, size_t lane, uint8_t
   }
 }
 
-/// Zeroed memory, aligned to 64. Large matrices ask for huge pages: a batch of one is bound by the memory's speed, and
-/// the CPU's prefetchers stop at every page's end.
+/// Zeroed memory, aligned to 64. Large matrices ask for huge pages: a batch of one is bound by the memory's
+/// speed, and the CPU's prefetchers stop at every page's end.
 uint8_t* allocate(size_t bytes) {
   const size_t alignment = bytes >= kHugePage ? kHugePage : 64;
   const size_t size = round_up(bytes, alignment);
   void* memory = std::aligned_alloc(alignment, size);
   if (memory == nullptr)
-    throw Error(ErrorCode::resource_exhausted, "There is no memory for a weight of " + std::to_string(size) + " bytes.");
+    throw Error(ErrorCode::resource_exhausted,
+                "There is no memory for a weight of " + std::to_string(size) + " bytes.");
 #if defined(__linux__)
   if (alignment == kHugePage) madvise(memory, size, MADV_HUGEPAGE);
 #endif
@@ -187,7 +204,8 @@ void unpack_quants(const Layout& layout, size_t row, int8_t* q) {
   const size_t lane = row % kGroup;
   for (size_t column = 0; column < layout.columns; ++column) {
     if (is_nibbles(layout.encoding))
-      q[column] = static_cast<int8_t>((quants[column / 8 * 64 + lane * 4 + column % 4] >> (column % 8 / 4 * 4)) & 15);
+      q[column] =
+          static_cast<int8_t>((quants[column / 8 * 64 + lane * 4 + column % 4] >> (column % 8 / 4 * 4)) & 15);
     else
       q[column] = static_cast<int8_t>(quants[column / 4 * 64 + lane * 4 + column % 4]);
   }
@@ -198,9 +216,14 @@ float packed_scale(const Layout& layout, size_t row, size_t half_block) {
   const size_t lane = row % kGroup;
   float scale;
   switch (layout.encoding) {
-    case Encoding::nibbles_min_f32: std::memcpy(&scale, scales + lane * 4, 4); return scale;
-    case Encoding::bytes_half_f32: std::memcpy(&scale, scales + (half_block % 2 * kGroup + lane) * 4, 4); return scale;
-    default: return read_f16(scales + lane * 2);
+    case Encoding::nibbles_min_f32:
+      std::memcpy(&scale, scales + lane * 4, 4);
+      return scale;
+    case Encoding::bytes_half_f32:
+      std::memcpy(&scale, scales + (half_block % 2 * kGroup + lane) * 4, 4);
+      return scale;
+    default:
+      return read_f16(scales + lane * 2);
   }
 }
 
@@ -209,10 +232,15 @@ float packed_minimum(const Layout& layout, size_t row, size_t half_block) {
   const size_t lane = row % kGroup;
   float minimum;
   switch (layout.encoding) {
-    case Encoding::nibbles: return read_f16(scales + lane * 2) * -8.0f;
-    case Encoding::nibbles_min: return read_f16(scales + (kGroup + lane) * 2);
-    case Encoding::nibbles_min_f32: std::memcpy(&minimum, scales + (kGroup + lane) * 4, 4); return minimum;
-    default: return 0;
+    case Encoding::nibbles:
+      return read_f16(scales + lane * 2) * -8.0f;
+    case Encoding::nibbles_min:
+      return read_f16(scales + (kGroup + lane) * 2);
+    case Encoding::nibbles_min_f32:
+      std::memcpy(&minimum, scales + (kGroup + lane) * 4, 4);
+      return minimum;
+    default:
+      return 0;
   }
 }
 
@@ -258,9 +286,12 @@ void PackedMatrix::dequantize_row(size_t row, float* out) const {
     const uint8_t* group = layout.group(row / kGroup);
     for (size_t column = 0; column < columns_; ++column) {
       const uint8_t* element = group + (column * kGroup + row % kGroup) * block_bytes(layout.type);
-      if (layout.type == DType::f32) std::memcpy(out + column, element, 4);
-      else if (layout.type == DType::f16) out[column] = read_f16(element);
-      else out[column] = simd::bf16_to_f32(read_u16(element));
+      if (layout.type == DType::f32)
+        std::memcpy(out + column, element, 4);
+      else if (layout.type == DType::f16)
+        out[column] = read_f16(element);
+      else
+        out[column] = simd::bf16_to_f32(read_u16(element));
     }
     return;
   }

@@ -39,15 +39,27 @@ std::vector<uint8_t> random_weights(std::mt19937& random, DType type, size_t row
     const size_t at = block * block_bytes(type);
     const float value = normal(random);
     switch (type) {
-      case DType::f32: std::memcpy(&bytes[at], &value, 4); break;
-      case DType::f16: put_f16(bytes, at, value); break;
-      case DType::bf16: std::memcpy(&bytes[at], reinterpret_cast<const uint8_t*>(&value) + 2, 2); break;
-      case DType::q8_0: case DType::q4_0: put_f16(bytes, at, value); break;
-      case DType::q4_1: case DType::q4_k:
+      case DType::f32:
+        std::memcpy(&bytes[at], &value, 4);
+        break;
+      case DType::f16:
+        put_f16(bytes, at, value);
+        break;
+      case DType::bf16:
+        std::memcpy(&bytes[at], reinterpret_cast<const uint8_t*>(&value) + 2, 2);
+        break;
+      case DType::q8_0:
+      case DType::q4_0:
+        put_f16(bytes, at, value);
+        break;
+      case DType::q4_1:
+      case DType::q4_k:
         put_f16(bytes, at, value);
         put_f16(bytes, at + 2, normal(random));
         break;
-      case DType::q6_k: put_f16(bytes, at + 208, value); break;
+      case DType::q6_k:
+        put_f16(bytes, at + 208, value);
+        break;
     }
   }
   return bytes;
@@ -55,7 +67,8 @@ std::vector<uint8_t> random_weights(std::mt19937& random, DType type, size_t row
 
 float read_half(const uint8_t* p) { return simd::f16_to_f32(static_cast<uint16_t>(p[0] | p[1] << 8)); }
 
-/// Element `column` of a row, read straight from the file's bytes: the formats' definitions, element by element.
+/// Element `column` of a row, read straight from the file's bytes: the formats' definitions, element by
+/// element.
 float file_element(DType type, const uint8_t* row, size_t column) {
   const uint8_t* p = row + column / block_elements(type) * block_bytes(type);
   const size_t i = column % block_elements(type);
@@ -65,10 +78,14 @@ float file_element(DType type, const uint8_t* row, size_t column) {
       std::memcpy(&value, p, 4);
       return value;
     }
-    case DType::f16: return read_half(p);
-    case DType::bf16: return simd::bf16_to_f32(static_cast<uint16_t>(p[0] | p[1] << 8));
-    case DType::q8_0: return read_half(p) * static_cast<float>(static_cast<int8_t>(p[2 + i]));
-    case DType::q4_0: return read_half(p) * static_cast<float>((i < 16 ? p[2 + i] & 15 : p[2 + i - 16] >> 4) - 8);
+    case DType::f16:
+      return read_half(p);
+    case DType::bf16:
+      return simd::bf16_to_f32(static_cast<uint16_t>(p[0] | p[1] << 8));
+    case DType::q8_0:
+      return read_half(p) * static_cast<float>(static_cast<int8_t>(p[2 + i]));
+    case DType::q4_0:
+      return read_half(p) * static_cast<float>((i < 16 ? p[2 + i] & 15 : p[2 + i - 16] >> 4) - 8);
     case DType::q4_1: {
       const float product = read_half(p) * static_cast<float>(i < 16 ? p[4 + i] & 15 : p[4 + i - 16] >> 4);
       return product + read_half(p + 2);
@@ -78,7 +95,8 @@ float file_element(DType type, const uint8_t* row, size_t column) {
       const size_t s = i / 32;
       const uint8_t* packed = p + 4;
       const int scale = s < 4 ? packed[s] & 0x3f : (packed[s + 4] & 0x0f) | ((packed[s - 4] & 0xc0) >> 2);
-      const int minimum = s < 4 ? packed[s + 4] & 0x3f : (packed[s + 4] & 0xf0) >> 4 | ((packed[s] & 0xc0) >> 2);
+      const int minimum =
+          s < 4 ? packed[s + 4] & 0x3f : (packed[s + 4] & 0xf0) >> 4 | ((packed[s] & 0xc0) >> 2);
       const uint8_t byte = p[16 + i / 64 * 32 + i % 32];
       const int q = i % 64 < 32 ? byte & 15 : byte >> 4;
       const float product = read_half(p) * static_cast<float>(scale) * static_cast<float>(q);
@@ -90,10 +108,18 @@ float file_element(DType type, const uint8_t* row, size_t column) {
       const uint8_t high = p[128 + 32 * half + l];
       int q = 0;
       switch (i % 128 / 32) {
-        case 0: q = (low[l] & 15) | (high & 3) << 4; break;
-        case 1: q = (low[l + 32] & 15) | (high >> 2 & 3) << 4; break;
-        case 2: q = low[l] >> 4 | (high >> 4 & 3) << 4; break;
-        case 3: q = low[l + 32] >> 4 | (high >> 6 & 3) << 4; break;
+        case 0:
+          q = (low[l] & 15) | (high & 3) << 4;
+          break;
+        case 1:
+          q = (low[l + 32] & 15) | (high >> 2 & 3) << 4;
+          break;
+        case 2:
+          q = low[l] >> 4 | (high >> 4 & 3) << 4;
+          break;
+        case 3:
+          q = low[l + 32] >> 4 | (high >> 6 & 3) << 4;
+          break;
       }
       const float scale = static_cast<float>(static_cast<int8_t>(p[192 + i / 16]));
       return read_half(p + 208) * scale * static_cast<float>(q - 32);
@@ -133,7 +159,8 @@ struct Batch {
 };
 
 /// y = batch * weight^T, in rows of `stride` floats; what linear() may not touch stays 7.
-std::vector<float> run(Isa isa, size_t threads, const PackedMatrix& weight, Batch& batch, bool int8, size_t stride) {
+std::vector<float> run(Isa isa, size_t threads, const PackedMatrix& weight, Batch& batch, bool int8,
+                       size_t stride) {
   ThreadPool pool(threads);
   OpContext context{pool, isa};
   std::vector<float> y(batch.rows * stride, 7.0f);
@@ -167,14 +194,16 @@ TEST(linear_dequantizes_rows_as_the_formats_define) {
       std::vector<uint32_t> source(rows);
       for (uint32_t& row : source) row = random() % rows;
       const PackedMatrix plain = PackedMatrix::pack(pool, type, bytes.data(), rows, columns);
-      const PackedMatrix permuted = PackedMatrix::pack(pool, type, bytes.data(), rows, columns, source.data());
+      const PackedMatrix permuted =
+          PackedMatrix::pack(pool, type, bytes.data(), rows, columns, source.data());
       std::vector<float> expected(columns), got(columns);
       for (size_t row = 0; row < rows; ++row) {
         for (size_t i = 0; i < columns; ++i) expected[i] = file_element(type, &bytes[row * row_bytes], i);
         plain.dequantize_row(row, got.data());
         // A zero's sign is the one freedom: q = 0 with a negative scale, or -8 d + 8 d.
         for (size_t i = 0; i < columns; ++i) CHECK_EQ(got[i], expected[i]);
-        for (size_t i = 0; i < columns; ++i) expected[i] = file_element(type, &bytes[source[row] * row_bytes], i);
+        for (size_t i = 0; i < columns; ++i)
+          expected[i] = file_element(type, &bytes[source[row] * row_bytes], i);
         permuted.dequantize_row(row, got.data());
         for (size_t i = 0; i < columns; ++i) CHECK_EQ(got[i], expected[i]);
       }
@@ -237,8 +266,8 @@ TEST(linear_gives_the_reference_bits_on_every_instruction_set) {
 TEST(linear_is_right_at_the_extremes) {
   std::mt19937 random(4);
   ThreadPool pool(1);
-  // All bits set or clear in the quants, the largest scales, and activations at the end of their range, so that every
-  // intermediate sum is as large as it can be.
+  // All bits set or clear in the quants, the largest scales, and activations at the end of their range, so
+  // that every intermediate sum is as large as it can be.
   for (DType type : kTypes) {
     if (!is_quantized(type)) continue;
     for (int fill : {0x00, 0x80, 0x7f, 0xff}) {
@@ -247,7 +276,9 @@ TEST(linear_is_right_at_the_extremes) {
       const size_t size = block_bytes(type);
       for (size_t at = 0; at < bytes.size(); at += size) {
         const bool minimum = type == DType::q4_1 || type == DType::q4_k;
-        const size_t scales = type == DType::q6_k ? 208 : 0, quants = type == DType::q6_k ? 0 : minimum ? 4 : 2;
+        const size_t scales = type == DType::q6_k ? 208 : 0, quants = type == DType::q6_k ? 0
+                                                                      : minimum           ? 4
+                                                                                          : 2;
         const size_t end = type == DType::q6_k ? 208 : size;
         for (size_t i = quants; i < end; ++i) bytes[at + i] = static_cast<uint8_t>(fill);
         put_f16(bytes, at + scales, at / size % 3 == 0 ? 65504.0f : at / size % 3 == 1 ? 6e-8f : 0.0f);
@@ -265,8 +296,9 @@ TEST(linear_is_right_at_the_extremes) {
         for (float value : expected) CHECK(std::isfinite(value));
         for (Isa isa : fast_isas())
           if (!same_bits(run(isa, 1, weight, batch, int8, rows), expected))
-            testing::fail(__FILE__, __LINE__, describe(type, isa, int8, rows, columns, tokens) + " filled with " +
-                                                  std::to_string(fill));
+            testing::fail(
+                __FILE__, __LINE__,
+                describe(type, isa, int8, rows, columns, tokens) + " filled with " + std::to_string(fill));
       }
     }
   }
@@ -290,7 +322,8 @@ TEST(linear_does_not_depend_on_threads_or_on_the_rest_of_the_batch) {
         for (size_t threads : {2, 3}) CHECK(same_bits(run(isa, threads, weight, batch, int8, rows), all));
         for (int repeat = 0; repeat < 6; ++repeat) {
           const size_t count = 1 + random() % 12, first = random() % (tokens - count);
-          Batch part({batch.x.begin() + first * columns, batch.x.begin() + (first + count) * columns}, count, columns);
+          Batch part({batch.x.begin() + first * columns, batch.x.begin() + (first + count) * columns}, count,
+                     columns);
           const std::vector<float> y = run(isa, 2, weight, part, int8, rows);
           CHECK(same_bits(y, {all.begin() + first * rows, all.begin() + (first + count) * rows}));
         }
@@ -317,7 +350,8 @@ TEST(linear_runs_several_weights_in_one_call) {
   std::vector<std::vector<float>> y;
   for (size_t i = 0; i < 3; ++i) y.emplace_back(tokens * rows[i]);
   std::vector<LinearCall> calls;
-  for (size_t i = 0; i < 3; ++i) calls.push_back({&weights[i], batch.x.data(), &quantized, y[i].data(), rows[i]});
+  for (size_t i = 0; i < 3; ++i)
+    calls.push_back({&weights[i], batch.x.data(), &quantized, y[i].data(), rows[i]});
   OpContext context{pool, best_isa()};
   linear(context, calls, tokens);
   for (size_t i = 0; i < 3; ++i)

@@ -26,7 +26,8 @@ Result quantize(Isa isa, size_t threads, const std::vector<float>& x, size_t row
   OpContext context{pool, isa};
   Result result{std::vector<int8_t>(rows * columns), std::vector<float>(rows * columns / 32),
                 std::vector<float>(rows * columns / 32)};
-  quantize_rows(context, x.data(), rows, columns, {result.q.data(), result.scale.data(), result.weighted_sum.data()});
+  quantize_rows(context, x.data(), rows, columns,
+                {result.q.data(), result.scale.data(), result.weighted_sum.data()});
   return result;
 }
 
@@ -88,7 +89,8 @@ TEST(quantize_rounds_ties_to_even) {
 TEST(quantize_survives_zeros_infinities_and_nan) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  const float odd[] = {0.0f, -0.0f, 1e-45f, 9.9e-31f, 1e-30f, 1e38f, -3.4e38f, kInfinity, -kInfinity, kNan, -kNan};
+  const float odd[] = {0.0f,     -0.0f,     1e-45f,     9.9e-31f, 1e-30f, 1e38f,
+                       -3.4e38f, kInfinity, -kInfinity, kNan,     -kNan};
   std::vector<float> x;
   for (float a : odd) {
     for (float b : odd) {

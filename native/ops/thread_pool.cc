@@ -55,11 +55,14 @@ void ThreadPool::run(size_t tasks, Invoke invoke, const void* body) {
     wake_.notify_all();
   }
   drain(0);
-  // All tasks are taken. Nobody joins any more, and those who did must leave before the body goes out of scope.
+  // All tasks are taken. Nobody joins any more, and those who did must leave before the body goes out of
+  // scope.
   state_.fetch_and(~kOpen, std::memory_order_acq_rel);
   for (int spins = 0; (state_.load(std::memory_order_acquire) & kJoined) != 0; ++spins) {
-    if (spins < kSpins) pause_cpu();
-    else std::this_thread::yield();
+    if (spins < kSpins)
+      pause_cpu();
+    else
+      std::this_thread::yield();
   }
 }
 
@@ -87,8 +90,8 @@ void ThreadPool::work(size_t worker) {
     }
     if (stop_.load()) return;
     // Join, unless the others were done before this thread had a core.
-    while ((state & kOpen) != 0 &&
-           !state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+    while ((state & kOpen) != 0 && !state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel,
+                                                                 std::memory_order_acquire)) {
     }
     seen = state >> kRegionShift;
     if ((state & kOpen) == 0) continue;

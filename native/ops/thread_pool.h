@@ -13,9 +13,9 @@
 namespace colophon {
 
 /// A persistent pool: the calling thread is worker 0 and `threads - 1` more are kept. Tasks of one
-/// parallel_for are handed out by an atomic counter; a worker that the system gives no core in time is not waited for,
-/// the others do its share. No result may depend on which worker runs which task (promise 1), so ops write disjoint
-/// outputs.
+/// parallel_for are handed out by an atomic counter; a worker that the system gives no core in time is not
+/// waited for, the others do its share. No result may depend on which worker runs which task (promise 1), so
+/// ops write disjoint outputs.
 class ThreadPool {
  public:
   explicit ThreadPool(size_t threads);
@@ -29,7 +29,9 @@ class ThreadPool {
   /// [0, threads()) and names scratch that no other running task uses. Not reentrant; `body` must not throw.
   template <typename Body>
   void parallel_for(size_t tasks, const Body& body) {
-    run(tasks, [](const void* b, size_t task, size_t worker) { (*static_cast<const Body*>(b))(task, worker); },
+    run(
+        tasks,
+        [](const void* b, size_t task, size_t worker) { (*static_cast<const Body*>(b))(task, worker); },
         &body);
   }
 
@@ -45,7 +47,8 @@ class ThreadPool {
   const void* body_ = nullptr;
   size_t tasks_ = 0;
   alignas(64) std::atomic<size_t> next_{0};
-  // The region's number, whether it is open for joining, and how many workers have joined it (thread_pool.cc).
+  // The region's number, whether it is open for joining, and how many workers have joined it
+  // (thread_pool.cc).
   alignas(64) std::atomic<uint64_t> state_{0};
   std::atomic<bool> stop_{false};
   std::atomic<size_t> sleepers_{0};

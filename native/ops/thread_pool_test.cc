@@ -15,7 +15,8 @@ TEST(thread_pool_runs_every_task_once) {
     CHECK_EQ(pool.threads(), threads);
     // Many short regions after one another: a worker may come late to any of them.
     for (size_t tasks = 0; tasks < 400; ++tasks) {
-      std::vector<int> runs(tasks, 0);  // not atomic: the pool itself must order these writes before its return
+      std::vector<int> runs(tasks,
+                            0);  // not atomic: the pool itself must order these writes before its return
       pool.parallel_for(tasks, [&](size_t task, size_t) { ++runs[task]; });
       for (int count : runs) CHECK_EQ(count, 1);
     }
@@ -44,7 +45,8 @@ TEST(thread_pool_wakes_workers_that_went_to_sleep) {
   ThreadPool pool(3);
   for (int region = 0; region < 5; ++region) {
     std::this_thread::sleep_for(std::chrono::milliseconds(3));
-    // Each of the three tasks waits for the other two, so that the region ends only if every worker takes part.
+    // Each of the three tasks waits for the other two, so that the region ends only if every worker takes
+    // part.
     std::atomic<int> arrived{0};
     pool.parallel_for(3, [&](size_t, size_t) {
       arrived.fetch_add(1);

@@ -1,8 +1,8 @@
 #pragma once
 
 // AVX-512 on CPUs without it, for the tests alone: the build with COLOPHON_SIMDE includes this before the
-// sources under ops/avx512/, so that every intrinsic they use is one of SIMDe's portable functions. What SIMDe 0.7.4
-// lacks is spelled below, lane by lane.
+// sources under ops/avx512/, so that every intrinsic they use is one of SIMDe's portable functions. What
+// SIMDe 0.7.4 lacks is spelled below, lane by lane.
 
 #include <immintrin.h>
 // Must stand after immintrin.h, whose types it then shares.
@@ -67,7 +67,8 @@ inline __m512 cvtph_ps(__m256i a) {
   return map<F32>(U16(a), [](uint16_t x) { return _cvtsh_ss(x); });
 }
 inline __m256i cvtps_ph(__m512 a) {
-  return map<U16>(F32(a), [](float x) { return static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT)); });
+  return map<U16>(F32(a),
+                  [](float x) { return static_cast<uint16_t>(_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT)); });
 }
 inline __m512i srai_epi32(__m512i a, unsigned count) {
   return map<I32>(I32(a), [=](int32_t x) { return x >> (count > 31 ? 31 : count); });

@@ -2,11 +2,11 @@
 
 // linear() for AVX2. Without VNNI the integer dot product is built from the 8- and 16-bit multiplies:
 //
-// Nibble weights: vpmaddubsw(weight 0..15, activation) gives sums of two products of at most 3810; the eight of a block
-// of 32 columns stay within 30480, so they are added in 16 bits and widened once a block.
-// Byte weights: sums of two products may reach 32512 and leave no room, so weights and activations are widened to
-// 16 bits and multiplied by vpmaddwd. A lane's four columns are taken as the pairs (0, 2) and (1, 3), which shifts alone
-// separate.
+// Nibble weights: vpmaddubsw(weight 0..15, activation) gives sums of two products of at most 3810; the eight
+// of a block of 32 columns stay within 30480, so they are added in 16 bits and widened once a block. Byte
+// weights: sums of two products may reach 32512 and leave no room, so weights and activations are widened to
+// 16 bits and multiplied by vpmaddwd. A lane's four columns are taken as the pairs (0, 2) and (1, 3), which
+// shifts alone separate.
 
 #include "ops/generic/linear.h"
 
@@ -30,8 +30,8 @@ inline __m256i broadcast_i32(const void* p) {
   std::memcpy(&value, p, 4);
   return _mm256_set1_epi32(value);
 }
-/// a += b, in this order and in registers. Left to itself, GCC turns long chains of integer sums into trees, whose
-/// leaves do not fit the sixteen registers (measured: half the speed).
+/// a += b, in this order and in registers. Left to itself, GCC turns long chains of integer sums into trees,
+/// whose leaves do not fit the sixteen registers (measured: half the speed).
 template <typename Add>
 inline void accumulate(Rows& a, Rows b, Add add) {
   a = {add(a.lo, b.lo), add(a.hi, b.hi)};
@@ -63,7 +63,9 @@ struct PackedNibbles {
     return {_mm256_and_si256(w.lo, mask), _mm256_and_si256(w.hi, mask)};
   }
   F32 scales(size_t block) const { return Scales<V, E>::load(scale + block * Scales<V, E>::kBlockBytes, 0); }
-  F32 minimums(size_t block) const { return Scales<V, E>::minimum(scale + block * Scales<V, E>::kBlockBytes); }
+  F32 minimums(size_t block) const {
+    return Scales<V, E>::minimum(scale + block * Scales<V, E>::kBlockBytes);
+  }
 };
 
 /// Nibbles widened to bytes, 512 a block, and their scales and minimums as floats, 32 a block.
@@ -97,8 +99,10 @@ struct Activations {
   size_t scale_stride;
 };
 
+/// Everything by value: a vector store may alias whatever lies behind a reference, which would be read again
+/// after it.
 template <int T, typename Source>
-[[gnu::noinline]] void nibble_tile(const Source& weight, size_t blocks, const Activations& x, float* acc, Ahead& ahead) {
+[[gnu::noinline]] Ahead nibble_tile(Source weight, size_t blocks, Activations x, float* acc, Ahead ahead) {
   for (size_t block = 0; block < blocks; ++block) {
     ahead.step();
     Rows sum[T];
@@ -109,8 +113,10 @@ template <int T, typename Source>
       for (int t = 0; t < T; ++t) {
         const __m256i q = broadcast_i32(x.q + t * x.q_stride + block * 32 + step * 4);
         const Rows product{_mm256_maddubs_epi16(w.lo, q), _mm256_maddubs_epi16(w.hi, q)};
-        if (step == 0) sum[t] = product;
-        else accumulate(sum[t], product, add_i16);
+        if (step == 0)
+          sum[t] = product;
+        else
+          accumulate(sum[t], product, add_i16);
       }
     }
     const __m256i ones = _mm256_set1_epi16(1);
@@ -124,6 +130,7 @@ template <int T, typename Source>
       V::store(acc + t * 16, a);
     }
   }
+  return ahead;
 }
 
 /// Bytes as they are packed.
@@ -171,8 +178,8 @@ inline void widen_activations(const int8_t* q, size_t count, int16_t* out) {
 }
 
 template <int T, Encoding E, typename Source>
-[[gnu::noinline]] void byte_tile(const Source& weight, const uint8_t* scales, size_t blocks, const Activations& x, float* acc,
-                      Ahead& ahead) {
+[[gnu::noinline]] Ahead byte_tile(Source weight, const uint8_t* scales, size_t blocks, Activations x,
+                                  float* acc, Ahead ahead) {
   constexpr size_t kParts = E == Encoding::bytes_half_f32 ? 2 : 1;
   constexpr size_t kSteps = 8 / kParts;
   for (size_t block = 0; block < blocks; ++block, scales += Scales<V, E>::kBlockBytes) {
@@ -187,8 +194,10 @@ template <int T, Encoding E, typename Source>
         for (int t = 0; t < T; ++t) {
           const __m256i q = broadcast_i32(x.q + t * x.q_stride + block * 64 + step * 8);
           const Rows product{_mm256_madd_epi16(even.lo, q), _mm256_madd_epi16(even.hi, q)};
-          if (i == 0) sum[t] = product;
-          else accumulate(sum[t], product, add_i32);
+          if (i == 0)
+            sum[t] = product;
+          else
+            accumulate(sum[t], product, add_i32);
         }
         const Rows odd = weight.template load<1>(block, step);
 #pragma GCC unroll 8
@@ -206,6 +215,7 @@ template <int T, Encoding E, typename Source>
       }
     }
   }
+  return ahead;
 }
 
 /// Calls tile.operator()<T>(first token, ahead) for all tokens of the task, four at a time.
@@ -214,15 +224,20 @@ inline void for_tiles(size_t tokens, const Tile& tile) {
   size_t token = 0;
   for (; token + 4 <= tokens; token += 4) tile.template operator()<4>(token);
   switch (tokens - token) {
-    case 3: return tile.template operator()<3>(token);
-    case 2: return tile.template operator()<2>(token);
-    case 1: return tile.template operator()<1>(token);
-    default: return;
+    case 3:
+      return tile.template operator()<3>(token);
+    case 2:
+      return tile.template operator()<2>(token);
+    case 1:
+      return tile.template operator()<1>(token);
+    default:
+      return;
   }
 }
 
 constexpr size_t kTile = 4;
-/// Blocks whose widened weights (with nibbles' scales: 512 + 128 bytes a block; bytes: 1024) are in the cache at a time.
+/// Blocks whose widened weights (with nibbles' scales: 512 + 128 bytes a block; bytes: 1024) are in the cache
+/// at a time.
 constexpr size_t kNibbleChunk = 24, kByteChunk = 12;
 static_assert(kNibbleChunk * 640 <= kWidenedBytes && kByteChunk * 1024 <= kWidenedBytes);
 
@@ -249,18 +264,20 @@ void nibble_groups(const LinearTask& task) {
       const size_t blocks = all - first < chunk ? all - first : chunk;
       const auto activations = [&](size_t token) {
         return Activations{reinterpret_cast<const uint8_t*>(task.q) + token * layout.columns + first * 32,
-                           layout.columns, task.scale + token * all + first, task.weighted_sum + token * all + first,
-                           all};
+                           layout.columns, task.scale + token * all + first,
+                           task.weighted_sum + token * all + first, all};
       };
       if (task.tokens <= kTile) {
         for_tiles(task.tokens, [&]<int T>(size_t token) {
-          nibble_tile<T>(packed, blocks, activations(token), acc + token * 16, ahead);
+          ahead = nibble_tile<T>(packed, blocks, activations(token), acc + token * 16, ahead);
         });
       } else {
-        widen_nibbles(PackedNibbles<E>{packed.quants + first * 256, packed.scale + first * Scales<V, E>::kBlockBytes},
-                      blocks, wide, wide_scales);
+        widen_nibbles(
+            PackedNibbles<E>{packed.quants + first * 256, packed.scale + first * Scales<V, E>::kBlockBytes},
+            blocks, wide, wide_scales);
         for_tiles(task.tokens, [&]<int T>(size_t token) {
-          nibble_tile<T>(WideNibbles{wide, wide_scales}, blocks, activations(token), acc + token * 16, ahead);
+          ahead = nibble_tile<T>(WideNibbles{wide, wide_scales}, blocks, activations(token), acc + token * 16,
+                                 ahead);
         });
       }
     }
@@ -290,12 +307,14 @@ void byte_groups(const LinearTask& task) {
       };
       if (task.tokens <= kTile) {
         for_tiles(task.tokens, [&]<int T>(size_t token) {
-          byte_tile<T, E>(PackedBytes{quants}, chunk_scales, blocks, activations(token), acc + token * 16, ahead);
+          ahead = byte_tile<T, E>(PackedBytes{quants}, chunk_scales, blocks, activations(token),
+                                  acc + token * 16, ahead);
         });
       } else {
         widen_bytes(PackedBytes{quants + first * 512}, blocks, wide);
         for_tiles(task.tokens, [&]<int T>(size_t token) {
-          byte_tile<T, E>(WideBytes{wide}, chunk_scales, blocks, activations(token), acc + token * 16, ahead);
+          ahead = byte_tile<T, E>(WideBytes{wide}, chunk_scales, blocks, activations(token), acc + token * 16,
+                                  ahead);
         });
       }
     }
@@ -308,12 +327,18 @@ void byte_groups(const LinearTask& task) {
 void linear_avx2(const LinearTask& task) {
   if (task.q == nullptr) return linear_float32<V>(task);
   switch (task.weight->encoding) {
-    case Encoding::nibbles: return nibble_groups<Encoding::nibbles>(task);
-    case Encoding::nibbles_min: return nibble_groups<Encoding::nibbles_min>(task);
-    case Encoding::nibbles_min_f32: return nibble_groups<Encoding::nibbles_min_f32>(task);
-    case Encoding::bytes: return byte_groups<Encoding::bytes>(task);
-    case Encoding::bytes_half_f32: return byte_groups<Encoding::bytes_half_f32>(task);
-    case Encoding::floats: return;  // has no int8 activations
+    case Encoding::nibbles:
+      return nibble_groups<Encoding::nibbles>(task);
+    case Encoding::nibbles_min:
+      return nibble_groups<Encoding::nibbles_min>(task);
+    case Encoding::nibbles_min_f32:
+      return nibble_groups<Encoding::nibbles_min_f32>(task);
+    case Encoding::bytes:
+      return byte_groups<Encoding::bytes>(task);
+    case Encoding::bytes_half_f32:
+      return byte_groups<Encoding::bytes_half_f32>(task);
+    case Encoding::floats:
+      return;  // has no int8 activations
   }
 }
 

@@ -1,8 +1,9 @@
 #if defined(__x86_64__)
 
 // linear() for AVX-512 with VNNI: vpdpbusd multiplies four unsigned bytes of a weight's row with four signed
-// activations and adds the products to a 32-bit lane. Nibbles are unsigned as they are. Signed bytes are moved by 128
-// (one xor), and the sums start at -128 * sum(activations), computed once for all groups of a task.
+// activations and adds the products to a 32-bit lane. Nibbles are unsigned as they are. Signed bytes are
+// moved by 128 (one xor), and the sums start at -128 * sum(activations), computed once for all groups of a
+// task.
 
 #include "ops/generic/linear.h"
 
@@ -49,14 +50,18 @@ struct PackedNibbles {
     return _mm512_and_si512(w, _mm512_set1_epi8(15));
   }
   F32 scales(size_t block) const { return Scales<V, E>::load(scale + block * Scales<V, E>::kBlockBytes, 0); }
-  F32 minimums(size_t block) const { return Scales<V, E>::minimum(scale + block * Scales<V, E>::kBlockBytes); }
+  F32 minimums(size_t block) const {
+    return Scales<V, E>::minimum(scale + block * Scales<V, E>::kBlockBytes);
+  }
 };
 
 /// Nibbles widened to bytes, 512 a block, and their scales and minimums as floats, 32 a block.
 struct WideNibbles {
   const uint8_t* quants;
   const float* scale;
-  __m512i load(size_t block, size_t step) const { return _mm512_loadu_si512(quants + block * 512 + step * 64); }
+  __m512i load(size_t block, size_t step) const {
+    return _mm512_loadu_si512(quants + block * 512 + step * 64);
+  }
   F32 scales(size_t block) const { return V::load(scale + block * 32); }
   F32 minimums(size_t block) const { return V::load(scale + block * 32 + 16); }
 };
@@ -80,8 +85,10 @@ struct Activations {
   size_t scale_stride;
 };
 
+/// Everything by value: a vector store may alias whatever lies behind a reference, which would be read again
+/// after it.
 template <int T, typename Source>
-[[gnu::noinline]] void nibble_tile(const Source& weight, size_t blocks, const Activations& x, float* acc, Ahead& ahead) {
+[[gnu::noinline]] Ahead nibble_tile(Source weight, size_t blocks, Activations x, float* acc, Ahead ahead) {
   __m512 result[T];
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) result[t] = _mm512_loadu_ps(acc + t * 16);
@@ -101,17 +108,19 @@ template <int T, typename Source>
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
       const size_t at = t * x.scale_stride + block;
-      result[t] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum[t]), d), _mm512_set1_ps(x.scale[at]), result[t]);
+      result[t] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum[t]), d), _mm512_set1_ps(x.scale[at]),
+                                  result[t]);
       result[t] = _mm512_fmadd_ps(m, _mm512_set1_ps(x.weighted_sum[at]), result[t]);
     }
   }
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) _mm512_storeu_ps(acc + t * 16, result[t]);
+  return ahead;
 }
 
 template <int T, Encoding E>
-[[gnu::noinline]] void byte_tile(const uint8_t* quants, const uint8_t* scales, size_t blocks, const Activations& x, float* acc,
-                      Ahead& ahead) {
+[[gnu::noinline]] Ahead byte_tile(const uint8_t* quants, const uint8_t* scales, size_t blocks, Activations x,
+                                  float* acc, Ahead ahead) {
   constexpr size_t kParts = E == Encoding::bytes_half_f32 ? 2 : 1;
   constexpr size_t kSteps = 8 / kParts;
   const __m512i flip = _mm512_set1_epi8(-128);
@@ -134,7 +143,8 @@ template <int T, Encoding E>
         const __m512i w = _mm512_xor_si512(_mm512_loadu_si512(quants + block * 512 + step * 64), flip);
 #pragma GCC unroll 8
         for (int t = 0; t < T; ++t)
-          sum[t] = _mm512_dpbusd_epi32(sum[t], w, broadcast_i32(x.q + t * x.q_stride + block * 32 + step * 4));
+          sum[t] =
+              _mm512_dpbusd_epi32(sum[t], w, broadcast_i32(x.q + t * x.q_stride + block * 32 + step * 4));
       }
       const __m512 d = Scales<V, E>::load(scales, part).v;
 #pragma GCC unroll 8
@@ -146,6 +156,7 @@ template <int T, Encoding E>
   }
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) _mm512_storeu_ps(acc + t * 16, result[t]);
+  return ahead;
 }
 
 /// -128 * sum of every 16 activations.
@@ -162,14 +173,22 @@ inline void for_tiles(size_t tokens, const Tile& tile) {
   size_t token = 0;
   for (; token + 8 <= tokens; token += 8) tile.template operator()<8>(token);
   switch (tokens - token) {
-    case 7: return tile.template operator()<7>(token);
-    case 6: return tile.template operator()<6>(token);
-    case 5: return tile.template operator()<5>(token);
-    case 4: return tile.template operator()<4>(token);
-    case 3: return tile.template operator()<3>(token);
-    case 2: return tile.template operator()<2>(token);
-    case 1: return tile.template operator()<1>(token);
-    default: return;
+    case 7:
+      return tile.template operator()<7>(token);
+    case 6:
+      return tile.template operator()<6>(token);
+    case 5:
+      return tile.template operator()<5>(token);
+    case 4:
+      return tile.template operator()<4>(token);
+    case 3:
+      return tile.template operator()<3>(token);
+    case 2:
+      return tile.template operator()<2>(token);
+    case 1:
+      return tile.template operator()<1>(token);
+    default:
+      return;
   }
 }
 
@@ -188,18 +207,21 @@ void nibble_groups(const LinearTask& task) {
     for (size_t first = 0; first < all; first += chunk) {
       const size_t blocks = all - first < chunk ? all - first : chunk;
       const auto activations = [&](size_t token) {
-        return Activations{task.q + token * layout.columns + first * 32, layout.columns,
-                           task.scale + token * all + first, task.weighted_sum + token * all + first, nullptr, all};
+        return Activations{
+            task.q + token * layout.columns + first * 32, layout.columns, task.scale + token * all + first,
+            task.weighted_sum + token * all + first,      nullptr,        all};
       };
       if (task.tokens <= kTile) {
         for_tiles(task.tokens, [&]<int T>(size_t token) {
-          nibble_tile<T>(packed, blocks, activations(token), acc + token * 16, ahead);
+          ahead = nibble_tile<T>(packed, blocks, activations(token), acc + token * 16, ahead);
         });
       } else {
-        widen_nibbles(PackedNibbles<E>{packed.quants + first * 256, packed.scale + first * Scales<V, E>::kBlockBytes},
-                      blocks, wide, wide_scales);
+        widen_nibbles(
+            PackedNibbles<E>{packed.quants + first * 256, packed.scale + first * Scales<V, E>::kBlockBytes},
+            blocks, wide, wide_scales);
         for_tiles(task.tokens, [&]<int T>(size_t token) {
-          nibble_tile<T>(WideNibbles{wide, wide_scales}, blocks, activations(token), acc + token * 16, ahead);
+          ahead = nibble_tile<T>(WideNibbles{wide, wide_scales}, blocks, activations(token), acc + token * 16,
+                                 ahead);
         });
       }
     }
@@ -218,9 +240,10 @@ void byte_groups(const LinearTask& task) {
     for (size_t token = 0; token < task.tokens; ++token) V::store(acc + token * 16, V::zero());
     Ahead ahead = fetch_ahead(task, group, (task.tokens + kTile - 1) / kTile * all);
     for_tiles(task.tokens, [&]<int T>(size_t token) {
-      const Activations x{task.q + token * layout.columns, layout.columns, task.scale + token * all, nullptr,
-                          sums + token * all * 2, all};
-      byte_tile<T, E>(layout.group(group), layout.scales(group), all, x, acc + token * 16, ahead);
+      const Activations x{task.q + token * layout.columns, layout.columns,
+                          task.scale + token * all,        nullptr,
+                          sums + token * all * 2,          all};
+      ahead = byte_tile<T, E>(layout.group(group), layout.scales(group), all, x, acc + token * 16, ahead);
     });
     store_group<V>(task, group, acc);
   }
@@ -231,12 +254,18 @@ void byte_groups(const LinearTask& task) {
 void linear_avx512(const LinearTask& task) {
   if (task.q == nullptr) return linear_float32<V>(task);
   switch (task.weight->encoding) {
-    case Encoding::nibbles: return nibble_groups<Encoding::nibbles>(task);
-    case Encoding::nibbles_min: return nibble_groups<Encoding::nibbles_min>(task);
-    case Encoding::nibbles_min_f32: return nibble_groups<Encoding::nibbles_min_f32>(task);
-    case Encoding::bytes: return byte_groups<Encoding::bytes>(task);
-    case Encoding::bytes_half_f32: return byte_groups<Encoding::bytes_half_f32>(task);
-    case Encoding::floats: return;  // has no int8 activations
+    case Encoding::nibbles:
+      return nibble_groups<Encoding::nibbles>(task);
+    case Encoding::nibbles_min:
+      return nibble_groups<Encoding::nibbles_min>(task);
+    case Encoding::nibbles_min_f32:
+      return nibble_groups<Encoding::nibbles_min_f32>(task);
+    case Encoding::bytes:
+      return byte_groups<Encoding::bytes>(task);
+    case Encoding::bytes_half_f32:
+      return byte_groups<Encoding::bytes_half_f32>(task);
+    case Encoding::floats:
+      return;  // has no int8 activations
   }
 }
 

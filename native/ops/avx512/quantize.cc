@@ -1,6 +1,7 @@
 #if defined(__x86_64__)
 
 #include "ops/generic/quantize.h"
+
 #include "ops/quantize_kernel.h"
 
 namespace colophon {

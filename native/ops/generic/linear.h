@@ -1,7 +1,7 @@
 #pragma once
 
-// What the fast linears share: float32 activations with any weight, and the way results leave. Templates over the
-// lanes of simd.h; a lane is a row of the weight.
+// What the fast linears share: float32 activations with any weight, and the way results leave. Templates over
+// the lanes of simd.h; a lane is a row of the weight.
 
 #include "ops/linear_kernel.h"
 #include "ops/simd.h"
@@ -27,7 +27,8 @@ struct Quants<simd::Avx2> {
  private:
   static __m256 nibble_half(const uint8_t* p, int shift) {
     const __m256i lanes = _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
-    const __m256i q = _mm256_and_si256(_mm256_srl_epi32(lanes, _mm_cvtsi32_si128(shift)), _mm256_set1_epi32(15));
+    const __m256i q =
+        _mm256_and_si256(_mm256_srl_epi32(lanes, _mm_cvtsi32_si128(shift)), _mm256_set1_epi32(15));
     return _mm256_cvtepi32_ps(q);
   }
   static __m256 byte_half(const uint8_t* p, int shift) {
@@ -61,13 +62,17 @@ struct Scales {
 
   /// Entry `kind` (layout: ops/packed_layout.h) of one block.
   static typename V::F32 load(const uint8_t* block, size_t kind) {
-    if constexpr (kFull) return V::load(reinterpret_cast<const float*>(block) + kind * 16);
-    else return V::load_f16(reinterpret_cast<const uint16_t*>(block) + kind * 16);
+    if constexpr (kFull)
+      return V::load(reinterpret_cast<const float*>(block) + kind * 16);
+    else
+      return V::load_f16(reinterpret_cast<const uint16_t*>(block) + kind * 16);
   }
   /// What is added to quant times scale.
   static typename V::F32 minimum(const uint8_t* block) {
-    if constexpr (E == Encoding::nibbles) return V::mul(load(block, 0), V::broadcast(-8.0f));
-    else return load(block, 1);
+    if constexpr (E == Encoding::nibbles)
+      return V::mul(load(block, 0), V::broadcast(-8.0f));
+    else
+      return load(block, 1);
   }
 };
 
@@ -77,8 +82,10 @@ inline void store_group(const LinearTask& task, size_t group, const float* acc) 
   const size_t rows = task.weight->rows - group * 16;
   float* y = task.y + group * 16;
   for (size_t token = 0; token < task.tokens; ++token, y += task.y_stride, acc += 16) {
-    if (rows >= 16) V::store(y, V::load(acc));
-    else V::store_partial(y, V::load(acc), rows);
+    if (rows >= 16)
+      V::store(y, V::load(acc));
+    else
+      V::store_partial(y, V::load(acc), rows);
   }
 }
 
@@ -87,15 +94,19 @@ template <typename V, DType D>
 struct FloatColumns {
   const uint8_t* data;
   typename V::F32 load(size_t column) const {
-    if constexpr (D == DType::f32) return V::load(reinterpret_cast<const float*>(data) + column * 16);
-    else if constexpr (D == DType::f16) return V::load_f16(reinterpret_cast<const uint16_t*>(data) + column * 16);
-    else return V::load_bf16(reinterpret_cast<const uint16_t*>(data) + column * 16);
+    if constexpr (D == DType::f32)
+      return V::load(reinterpret_cast<const float*>(data) + column * 16);
+    else if constexpr (D == DType::f16)
+      return V::load_f16(reinterpret_cast<const uint16_t*>(data) + column * 16);
+    else
+      return V::load_bf16(reinterpret_cast<const uint16_t*>(data) + column * 16);
   }
 };
 
 /// acc[T][16] = fma(w, x, acc) over the columns in order.
 template <typename V, int T, typename Columns>
-[[gnu::noinline]] void float_tile(const Columns& weight, size_t columns, const float* x, size_t x_stride, float* acc) {
+[[gnu::noinline]] void float_tile(const Columns& weight, size_t columns, const float* x, size_t x_stride,
+                                  float* acc) {
   using F32 = typename V::F32;
   F32 sum[T];
 #pragma GCC unroll 8
@@ -109,7 +120,8 @@ template <typename V, int T, typename Columns>
   for (int t = 0; t < T; ++t) V::store(acc + t * 16, sum[t]);
 }
 
-/// All tokens of a task over a run of columns, six at a time: with two registers a lane set (AVX2) 12 sums fit.
+/// All tokens of a task over a run of columns, six at a time: with two registers a lane set (AVX2) 12 sums
+/// fit.
 template <typename V, typename Columns>
 inline void float_tokens(const LinearTask& task, const Columns& weight, size_t first_column, size_t columns,
                          float* acc) {
@@ -121,18 +133,25 @@ inline void float_tokens(const LinearTask& task, const Columns& weight, size_t f
   x += token * stride;
   acc += token * 16;
   switch (task.tokens - token) {
-    case 5: return float_tile<V, 5>(weight, columns, x, stride, acc);
-    case 4: return float_tile<V, 4>(weight, columns, x, stride, acc);
-    case 3: return float_tile<V, 3>(weight, columns, x, stride, acc);
-    case 2: return float_tile<V, 2>(weight, columns, x, stride, acc);
-    case 1: return float_tile<V, 1>(weight, columns, x, stride, acc);
-    default: return;
+    case 5:
+      return float_tile<V, 5>(weight, columns, x, stride, acc);
+    case 4:
+      return float_tile<V, 4>(weight, columns, x, stride, acc);
+    case 3:
+      return float_tile<V, 3>(weight, columns, x, stride, acc);
+    case 2:
+      return float_tile<V, 2>(weight, columns, x, stride, acc);
+    case 1:
+      return float_tile<V, 1>(weight, columns, x, stride, acc);
+    default:
+      return;
   }
 }
 
 /// Blocks [first, first + blocks) of a group as floats [column][16], d * q + m: a product and a sum.
 template <typename V, Encoding E>
-inline void widen_blocks(const PackedMatrix::Layout& layout, size_t group, size_t first, size_t blocks, float* out) {
+inline void widen_blocks(const PackedMatrix::Layout& layout, size_t group, size_t first, size_t blocks,
+                         float* out) {
   using F32 = typename V::F32;
   using S = Scales<V, E>;
   constexpr bool kNibbles = has_minimum(E);
@@ -186,12 +205,18 @@ inline void linear_float32(const LinearTask& task) {
         else
           float_tokens<V>(task, FloatColumns<V, DType::bf16>{data}, 0, layout.columns, acc);
         break;
-      case Encoding::nibbles: float_group_widened<V, Encoding::nibbles>(task, group, acc, widened); break;
-      case Encoding::nibbles_min: float_group_widened<V, Encoding::nibbles_min>(task, group, acc, widened); break;
+      case Encoding::nibbles:
+        float_group_widened<V, Encoding::nibbles>(task, group, acc, widened);
+        break;
+      case Encoding::nibbles_min:
+        float_group_widened<V, Encoding::nibbles_min>(task, group, acc, widened);
+        break;
       case Encoding::nibbles_min_f32:
         float_group_widened<V, Encoding::nibbles_min_f32>(task, group, acc, widened);
         break;
-      case Encoding::bytes: float_group_widened<V, Encoding::bytes>(task, group, acc, widened); break;
+      case Encoding::bytes:
+        float_group_widened<V, Encoding::bytes>(task, group, acc, widened);
+        break;
       case Encoding::bytes_half_f32:
         float_group_widened<V, Encoding::bytes_half_f32>(task, group, acc, widened);
         break;

@@ -1,8 +1,8 @@
 #pragma once
 
-// Quantising one row of activations, for every instruction set (a template over the lanes of simd.h), so that the
-// ops that make activations (rms_norm, silu_mul) can do it while the row is in the cache. ops/linear.h defines the
-// arithmetic; ops/reference/quantize.h spells it plainly.
+// Quantising one row of activations, for every instruction set (a template over the lanes of simd.h), so that
+// the ops that make activations (rms_norm, silu_mul) can do it while the row is in the cache. ops/linear.h
+// defines the arithmetic; ops/reference/quantize.h spells it plainly.
 
 #include "ops/simd.h"
 
@@ -34,7 +34,8 @@ inline void store_i8(int8_t* p, simd::Avx512::F32 a, simd::Avx512::F32 b) {
 }
 #endif
 
-/// Quantises x[columns] (columns % 32 == 0) as quantize_rows in ops/linear.h defines it. q must not overlap x.
+/// Quantises x[columns] (columns % 32 == 0) as quantize_rows in ops/linear.h defines it. q must not overlap
+/// x.
 template <typename V>
 inline void quantize_row(const float* x, size_t columns, int8_t* q, float* scale, float* weighted_sum) {
   using F32 = typename V::F32;
@@ -52,7 +53,8 @@ inline void quantize_row(const float* x, size_t columns, int8_t* q, float* scale
     const F32 qa = V::round(V::mul(a, inverse)), qb = V::round(V::mul(b, inverse));
     store_i8(q, qa, qb);
     scale[block] = largest / 127.0f;
-    weighted_sum[block] = scale[block] * V::reduce_add(V::add(qa, qb));  // the sum is of small whole numbers: exact
+    weighted_sum[block] =
+        scale[block] * V::reduce_add(V::add(qa, qb));  // the sum is of small whole numbers: exact
   }
 }
 

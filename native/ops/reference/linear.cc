@@ -41,7 +41,8 @@ void linear_reference(const LinearTask& task) {
   const size_t columns = layout.columns;
   QuantizedWeights quantized;
   std::vector<float> widened(columns);
-  for (size_t row = task.first_group * 16; row < (task.first_group + task.groups) * 16 && row < layout.rows; ++row) {
+  for (size_t row = task.first_group * 16; row < (task.first_group + task.groups) * 16 && row < layout.rows;
+       ++row) {
     if (task.q != nullptr) {
       quantized.q.resize(columns);
       unpack_quants(layout, row, quantized.q.data());
@@ -57,8 +58,9 @@ void linear_reference(const LinearTask& task) {
     for (size_t token = 0; token < task.tokens; ++token) {
       float& y = task.y[token * task.y_stride + row];
       if (task.q != nullptr) {
-        y = dot_int8(quantized, layout.encoding, task.q + token * columns, task.scale + token * (columns / 32),
-                     task.weighted_sum + token * (columns / 32), columns);
+        y = dot_int8(quantized, layout.encoding, task.q + token * columns,
+                     task.scale + token * (columns / 32), task.weighted_sum + token * (columns / 32),
+                     columns);
       } else {
         y = dot_float(widened.data(), task.x + token * columns, columns);
       }

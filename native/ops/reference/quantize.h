@@ -7,7 +7,8 @@
 namespace colophon {
 
 /// quantize_rows of ops/linear.h for one row, spelled plainly. x must not overlap q.
-inline void quantize_row_reference(const float* x, size_t columns, int8_t* q, float* scale, float* weighted_sum) {
+inline void quantize_row_reference(const float* x, size_t columns, int8_t* q, float* scale,
+                                   float* weighted_sum) {
   for (size_t block = 0; block < columns / 32; ++block) {
     float clean[32];
     float largest = 0;
