@@ -107,9 +107,14 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
       return;
     }
     this.#flushPrompt();
-    if (this.#completionTokens === 0) this.#cachedTokens = step.cachedTokens[i]!;
+    const part: GeneratePart = { type: 'token', id };
+    if (asked) part.logprob = logprobOf(step, i);
+    if (this.#completionTokens === 0) {
+      this.#cachedTokens = step.cachedTokens[i]!;
+      part.cachedTokens = this.#cachedTokens;
+    }
     this.#completionTokens++;
-    this.#pending.push(asked ? { type: 'token', id, logprob: logprobOf(step, i) } : { type: 'token', id });
+    this.#pending.push(part);
   }
 
   #takeFinish(step: StepResult, i: number, finish: number, id: number): void {
