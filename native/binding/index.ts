@@ -2,8 +2,9 @@
  * The typed face of the native engine. `native/binding/*.cc` is the only code that knows Node-API; this is the only
  * code that loads it. The engine knows token ids and tensors, never text, HTTP or JSON.
  */
-import { createRequire } from 'node:module';
+
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -59,7 +60,13 @@ export interface Hyperparameters {
   ropeBase: number;
   ropeScaling?:
     | { kind: 'linear'; factor: number }
-    | { kind: 'llama3'; factor: number; lowFreqFactor: number; highFreqFactor: number; originalContext: number };
+    | {
+        kind: 'llama3';
+        factor: number;
+        lowFreqFactor: number;
+        highFreqFactor: number;
+        originalContext: number;
+      };
   normEps: number;
   tiedHead: boolean;
 }
@@ -254,7 +261,7 @@ let loaded: NativeModule | undefined;
 /** Loads the addon once. Throws a sentence with the remedy where it has not been built or does not fit this machine. */
 export function native(): NativeModule {
   if (loaded) return loaded;
-  const path = process.env['COLOPHON_ADDON'] ?? addonPath();
+  const path = process.env.COLOPHON_ADDON ?? addonPath();
   if (!existsSync(path)) {
     throw new Error(`The native engine is not built (${path} is missing). Build it with: npm run build`);
   }
