@@ -102,7 +102,7 @@ test('one step is one batch; what a slow reader left is one batch too', async ()
   engine.step([{ sequence, token: 7, position: 5, finish: FinishReason.stop }]);
   expect([first, (await second).value]).toEqual([
     [
-      { type: 'token', id: 4 },
+      { type: 'token', id: 4, cachedTokens: 2 },
       { type: 'token', id: 5 },
     ],
     [
@@ -128,8 +128,8 @@ test('sequences of one step go to their own readers', async () => {
   ]);
   const first = (await readAll(one.stream)).flat();
   const second = (await readAll(two.stream)).flat();
-  expect(first[0]).toEqual({ type: 'token', id: 9 });
-  expect(second[0]).toEqual({ type: 'token', id: 8 });
+  expect(first[0]).toEqual({ type: 'token', id: 9, cachedTokens: 0 });
+  expect(second[0]).toEqual({ type: 'token', id: 8, cachedTokens: 0 });
   expect(second[1]).toMatchObject({ type: 'finish', reason: 'length' });
 });
 
@@ -152,7 +152,12 @@ test('log-probabilities of tokens, and the prompt’s in one part before them', 
         { logprob: -2, rank: 2, top: [{ id: 2, logprob: -0.5 }] },
       ],
     },
-    { type: 'token', id: 4, logprob: { logprob: -3, rank: 3, top: [{ id: 3, logprob: -0.5 }] } },
+    {
+      type: 'token',
+      id: 4,
+      cachedTokens: 0,
+      logprob: { logprob: -3, rank: 3, top: [{ id: 3, logprob: -0.5 }] },
+    },
   ]);
 });
 
@@ -219,7 +224,7 @@ test('an engine that closes is a 503, and parts before it are kept', async () =>
   engine.step([{ sequence, token: 4, position: 3 }]);
   await backend.close();
   const iterator = stream[Symbol.asyncIterator]();
-  expect((await iterator.next()).value).toEqual([{ type: 'token', id: 4 }]);
+  expect((await iterator.next()).value).toEqual([{ type: 'token', id: 4, cachedTokens: 0 }]);
   await expect(iterator.next()).rejects.toMatchObject({ status: 503 });
   expect((await iterator.next()).done).toBe(true);
   expect(backend.health().ready).toBe(false);
