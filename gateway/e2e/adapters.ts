@@ -66,7 +66,7 @@ export async function makeAdapter(
   const folder = join(parent, name);
   const config = {
     r: rank,
-    lora_alpha: 2 * Math.sqrt(rank),
+    lora_alpha: 6 * Math.sqrt(rank),
     target_modules: modules,
     layers_to_transform: unique,
   };

@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeAdapters } from './adapters.ts';
-import { fingerprint, full, type Generated, greedy, type RunRequest, TestEngine } from './engine.ts';
+import {
+  fingerprint,
+  full,
+  type Generated,
+  greedy,
+  type Run,
+  type RunRequest,
+  TestEngine,
+} from './engine.ts';
 import { textIds } from './golden.ts';
 
 const ADAPTERS = 48;
@@ -111,9 +119,9 @@ test('a tiny cache forces sequences back into the queue, random ones are cut, an
   try {
     await fc.assert(
       fc.asyncProperty(mix, async (items) => {
-        const runs = [];
+        const runs: Array<Run & { i: number; cut: boolean }> = [];
         for (const { i, cutAfter, late } of items) {
-          if (late) await Promise.race(runs.slice(-1).map(({ result }) => result));
+          if (late) await runs.at(-1)?.result;
           const run = engine.start(request(i, handles), (tokens) => {
             if (cutAfter !== null && tokens >= cutAfter) engine.engine.cancel(run.sequence);
           });
