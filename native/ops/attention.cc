@@ -46,6 +46,7 @@ void cut_into_tiles(const KvLayout& kv, size_t layer, std::span<const AttentionR
         tile.out_stride = out_stride;
         tile.first_page = first_seen(tile, 0) / kPageTokens;
         tile.last_page = divide_up(end_seen(tile, tile.rows - 1), kPageTokens);
+        tile.next = nullptr;
         tiles.push_back(tile);
       }
     }
@@ -115,8 +116,8 @@ void pack_queries(const AttentionTile& tile, float* to) {
 }
 
 #if defined(__x86_64__)
-/// A task for each tile.
-void attend_tiles(OpContext& context, const std::vector<AttentionTile>& tiles) {
+/// A task for a few tiles.
+void attend_tiles(OpContext& context, std::vector<AttentionTile>& tiles) {
   const auto scores = context.isa == Isa::avx512 ? avx512::attention_scores : avx2::attention_scores;
   const auto weights = context.isa == Isa::avx512 ? avx512::attention_weights : avx2::attention_weights;
   const auto values = context.isa == Isa::avx512 ? avx512::attention_values : avx2::attention_values;
@@ -125,14 +126,20 @@ void attend_tiles(OpContext& context, const std::vector<AttentionTile>& tiles) {
   std::vector<Buffer>& workers = kept.workers;
   if (workers.size() < context.pool.threads()) workers.resize(context.pool.threads());
   for (size_t worker = 0; worker < context.pool.threads(); ++worker) workers[worker].at_least(most);
-  context.pool.parallel_for(tiles.size(), [&](size_t task, size_t worker) {
-    const AttentionTile& tile = tiles[task];
+  const size_t chunk = std::clamp<size_t>(tiles.size() / (16 * context.pool.threads()), 1, 8);
+  for (size_t i = 0; i + 1 < tiles.size(); ++i) {
+    if ((i + 1) % chunk != 0) tiles[i].next = &tiles[i + 1];
+  }
+  context.pool.parallel_for(divide_up(tiles.size(), chunk), [&](size_t task, size_t worker) {
     float* memory = workers[worker].at_least(most);
-    const AttentionScratch scratch = cut_scratch(tile, memory + page_floats(tile), memory);
-    pack_queries(tile, scratch.q);
-    scores(tile, scratch, tile.first_page, tile.last_page);
-    for (size_t block = 0; block < query_blocks(tile); ++block) weights(tile, scratch, block);
-    values(tile, scratch, 0, round_up(tile.head_dim, kPageTokens));
+    for (size_t i = task * chunk; i < std::min(tiles.size(), (task + 1) * chunk); ++i) {
+      const AttentionTile& tile = tiles[i];
+      const AttentionScratch scratch = cut_scratch(tile, memory + page_floats(tile), memory);
+      pack_queries(tile, scratch.q);
+      scores(tile, scratch, tile.first_page, tile.last_page);
+      for (size_t block = 0; block < query_blocks(tile); ++block) weights(tile, scratch, block);
+      values(tile, scratch, 0, round_up(tile.head_dim, kPageTokens));
+    }
   });
 }
 

@@ -23,6 +23,7 @@ struct AttentionTile {
   float* out;
   size_t out_stride;
   size_t first_page, last_page;          ///< pages that any of the rows sees
+  const AttentionTile* next;             ///< what the same worker attends next, or null: its first pages are fetched
 };
 
 /// Memory of one tile while it is worked on.

@@ -44,37 +44,53 @@ void cut(const LoraCall& call, size_t width, size_t unit, size_t pieces, std::ve
 void lora(OpContext& context, std::span<const LoraCall> calls) {
   const auto shrink = COLOPHON_KERNEL(context.isa, lora_shrink);
   const auto expand = COLOPHON_KERNEL(context.isa, lora_expand);
+  const auto apply_whole = COLOPHON_KERNEL(context.isa, lora_whole);
   const size_t threads = context.pool.threads();
 
-  // A call that is a small share of the work is one task, shrink and expand, and needs no second region. Larger
-  // calls are cut: shrink in the first region, beside the small ones, expand in the second.
+  // A call that is a small share of the work is done whole, shrink and expand, and needs no second region; such calls
+  // go to a worker several at a time. Larger calls are cut: shrink in the first region, beside the small ones, expand
+  // in the second.
   size_t total = 0;
   for (const LoraCall& call : calls) total += shrink_cost(call) + expand_cost(call);
   const size_t share = std::max<size_t>(total / (4 * threads), 1);
+  const size_t bundle = threads == 1 ? SIZE_MAX : std::max<size_t>(total / (8 * threads), 48 << 10);
   static thread_local std::vector<LoraPart> shrinks, expands;
   static thread_local std::vector<const LoraCall*> whole;
+  static thread_local std::vector<size_t> bundles;  // where each begins in `whole`, and the end of the last
   shrinks.clear();
   expands.clear();
   whole.clear();
+  bundles.clear();
+  size_t filled = SIZE_MAX;
   for (const LoraCall& call : calls) {
     const LoraMatrix& m = *call.matrix;
     if (call.rows == 0) continue;
-    if (threads == 1 || shrink_cost(call) + expand_cost(call) <= share) {
+    const size_t cost = shrink_cost(call) + expand_cost(call);
+    if (threads == 1 || cost <= share) {
+      if (filled >= bundle) {
+        bundles.push_back(whole.size());
+        filled = 0;
+      }
       whole.push_back(&call);
+      filled += cost;
       continue;
     }
     cut(call, m.rank, 4, divide_up(shrink_cost(call), share), shrinks);
     cut(call, m.out, 4 * kLanes, divide_up(expand_cost(call), share), expands);
   }
-  const std::vector<LoraPart>&shrink_parts = shrinks, &expand_parts = expands;  // this thread's, in the workers too
-  const std::vector<const LoraCall*>& whole_calls = whole;
-  context.pool.parallel_for(shrink_parts.size() + whole_calls.size(), [&](size_t task, size_t) {
-    if (task < shrink_parts.size()) return shrink(shrink_parts[task]);
-    const LoraCall& call = *whole_calls[task - shrink_parts.size()];
-    shrink({&call, 0, call.rows, 0, call.matrix->rank});
-    expand({&call, 0, call.rows, 0, call.matrix->out});
+  const size_t bundle_count = bundles.size();
+  bundles.push_back(whole.size());
+  // This thread's own, also where a worker runs the task.
+  const LoraPart *const shrink_parts = shrinks.data(), *const expand_parts = expands.data();
+  const LoraCall* const* const whole_calls = whole.data();
+  const size_t* const begins = bundles.data();
+  const size_t shrink_count = shrinks.size();
+  context.pool.parallel_for(shrink_count + bundle_count, [&](size_t task, size_t) {
+    if (task < shrink_count) return shrink(shrink_parts[task]);
+    const size_t at = task - shrink_count;
+    apply_whole(whole_calls + begins[at], begins[at + 1] - begins[at]);
   });
-  context.pool.parallel_for(expand_parts.size(), [&](size_t task, size_t) { expand(expand_parts[task]); });
+  context.pool.parallel_for(expands.size(), [&](size_t task, size_t) { expand(expand_parts[task]); });
 }
 
 }  // namespace colophon

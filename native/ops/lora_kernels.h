@@ -15,10 +15,12 @@ struct LoraPart {
 
 }  // namespace colophon
 
-#define COLOPHON_DECLARE(isa)               \
-  namespace colophon::isa {                 \
-  void lora_shrink(const LoraPart& part);   \
-  void lora_expand(const LoraPart& part);   \
+#define COLOPHON_DECLARE(isa)                                        \
+  namespace colophon::isa {                                          \
+  void lora_shrink(const LoraPart& part);                            \
+  void lora_expand(const LoraPart& part);                            \
+  /* Shrink and expand of each call, one after the other. */         \
+  void lora_whole(const LoraCall* const* calls, size_t count);       \
   }
 COLOPHON_DECLARE(reference)
 COLOPHON_DECLARE(avx2)

@@ -1,10 +1,11 @@
 // How fast attention and LoRA are at the default model's shapes (SmolLM2-135M) on this machine, beside what its cores
-// and its memory can give. Usage: ops_bench [threads] [reference|avx2|avx512]
+// and its memory can give. Usage: ops_bench [threads] [reference|avx2|avx512] [part of a case's name]
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <random>
 #include <thread>
 #include <vector>
@@ -85,6 +86,9 @@ void ceilings(ThreadPool& pool) {
 void ceilings(ThreadPool&) {}
 #endif
 
+const char* wanted = "";
+bool skipped(const char* what) { return std::strstr(what, wanted) == nullptr; }
+
 void report(const char* what, double time, double bytes, double flops) {
   std::printf("%-34s %9.2f ms %8.1f GB/s %8.1f GFLOP/s\n", what, time * 1e3, bytes / time / 1e9, flops / time / 1e9);
   std::fflush(stdout);
@@ -92,6 +96,7 @@ void report(const char* what, double time, double bytes, double flops) {
 
 /// `sequences` runs of `rows` rows that end at position `context_length`, in all layers.
 void attention_case(OpContext& context, const char* what, KvType type, size_t sequences, size_t context_length, size_t rows) {
+  if (skipped(what)) return;
   KvLayout kv{type, kLayers, kKvHeads, kHeadDim, nullptr};
   const size_t pages = (context_length + kPageTokens - 1) / kPageTokens;
   std::vector<uint8_t> arena(sequences * pages * kv.page_bytes(), 0x2c);  // small numbers in both types
@@ -129,6 +134,7 @@ const std::vector<std::vector<Shape>> kGroups = {{{kHidden, kHidden}, {kHidden, 
 
 /// `adapters` of rank 16 on every linear, each with `rows` rows; all layers.
 void lora_case(OpContext& context, const char* what, size_t adapters, size_t rows) {
+  if (skipped(what)) return;
   constexpr uint32_t kRank = 16;
   size_t adapter_bytes = 0;
   for (const auto& group : kGroups) {
@@ -212,6 +218,7 @@ int run(int argc, char** argv) {
   const size_t threads = argc > 1 ? static_cast<size_t>(std::atoi(argv[1])) : std::thread::hardware_concurrency();
   ThreadPool pool(std::max<size_t>(threads, 1));
   OpContext context{pool, argc > 2 ? parse_isa(argv[2]) : best_isa()};
+  if (argc > 3) wanted = argv[3];
   std::printf("%zu threads, %s\n", pool.threads(), std::string(to_string(context.isa)).c_str());
   ceilings(pool);
   attention_case(context, "decode, 64 x 128, f16", KvType::f16, 64, 128, 1);
@@ -224,6 +231,7 @@ int run(int argc, char** argv) {
   lora_case(context, "1 adapter x 1 row", 1, 1);
   lora_case(context, "1 adapter x 64 rows", 1, 64);
   lora_case(context, "1 adapter x 512 rows", 1, 512);
+  if (skipped("rows")) return 0;
   for (const size_t rows : {1, 64, 512}) row_cases(context, rows);
   std::vector<float> logits(49152);
   std::mt19937 random(1);

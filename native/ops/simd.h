@@ -337,7 +337,11 @@ struct Avx512 {
   static Register register_load_f16(const uint16_t* p) { return load_f16(p).v; }
   static Register register_load_bf16(const uint16_t* p) { return load_bf16(p).v; }
   static Register register_fma(Register a, Register b, Register c) { return _mm512_fmadd_ps(a, b, c); }
-  static void pin(Register& r) { asm("" : "+v"(r)); }
+  static void pin([[maybe_unused]] Register& r) {
+#if !defined(COLOPHON_EMULATED_AVX512)
+    asm("" : "+v"(r));
+#endif
+  }
   static F32 join(const Register* r) { return {r[0]}; }
   static void split(F32 a, Register* r) { r[0] = a.v; }
 

@@ -41,15 +41,31 @@ inline float* block_scores(const AttentionTile& tile, const AttentionScratch& sc
          (block * kQueryRows * pages + query_rows_of_block(tile, block) * (page - tile.first_page)) * kLanes;
 }
 
-/// Scores of R query rows (q: [head_dim][R]) over P pages: out[page][R][16].
+// Decode reads each page once, a few KB here and a few there, which the CPU's own prefetchers do not follow. So while one
+// page is worked on, the same place of the page kWidenedPages ahead is fetched.
+template <typename Element>
+struct Pages {
+  const Element* at[kWidenedPages];
+  const Element* ahead[kWidenedPages];  ///< what comes that much later; where nothing does, the page itself
+};
+constexpr size_t kLine = 64;
+
+/// Scores of R query rows (q: [head_dim][R]) over P pages from `first` on: out[page][R][16].
 template <typename V, typename Type, size_t R, size_t P>
-inline void score_pages(const float* q, const typename Type::Element* const* keys, size_t head_dim, float scale, float* out) {
-  const typename Type::Element* pages[P];
+inline void score_pages(const float* q, const Pages<typename Type::Element>& keys, size_t first, size_t head_dim,
+                        float scale, float* out) {
+  const typename Type::Element *pages[P], *ahead[P];
 #pragma GCC unroll 4
-  for (size_t p = 0; p < P; ++p) pages[p] = keys[p];
+  for (size_t p = 0; p < P; ++p) pages[p] = keys.at[first + p], ahead[p] = keys.ahead[first + p];
   Tile<V, R, P> tile;
   tile.clear();
-  tile.template multiply_add<Type>(q, 1, R, pages, kLanes, head_dim);
+  tile.template multiply_add<Type>(q, 1, R, pages, kLanes, head_dim, [&](size_t d) __attribute__((always_inline)) {
+    constexpr size_t kSteps = kLine / (kLanes * sizeof(typename Type::Element));  // to a line
+#pragma GCC unroll 4
+    for (size_t p = 0; p < P; ++p) {
+      if ((d + p) % kSteps == 0) __builtin_prefetch(ahead[p] + d * kLanes);
+    }
+  });
   const auto by = V::broadcast(scale);
 #pragma GCC unroll 4
   for (size_t p = 0; p < P; ++p) {
@@ -60,13 +76,13 @@ inline void score_pages(const float* q, const typename Type::Element* const* key
 
 /// Scores of one block over pages whose keys are given.
 template <typename V, typename Type, size_t R>
-inline void score_block(const float* q, const typename Type::Element* const* keys, size_t pages, size_t head_dim,
+inline void score_block(const float* q, const Pages<typename Type::Element>& keys, size_t pages, size_t head_dim,
                         float scale, float* out) {
   constexpr size_t kBeside = groups_beside<V>(R);
   size_t page = 0;
   for (; page + kBeside <= pages; page += kBeside)
-    score_pages<V, Type, R, kBeside>(q, keys + page, head_dim, scale, out + page * R * kLanes);
-  for (; page < pages; ++page) score_pages<V, Type, R, 1>(q, keys + page, head_dim, scale, out + page * R * kLanes);
+    score_pages<V, Type, R, kBeside>(q, keys, page, head_dim, scale, out + page * R * kLanes);
+  for (; page < pages; ++page) score_pages<V, Type, R, 1>(q, keys, page, head_dim, scale, out + page * R * kLanes);
 }
 
 template <typename V, typename Type>
@@ -75,9 +91,15 @@ inline void scores(const AttentionTile& tile, const AttentionScratch& scratch, s
   const size_t page_floats = tile.head_dim * kLanes;
   for (size_t page = first_page; page < last_page; page += kWidenedPages) {
     const size_t pages = last_page - page < kWidenedPages ? last_page - page : kWidenedPages;
-    const typename Type::Element* keys[kWidenedPages];
-    for (size_t i = 0; i < pages; ++i) keys[i] = keys_of<Type>(tile, page + i);
-    const auto score = [&]<typename As>(As, const typename As::Element* const* from) {
+    Pages<typename Type::Element> keys;
+    for (size_t i = 0; i < pages; ++i) {
+      const size_t later = page + i + kWidenedPages;
+      keys.at[i] = keys_of<Type>(tile, page + i);
+      keys.ahead[i] = later < last_page                                       ? keys_of<Type>(tile, later)
+                      : tile.first_page + later - last_page < tile.last_page ? values_of<Type>(tile, tile.first_page + later - last_page)
+                                                                             : keys.at[i];
+    }
+    const auto score = [&]<typename As>(As, const Pages<typename As::Element>& from) {
       for (size_t block = 0; block < blocks; ++block) {
         const float* q = scratch.q + block * kQueryRows * tile.head_dim;
         float* out = block_scores(tile, scratch, block, page);
@@ -87,11 +109,11 @@ inline void scores(const AttentionTile& tile, const AttentionScratch& scratch, s
       }
     };
     if (blocks > 1 && sizeof(typename Type::Element) == 2) {  // widened once for all blocks
-      const float* widened[kWidenedPages];
+      Pages<float> widened;
       for (size_t i = 0; i < pages; ++i) {
         float* to = scratch.page + i * page_floats;
-        for (size_t at = 0; at < page_floats; at += kLanes) V::store(to + at, Type::template load<V>(keys[i] + at));
-        widened[i] = to;
+        for (size_t at = 0; at < page_floats; at += kLanes) V::store(to + at, Type::template load<V>(keys.at[i] + at));
+        widened.at[i] = widened.ahead[i] = to;
       }
       score(F32(), widened);
     } else {
@@ -135,8 +157,8 @@ inline void weights(const AttentionTile& tile, const AttentionScratch& scratch, 
 /// out[R][16 * G] += the values of consecutive pages, weighed: positions first..end-1 of each (all but one page: 0..15).
 /// weights: [pages][R of `block_rows`][16]; values: `values_stride` elements from one position of a page to the next.
 template <typename V, typename Type, size_t R, size_t G>
-inline void weigh_values(const float* weights, size_t block_rows, const typename Type::Element* const* values,
-                         size_t pages, size_t column, size_t values_stride, size_t first, size_t end, float* out,
+inline void weigh_values(const float* weights, size_t block_rows, const Pages<typename Type::Element>& values,
+                         size_t first_page, size_t pages, size_t column, size_t values_stride, size_t first, size_t end, float* out,
                          size_t out_stride) {
   Tile<V, R, G> tile;
 #pragma GCC unroll 8
@@ -145,11 +167,17 @@ inline void weigh_values(const float* weights, size_t block_rows, const typename
     for (size_t g = 0; g < G; ++g) tile.set(r, g, V::load(out + r * out_stride + g * kLanes));
   }
   for (size_t page = 0; page < pages; ++page) {
+    const size_t offset = first * values_stride + column;
     const typename Type::Element* groups[G];
 #pragma GCC unroll 4
-    for (size_t g = 0; g < G; ++g) groups[g] = values[page] + first * values_stride + column + g * kLanes;
+    for (size_t g = 0; g < G; ++g) groups[g] = values.at[first_page + page] + offset + g * kLanes;
+    const typename Type::Element* const ahead = values.ahead[first_page + page] + offset;
     tile.template multiply_add<Type>(weights + page * block_rows * kLanes + first, kLanes, 1, groups, values_stride,
-                                     end - first);
+                                     end - first, [&](size_t p) __attribute__((always_inline)) {
+      constexpr size_t kLineElements = kLine / sizeof(typename Type::Element);
+#pragma GCC unroll 4
+      for (size_t i = 0; i < G * kLanes; i += kLineElements) __builtin_prefetch(ahead + p * values_stride + i);
+    });
   }
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
@@ -158,23 +186,23 @@ inline void weigh_values(const float* weights, size_t block_rows, const typename
   }
 }
 template <typename V, typename Type, size_t R>
-inline void weigh_columns(const float* weights, size_t block_rows, const typename Type::Element* const* values,
-                          size_t pages, size_t columns, size_t values_stride, size_t first, size_t end, float* out,
+inline void weigh_columns(const float* weights, size_t block_rows, const Pages<typename Type::Element>& values,
+                          size_t first_page, size_t pages, size_t columns, size_t values_stride, size_t first, size_t end, float* out,
                           size_t out_stride) {
   constexpr size_t kBeside = groups_beside<V>(R);
   size_t column = 0;
   for (; column + kBeside * kLanes <= columns; column += kBeside * kLanes)
-    weigh_values<V, Type, R, kBeside>(weights, block_rows, values, pages, column, values_stride, first, end, out + column,
+    weigh_values<V, Type, R, kBeside>(weights, block_rows, values, first_page, pages, column, values_stride, first, end, out + column,
                                       out_stride);
   for (; column < columns; column += kLanes)
-    weigh_values<V, Type, R, 1>(weights, block_rows, values, pages, column, values_stride, first, end, out + column,
+    weigh_values<V, Type, R, 1>(weights, block_rows, values, first_page, pages, column, values_stride, first, end, out + column,
                                 out_stride);
 }
 
 /// Adds what the rows of one block see of up to kWidenedPages pages from `page` on.
 template <typename V, typename Type>
 inline void weigh_block(const AttentionTile& tile, const AttentionScratch& scratch, size_t block, size_t page,
-                        const typename Type::Element* const* values, size_t pages, size_t columns, size_t values_stride,
+                        const Pages<typename Type::Element>& values, size_t pages, size_t columns, size_t values_stride,
                         float* out, size_t out_stride) {
   const size_t first_row = block * kQueryRows, rows = query_rows_of_block(tile, block);
   // What a row of the batch sees of a page, cut to its 16 positions. Of the block, the first row's sight ends first and
@@ -199,7 +227,7 @@ inline void weigh_block(const AttentionTile& tile, const AttentionScratch& scrat
       const size_t count = whole > 0 ? whole : 1;
       if (first < end) {
         with_count(rows, [&]<size_t R>(Count<R>) {
-          weigh_columns<V, Type, R>(weights, R, values + i, count, columns, values_stride, first, end, out, out_stride);
+          weigh_columns<V, Type, R>(weights, R, values, i, count, columns, values_stride, first, end, out, out_stride);
         });
       }
       i += count;
@@ -208,7 +236,7 @@ inline void weigh_block(const AttentionTile& tile, const AttentionScratch& scrat
     for (size_t r = 0; r < rows; ++r) {
       const size_t row_first = first_of(first_row + r, start), row_end = end_of(first_row + r, start);
       if (row_first < row_end)
-        weigh_columns<V, Type, 1>(weights + r * kLanes, rows, values + i, 1, columns, values_stride, row_first, row_end,
+        weigh_columns<V, Type, 1>(weights + r * kLanes, rows, values, i, 1, columns, values_stride, row_first, row_end,
                                   out + r * out_stride, out_stride);
     }
     ++i;
@@ -227,16 +255,20 @@ inline void values(const AttentionTile& tile, const AttentionScratch& scratch, s
   const bool widen = !whole_groups || (blocks > 1 && sizeof(typename Type::Element) == 2);  // once for all blocks
   for (size_t page = tile.first_page; page < tile.last_page; page += kWidenedPages) {
     const size_t pages = tile.last_page - page < kWidenedPages ? tile.last_page - page : kWidenedPages;
-    const typename Type::Element* from[kWidenedPages];
-    const float* widened[kWidenedPages];
+    Pages<typename Type::Element> from;
+    Pages<float> widened;
     for (size_t i = 0; i < pages; ++i) {
-      from[i] = values_of<Type>(tile, page + i) + first_column;
+      from.at[i] = from.ahead[i] = values_of<Type>(tile, page + i) + first_column;
+      if (page + i + kWidenedPages < tile.last_page)
+        from.ahead[i] = values_of<Type>(tile, page + i + kWidenedPages) + first_column;
+      else if (tile.next != nullptr && tile.next->first_page + i < tile.next->last_page)
+        from.ahead[i] = keys_of<Type>(*tile.next, tile.next->first_page + i) + first_column;
       if (!widen) continue;
       float* to = scratch.page + i * kLanes * padded;
-      widened[i] = to;
+      widened.at[i] = widened.ahead[i] = to;
       for (size_t p = 0; p < kLanes; ++p) {
         for (size_t column = 0; column < columns; column += kLanes) {
-          const typename Type::Element* at = from[i] + p * tile.head_dim + column;
+          const typename Type::Element* at = from.at[i] + p * tile.head_dim + column;
           if (whole_groups) {
             V::store(to + p * padded + column, Type::template load<V>(at));
           } else {

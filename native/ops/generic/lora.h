@@ -15,9 +15,55 @@ namespace {
 
 inline size_t padded(size_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
+/// The weights that a worker reads next, some way ahead of the arithmetic. Adapters lie far apart and their matrices
+/// are short: the CPU's own prefetchers would start anew at each.
+class Ahead {
+ public:
+  Ahead(const LoraCall* const* calls, size_t count) : calls_(calls), matrices_(2 * count) {}
+
+  /// Call `index` is next. The first time, and when rows of other calls were not followed, the lead is taken anew.
+  void begin(size_t index) {
+    if (at_ != nullptr && matrix_ > 2 * index) return;
+    enter(2 * index);
+    for (size_t i = 0; i < kLead; i += kLine) line();
+  }
+  /// `bytes` have been used up.
+  [[gnu::always_inline]] void used(size_t bytes) {
+    for (size_t i = 0; i + kLine <= bytes; i += kLine) line();
+  }
+
+ private:
+  static constexpr size_t kLine = 64, kLead = 16384;
+
+  [[gnu::always_inline]] void line() {
+    __builtin_prefetch(at_);
+    at_ += kLine;
+    if (at_ >= end_) enter(matrix_ + 1);
+  }
+  void enter(size_t matrix) {
+    if (matrix >= matrices_) {  // nothing more to come
+      at_ -= kLine;
+      return;
+    }
+    matrix_ = matrix;
+    const LoraMatrix& m = *calls_[matrix / 2]->matrix;
+    const bool b = matrix % 2 != 0;
+    const size_t element = m.type == DType::f32 ? 4 : 2;
+    at_ = static_cast<const char*>(b ? m.b_t : m.a);
+    end_ = at_ + m.rank * padded(b ? m.out : m.in) * element;
+  }
+
+  const LoraCall* const* calls_;
+  size_t matrices_, matrix_ = 0;  ///< A and B of each call, in order
+  const char *at_ = nullptr, *end_ = nullptr;
+};
+struct NothingAhead {
+  void used(size_t) {}
+};
+
 /// h of R rows and J rank rows.
-template <typename V, typename Type, size_t R, size_t J>
-inline void shrink_tile(const LoraCall& call, size_t row, size_t j) {
+template <typename V, typename Type, size_t R, size_t J, typename Next>
+inline void shrink_tile(const LoraCall& call, size_t row, size_t j, Next& ahead) {
   const LoraMatrix& m = *call.matrix;
   const size_t a_stride = padded(m.in), whole = m.in / kLanes * kLanes;
   const typename Type::Element* a = static_cast<const typename Type::Element*>(m.a) + j * a_stride;
@@ -49,7 +95,10 @@ inline void shrink_tile(const LoraCall& call, size_t row, size_t j) {
       }
     }
   };
-  for (size_t i = 0; i < whole; i += kLanes) step(x + i, call.x_stride, i);
+  for (size_t i = 0; i < whole; i += kLanes) {
+    step(x + i, call.x_stride, i);
+    ahead.used(J * kLanes * sizeof(typename Type::Element));
+  }
   if (whole < m.in) {  // zeros behind the last column
     float last[R * kLanes];
     for (size_t r = 0; r < R; ++r)
@@ -63,20 +112,21 @@ inline void shrink_tile(const LoraCall& call, size_t row, size_t j) {
       call.h[(row + r) * m.rank + j + k] = m.scaling * V::reduce_add(V::join(sums[r][k]));
   }
 }
-template <typename V, typename Type, size_t R, size_t J>
-inline void shrink_rows(const LoraPart& part, size_t row) {
+template <typename V, typename Type, size_t R, size_t J, typename Next>
+inline void shrink_rows(const LoraPart& part, size_t row, Next& ahead) {
   size_t j = part.first;
-  for (; j + J <= part.last; j += J) shrink_tile<V, Type, R, J>(*part.call, row, j);
-  for (; j < part.last; ++j) shrink_tile<V, Type, R, 1>(*part.call, row, j);
+  for (; j + J <= part.last; j += J) shrink_tile<V, Type, R, J>(*part.call, row, j, ahead);
+  for (; j < part.last; ++j) shrink_tile<V, Type, R, 1>(*part.call, row, j, ahead);
 }
 template <typename V, typename Type>
 inline void shrink(const LoraPart& part) {
+  NothingAhead nothing;
   constexpr bool kWide = V::kAccumulators / V::kRegisters >= 16;
   constexpr size_t kRows = kWide ? 4 : 3, kRanks = kWide ? 4 : 2;
   size_t row = part.first_row;
-  for (; row + kRows <= part.last_row; row += kRows) shrink_rows<V, Type, kRows, kRanks>(part, row);
-  for (; row + 2 <= part.last_row; row += 2) shrink_rows<V, Type, 2, kRanks>(part, row);
-  if (row < part.last_row) shrink_rows<V, Type, 1, 4>(part, row);
+  for (; row + kRows <= part.last_row; row += kRows) shrink_rows<V, Type, kRows, kRanks>(part, row, nothing);
+  for (; row + 2 <= part.last_row; row += 2) shrink_rows<V, Type, 2, kRanks>(part, row, nothing);
+  if (row < part.last_row) shrink_rows<V, Type, 1, 4>(part, row, nothing);
 }
 
 /// y = (y + delta) * magnitude for the columns from n on; `lanes` of them are there.
@@ -101,7 +151,7 @@ inline void expand_tile(const LoraCall& call, size_t row, size_t n) {
   for (size_t g = 0; g < G; ++g) groups[g] = b + g * kLanes;
   Tile<V, R, G> delta;
   delta.clear();
-  delta.template multiply_add<Type>(h, m.rank, 1, groups, b_stride, m.rank);
+  delta.template multiply_add<Type>(h, m.rank, 1, groups, b_stride, m.rank, [](size_t) {});
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 4
@@ -118,8 +168,8 @@ inline void expand_rows(const LoraPart& part, size_t row) {
 
 /// One row alone: rank rows are followed along memory, four at a time, with the deltas of a stretch of columns in the
 /// first-level cache.
-template <typename V, typename Type>
-inline void expand_alone(const LoraPart& part, size_t row) {
+template <typename V, typename Type, typename Next>
+inline void expand_alone(const LoraPart& part, size_t row, Next& ahead) {
   const LoraCall& call = *part.call;
   const LoraMatrix& m = *call.matrix;
   constexpr size_t kStretch = 2048;
@@ -141,6 +191,7 @@ inline void expand_alone(const LoraPart& part, size_t row) {
         d = V::fma(Type::template load<V>(b2 + i), h2, d);
         d = V::fma(Type::template load<V>(b3 + i), h3, d);
         V::store(delta + i, d);
+        ahead.used(4 * kLanes * sizeof(typename Type::Element));
       }
     }
     for (size_t j = fours; j < m.rank; ++j) {
@@ -161,25 +212,47 @@ inline void expand(const LoraPart& part) {
     case 4: return expand_rows<V, Type, 4>(part, row);
     case 3: return expand_rows<V, Type, 3>(part, row);
     case 2: return expand_rows<V, Type, 2>(part, row);
-    case 1: return expand_alone<V, Type>(part, row);
+    case 1: {
+      NothingAhead nothing;
+      return expand_alone<V, Type>(part, row, nothing);
+    }
     default: return;
   }
 }
 
-template <typename V>
-inline void lora_shrink(const LoraPart& part) {
-  switch (part.call->matrix->type) {
-    case DType::f16: return shrink<V, F16>(part);
-    case DType::bf16: return shrink<V, BF16>(part);
-    default: return shrink<V, F32>(part);
+/// body(element type) for the type of a matrix.
+template <typename Body>
+inline void with_type(DType type, const Body& body) {
+  switch (type) {
+    case DType::f16: return body(F16());
+    case DType::bf16: return body(BF16());
+    default: return body(F32());
   }
 }
 template <typename V>
+inline void lora_shrink(const LoraPart& part) {
+  with_type(part.call->matrix->type, [&]<typename Type>(Type) { shrink<V, Type>(part); });
+}
+template <typename V>
 inline void lora_expand(const LoraPart& part) {
-  switch (part.call->matrix->type) {
-    case DType::f16: return expand<V, F16>(part);
-    case DType::bf16: return expand<V, BF16>(part);
-    default: return expand<V, F32>(part);
+  with_type(part.call->matrix->type, [&]<typename Type>(Type) { expand<V, Type>(part); });
+}
+template <typename V>
+inline void lora_whole(const LoraCall* const* calls, size_t count) {
+  Ahead ahead(calls, count);
+  for (size_t i = 0; i < count; ++i) {
+    const LoraPart all_ranks{calls[i], 0, calls[i]->rows, 0, calls[i]->matrix->rank};
+    const LoraPart all_columns{calls[i], 0, calls[i]->rows, 0, calls[i]->matrix->out};
+    with_type(calls[i]->matrix->type, [&]<typename Type>(Type) {
+      if (calls[i]->rows == 1) {
+        ahead.begin(i);
+        shrink_rows<V, Type, 1, 4>(all_ranks, 0, ahead);
+        expand_alone<V, Type>(all_columns, 0, ahead);
+      } else {
+        shrink<V, Type>(all_ranks);
+        expand<V, Type>(all_columns);
+      }
+    });
   }
 }
 

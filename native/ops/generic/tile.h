@@ -69,14 +69,17 @@ struct Tile {
   typename V::F32 get(size_t r, size_t g) const { return V::join(&sums[r][g * V::kRegisters]); }
   void set(size_t r, size_t g, typename V::F32 value) { V::split(value, &sums[r][g * V::kRegisters]); }
 
-  /// sums[r][g] = fma(x[r * x_row + k * x_step], w[g][k * w_step + lane], sums[r][g]) for k in order.
-  template <typename Type>
+  /// sums[r][g] = fma(x[r * x_row + k * x_step], w[g][k * w_step + lane], sums[r][g]) for k in order. before(k) is called
+  /// at each.
+  template <typename Type, typename Before>
   [[gnu::always_inline]] void multiply_add(const float* x, size_t x_row, size_t x_step,
-                                           const typename Type::Element* const (&w)[G], size_t w_step, size_t n) {
+                                           const typename Type::Element* const (&w)[G], size_t w_step, size_t n,
+                                           const Before& before) {
     const auto load = [&](size_t c, size_t k) __attribute__((always_inline)) {
       return Type::template load_register<V>(w[c / V::kRegisters] + k * w_step + c % V::kRegisters * kRegisterLanes);
     };
     for (size_t k = 0; k < n; ++k) {
+      before(k);
       if constexpr (R < kColumns) {
         typename V::Register by[R];
 #pragma GCC unroll 8

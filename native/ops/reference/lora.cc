@@ -48,4 +48,11 @@ void lora_expand(const LoraPart& part) {
   }
 }
 
+void lora_whole(const LoraCall* const* calls, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    lora_shrink({calls[i], 0, calls[i]->rows, 0, calls[i]->matrix->rank});
+    lora_expand({calls[i], 0, calls[i]->rows, 0, calls[i]->matrix->out});
+  }
+}
+
 }  // namespace colophon::reference
