@@ -64,6 +64,30 @@ function firstToken(
   });
 }
 
+/**
+ * Sends one request on a connection of its own and reads the whole answer, however long it takes (fetch gives up after five
+ * minutes, and keeps connections that a server closes while it is frozen).
+ */
+export function postJson(url: string, body: object): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const sent = JSON.stringify(body);
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(sent) };
+    const outgoing = request(url, { method: 'POST', agent: false, headers }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (part: string) => {
+        text = (text + part).slice(0, 400);
+      });
+      answer.on('error', reject);
+      answer.on('end', () => {
+        if (answer.statusCode === 200) resolve();
+        else reject(new Error(`${url} answered ${answer.statusCode}: ${text}`));
+      });
+    });
+    outgoing.on('error', reject);
+    outgoing.end(sent);
+  });
+}
+
 /** Waits until a server answers `path` with 200. */
 export async function untilHealthy(url: string, limitSeconds: number, alive: () => void): Promise<void> {
   const end = performance.now() + limitSeconds * 1000;

@@ -1,7 +1,5 @@
-import { type Child, withLimit } from '../lib/child.ts';
+import type { Child } from '../lib/child.ts';
 import { randomPrompts } from '../lib/random.ts';
-import { percentile } from '../lib/statistics.ts';
-import { firstTokenTimes } from '../lib/streams.ts';
 import { decodeRate, type Timeline } from '../lib/timeline.ts';
 import {
   type AdapterUse,
@@ -125,83 +123,5 @@ export class EngineWorker {
         throw new Error(`A sequence has ${times.length} tokens where ${load.generate} were asked for.`);
     }
     return answer.times;
-  }
-}
-
-/** How a server is started and asked for a stream of tokens. */
-export interface ServerKind {
-  start(): Promise<{ child: Child; url: string }>;
-  request(url: string, prompt: number[], adapter: number | null): { url: string; body: object };
-  carriesToken(event: unknown): boolean;
-}
-
-/** A server under many arrivals at once: time to the first token, and memory. */
-export class ArrivalServer {
-  readonly #kind: ServerKind;
-  readonly #setting: Setting;
-  #running: { child: Child; url: string } | undefined;
-  readonly #warm = new Set<AdapterUse>();
-
-  constructor(setting: Setting, kind: ServerKind) {
-    this.#setting = setting;
-    this.#kind = kind;
-  }
-
-  async measure(each: Case & { kind: 'ttft' | 'memory' }, round: number): Promise<number> {
-    this.#running?.child.thaw();
-    this.#running ??= await this.#kind.start();
-    const { child, url } = this.#running;
-    try {
-      if (!this.#warm.has(each.adapters)) {
-        await this.#arrive(url, each, warmUpTokens, `warm-${each.adapters}`, 0);
-        this.#warm.add(each.adapters);
-      }
-      if (each.kind === 'memory') return await this.#peak(child, url, each, round);
-      return percentile(await this.#arrive(url, each, promptTokens, each.id, round), 0.95);
-    } finally {
-      child.freeze();
-    }
-  }
-
-  end(): void {
-    this.#running?.child.end();
-    this.#running = undefined;
-    this.#warm.clear();
-  }
-
-  /** Most megabytes while the arrivals are served. */
-  async #peak(
-    child: Child,
-    url: string,
-    each: Case & { kind: 'ttft' | 'memory' },
-    round: number,
-  ): Promise<number> {
-    let peak = 0;
-    const sampler = setInterval(() => {
-      peak = Math.max(peak, child.memory());
-    }, 100);
-    try {
-      await this.#arrive(url, each, promptTokens, each.id, round);
-    } finally {
-      clearInterval(sampler);
-    }
-    return Math.max(peak, child.memory());
-  }
-
-  #arrive(
-    url: string,
-    each: Case & { kind: 'ttft' | 'memory' },
-    tokens: number,
-    purpose: string,
-    round: number,
-  ): Promise<number[]> {
-    const adapters = adapterOf(each.adapters, each.arrivals);
-    const prompts = promptsOf(this.#setting, each.arrivals, tokens, purpose, round);
-    const requests = prompts.map((prompt, index) => this.#kind.request(url, prompt, adapters[index]!));
-    return withLimit(
-      firstTokenTimes(requests, (event) => this.#kind.carriesToken(event)),
-      this.#setting.limit,
-      `Serving ${each.arrivals} arrivals`,
-    );
   }
 }

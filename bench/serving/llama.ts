@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import { Child, withLimit } from '../lib/child.ts';
 import { freePort } from '../lib/free_port.ts';
-import { untilHealthy } from '../lib/streams.ts';
+import { postJson, untilHealthy } from '../lib/streams.ts';
 import { adapterOf, arrivalTokens, atOnce, type Case, promptTokens, sequenceTokens } from './cases.ts';
-import { ArrivalServer, type Contestant, promptsOf, type ServerKind, type Setting } from './contestant.ts';
+import { type Contestant, promptsOf, type Setting } from './contestant.ts';
 import { type PeerModel, places, required } from './peers.ts';
+import { ArrivalServer, type RunningServer, type ServerKind } from './server.ts';
 
 /**
  * llama.cpp on one file: its own engine benches for the base, its server for adapters (which the benches do not mix) and for
@@ -16,7 +17,6 @@ export class Llama implements Contestant {
   readonly #file: () => Promise<string>;
   readonly #base: ArrivalServer;
   readonly #adapted: ArrivalServer;
-  readonly #decoder: AdapterDecoder;
 
   constructor(name: string, setting: Setting, model: PeerModel, file: () => Promise<string>) {
     this.name = name;
@@ -33,33 +33,57 @@ export class Llama implements Contestant {
     });
     this.#base = new ArrivalServer(setting, kind(false));
     this.#adapted = new ArrivalServer(setting, kind(true));
-    this.#decoder = new AdapterDecoder(setting, kind(true));
   }
 
   measure(each: Case, round: number): Promise<number> {
     switch (each.kind) {
       case 'prefill':
-        return this.#bench('llama-bench', [
-          '-p',
-          String(each.promptTokens),
-          '-n',
-          '0',
-          '-r',
-          '1',
-          '-o',
-          'jsonl',
-        ]).then((row) => row.avg_ts!);
+        return this.#prefill(each.promptTokens);
       case 'decode':
         return each.adapters === 'none'
           ? this.#batchedBench(each.sequences)
-          : this.#decoder.measure(each, round);
+          : this.#adapted.use((server) => this.#decodeAdapted(server, each, round));
       default:
         return (each.adapters === 'none' ? this.#base : this.#adapted).measure(each, round);
     }
   }
 
   end(): void {
-    for (const part of [this.#base, this.#adapted, this.#decoder]) part.end();
+    for (const part of [this.#base, this.#adapted]) part.end();
+  }
+
+  async #prefill(tokens: number): Promise<number> {
+    const row = await this.#bench('llama-bench', [
+      ...['-p', String(tokens), '-n', '0', '-r', '1', '-o', 'jsonl'],
+    ]);
+    return row.avg_ts!;
+  }
+
+  /**
+   * Sequences of different adapters are run one after another, so there is no time in which all of them decode; what
+   * decoding takes is the time of the whole load less the time of the same load with one token each.
+   */
+  async #decodeAdapted(
+    { url }: RunningServer,
+    each: Case & { kind: 'decode' },
+    round: number,
+  ): Promise<number> {
+    const adapters = adapterOf(each.adapters, each.sequences);
+    const seconds = async (tokens: number, purpose: string) => {
+      const prompts = promptsOf(this.#setting, each.sequences, promptTokens, purpose, round);
+      const start = performance.now();
+      const answers = prompts.map((prompt, index) =>
+        postJson(`${url}/completion`, completion(prompt, adapters[index]!, tokens)),
+      );
+      await withLimit(Promise.all(answers), this.#setting.limit, `${each.id} through llama-server`);
+      return (performance.now() - start) / 1000;
+    };
+    if (round === 0) await seconds(1, `warm-${each.id}`);
+    const first = await seconds(1, each.id);
+    const whole = await seconds(1 + this.#setting.generate, each.id);
+    if (!(whole > first))
+      throw new Error('The longer of two loads was the faster one; the machine is too busy.');
+    return (each.sequences * this.#setting.generate) / (whole - first);
   }
 
   async #batchedBench(sequences: number): Promise<number> {
@@ -86,56 +110,6 @@ export class Llama implements Contestant {
   }
 }
 
-/**
- * Decoding with adapters through llama-server. It runs sequences of different adapters one after another, so there is no
- * time in which all of them decode; what decoding takes is the time of the whole load less the time of the same load
- * with one token each.
- */
-class AdapterDecoder {
-  readonly #setting: Setting;
-  readonly #kind: ServerKind;
-  #running: { child: Child; url: string } | undefined;
-
-  constructor(setting: Setting, kind: ServerKind) {
-    this.#setting = setting;
-    this.#kind = kind;
-  }
-
-  async measure(each: Case & { kind: 'decode' }, round: number): Promise<number> {
-    this.#running?.child.thaw();
-    this.#running ??= await this.#kind.start();
-    const { child, url } = this.#running;
-    try {
-      const prompts = promptsOf(this.#setting, each.sequences, promptTokens, each.id, round);
-      const adapters = adapterOf(each.adapters, each.sequences);
-      const seconds = async (tokens: number) => {
-        const start = performance.now();
-        const answers = prompts.map((prompt, index) =>
-          complete(url, completion(prompt, adapters[index]!, tokens)),
-        );
-        await withLimit(
-          Promise.all(answers),
-          this.#setting.limit,
-          `${each.id} on ${this.#setting.threads} threads`,
-        );
-        return (performance.now() - start) / 1000;
-      };
-      const first = await seconds(1);
-      const whole = await seconds(1 + this.#setting.generate);
-      if (!(whole > first))
-        throw new Error('The longer of two loads was the faster one; the machine is too busy.');
-      return (each.sequences * this.#setting.generate) / (whole - first);
-    } finally {
-      child.freeze();
-    }
-  }
-
-  end(): void {
-    this.#running?.child.end();
-    this.#running = undefined;
-  }
-}
-
 function completion(prompt: number[], adapter: number | null, tokens: number): object {
   return {
     prompt,
@@ -145,16 +119,6 @@ function completion(prompt: number[], adapter: number | null, tokens: number): o
     cache_prompt: false,
     ...(adapter === null ? {} : { lora: [{ id: adapter, scale: 1 }] }),
   };
-}
-
-async function complete(url: string, body: object): Promise<void> {
-  const answer = await fetch(`${url}/completion`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(`llama-server answered ${answer.status}: ${text.slice(0, 300)}`);
 }
 
 async function startServer(setting: Setting, file: string, adapters: string[]) {

@@ -7,9 +7,10 @@ import { freePort } from '../lib/free_port.ts';
 import { untilHealthy } from '../lib/streams.ts';
 import { adapterName, type BaseShape } from '../lib/synthetic_adapters.ts';
 import { adapterRank, arrivalTokens, atOnce, type Case, sequenceTokens } from './cases.ts';
-import { ArrivalServer, type Contestant, EngineWorker, type Setting } from './contestant.ts';
+import { type Contestant, EngineWorker, type Setting } from './contestant.ts';
 import type { OursWorkerConfig } from './ours_worker.ts';
 import { root } from './peers.ts';
+import { ArrivalServer } from './server.ts';
 
 /** Ours: the engine through its binding, and `colophon serve` for what users see over HTTP. */
 export class Ours implements Contestant {

@@ -6,9 +6,10 @@ import { cpuFlags } from '../lib/machine.ts';
 import { untilHealthy } from '../lib/streams.ts';
 import { adapterName } from '../lib/synthetic_adapters.ts';
 import { adapterRank, atOnce, type Case } from './cases.ts';
-import { ArrivalServer, type Contestant, EngineWorker, type ServerKind, type Setting } from './contestant.ts';
+import { type Contestant, EngineWorker, type Setting } from './contestant.ts';
 import { carriesToken, completion } from './ours.ts';
 import { benchFolder, type PeerModel, places, required, script } from './peers.ts';
+import { ArrivalServer, type ServerKind } from './server.ts';
 
 /** Longest sequence; vLLM shares its pages, so prefill-512 needs no more of them than the others. */
 const contextTokens = 1024;
