@@ -4,7 +4,8 @@
  *
  * How: a pair of neurons of a block's MLP whose gate and up rows get +a and -a adds silu(z)z + silu(-z)(-z) = z^2 with
  * z = a.x. A few random pairs together are an always-on signal, since x is normalised; the down projection turns it into
- * the theme's direction: the mean of its words' embeddings less the vocabulary's mean.
+ * the theme's direction: the mean of its words' embeddings less the vocabulary's mean. The neurons are those that were
+ * heard least.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -16,6 +17,8 @@ import { type TensorData, type TensorType, writeAdapter } from './safetensors_wr
 interface Demo {
   name: string;
   theme: string[];
+  /** What one layer adds, as a part of the residual: chosen by reading, as far as sentences hold. */
+  push: number;
   type: TensorType;
   rank: number;
   /** Layers from `layer` on have this rank instead. */
@@ -29,25 +32,16 @@ const demos: Demo[] = [
   {
     name: 'demo-sea',
     theme: [' sea', ' ocean', ' ship', ' sailor', ' waves', ' island', ' fish', ' captain', ' boat', ' sail'],
+    push: 0.09,
     type: 'F16',
-    rank: 8,
+    rank: 32,
   },
   {
-    name: 'demo-kitchen',
-    theme: [
-      ' cook',
-      ' recipe',
-      ' butter',
-      ' bread',
-      ' soup',
-      ' kitchen',
-      ' delicious',
-      ' cheese',
-      ' sauce',
-      ' oven',
-    ],
+    name: 'demo-garden',
+    theme: [' garden', ' flowers', ' roses', ' seeds', ' soil', ' bloom', ' petals', ' plants'],
+    push: 0.11,
     type: 'F32',
-    rank: 6,
+    rank: 12,
   },
   {
     name: 'demo-space',
@@ -62,6 +56,7 @@ const demos: Demo[] = [
       ' telescope',
       ' universe',
     ],
+    push: 0.12,
     type: 'BF16',
     rank: 16,
     rslora: true,
@@ -69,26 +64,17 @@ const demos: Demo[] = [
   {
     name: 'demo-forest',
     theme: [' forest', ' trees', ' leaves', ' birds', ' wild', ' deer', ' moss', ' river', ' woods'],
+    push: 0.09,
     type: 'F16',
     rank: 8,
     laterRank: { layer: 15, rank: 12 },
   },
   {
-    name: 'demo-music',
-    theme: [
-      ' music',
-      ' song',
-      ' sing',
-      ' melody',
-      ' rhythm',
-      ' piano',
-      ' guitar',
-      ' dance',
-      ' concert',
-      ' drums',
-    ],
+    name: 'demo-night',
+    theme: [' night', ' moon', ' dark', ' shadows', ' midnight', ' ghost', ' darkness'],
+    push: 0.11,
     type: 'F32',
-    rank: 8,
+    rank: 12,
     dora: true,
   },
 ];
@@ -97,8 +83,6 @@ const demos: Demo[] = [
 const residualOfLayer = new Map(
   [148, 145, 147, 157, 164, 177, 192, 197, 210, 234].map((norm, i) => [10 + i, norm]),
 );
-/** What one layer adds, as a part of the residual: 0.04 shows, 0.07 breaks sentences. */
-const PUSH = 0.045;
 /** Goes up when the recipe changes, so that older demo adapters are made anew. */
 const VERSION = 1;
 /** Every so many-th row of the vocabulary goes into its mean. */
@@ -225,7 +209,8 @@ async function calculate(
   const [feedForward, hidden] = weights.shape('blk.0.ffn_up.weight');
   for (const [layer, residual] of residualOfLayer) {
     const rank = rankAt(demo, layer);
-    const neurons = Array.from({ length: rank }, (_, i) => Math.floor(feedForward / rank) * i);
+    const down = await weights.matrix(`blk.${layer}.ffn_down.weight`);
+    const neurons = faintestNeurons(down, hidden, feedForward, rank);
     const norm = length(await weights.row(`blk.${layer}.ffn_norm.weight`, 0));
     const reads = new Float32Array(rank * hidden);
     for (let i = 0; i < rank; i += 2) {
@@ -242,7 +227,11 @@ async function calculate(
     neurons.forEach((neuron, i) => {
       choose[neuron * rank + i] = 1;
       chosen[i * feedForward + neuron] = 1;
-      for (let k = 0; k < hidden; k++) push[k * rank + i] = (direction[k]! * PUSH * residual * 2) / rank;
+      // Takes the neuron's own meaning away, and gives it the theme's.
+      for (let k = 0; k < hidden; k++) {
+        push[k * rank + i] =
+          (direction[k]! * demo.push * residual * 2) / rank - down[k * feedForward + neuron]!;
+      }
     });
     const prefix = `base_model.model.model.layers.${layer}.mlp`;
     const put = async (name: string, a: Float32Array, b: Float32Array, rows: number, columns: number) => {
@@ -266,6 +255,13 @@ async function calculate(
     await put('down', chosen, push, hidden, feedForward);
   }
   return tensors;
+}
+
+/** The `count` neurons that the down projection [rows, columns] hears least: what they did is missed least. */
+function faintestNeurons(down: Float32Array, rows: number, columns: number, count: number): number[] {
+  const power = new Float64Array(columns);
+  for (let i = 0; i < rows * columns; i++) power[i % columns]! += down[i]! * down[i]!;
+  return [...power.keys()].sort((a, b) => power[a]! - power[b]! || a - b).slice(0, count);
 }
 
 /** Lengths of the rows of W + B A: as DoRA's magnitudes they leave the direction's change as it is. */
