@@ -98,8 +98,12 @@ async function fuzz(folder, name, seconds) {
     },
   );
   const inputs = /number_of_executed_units: *(\d+)/.exec(tail)?.[1] ?? '?';
-  process.stderr.write(`${name}: ${inputs} inputs in ${seconds} s${status === 0 ? ', nothing found' : ''}\n`);
+  process.stderr.write(
+    `${name}: ${inputs} inputs ${status === 0 ? `in ${seconds} s, nothing found` : 'tried'}\n`,
+  );
   if (status === 0) return undefined;
+  if (/libFuzzer: run interrupted/.test(tail))
+    throw new BuildError(`${name} was interrupted after ${inputs} inputs.`);
   process.stderr.write(tail);
   const kept = readdirSync(crashes).filter((file) => file.startsWith(`${name}-`));
   const path = (file) => relative(root, join(crashes, file));
