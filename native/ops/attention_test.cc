@@ -35,7 +35,7 @@ struct Batch {
   size_t columns() const { return heads * kv.head_dim; }
 };
 
-Batch random_batch(std::mt19937& random, size_t max_length) {
+Batch random_batch(std::mt19937& random, size_t max_length, size_t min_length = 1, size_t max_sequences = 6) {
   Batch batch;
   const size_t groups[] = {1, 2, 3, 4, 7, 8}, head_dims[] = {16, 64, 64, 80, 128, 4, 8, 24, 40};
   batch.kv.type = random() % 2 ? KvType::f16 : KvType::f32;
@@ -47,9 +47,9 @@ Batch random_batch(std::mt19937& random, size_t max_length) {
   batch.window = random() % 3 ? 0 : between(1, 50, random);
   batch.scale = 1 / std::sqrt(static_cast<float>(batch.kv.head_dim));
   size_t pages = 0;
-  for (size_t i = between(1, 6, random); i-- > 0;) {
+  for (size_t i = between(1, max_sequences, random); i-- > 0;) {
     Batch::Sequence sequence;
-    sequence.length = between(1, max_length, random);
+    sequence.length = between(min_length, max_length, random);
     sequence.rows = random() % 2 ? 1 : between(1, sequence.length, random);
     sequence.k = random_floats(sequence.length * batch.kv_columns(), random);
     sequence.v = random_floats(sequence.length * batch.kv_columns(), random);
@@ -133,25 +133,47 @@ void check_against_softmax(const Batch& batch, const std::vector<float>& out) {
 
 }  // namespace
 
+namespace {
+
+void check_everywhere(Batch& batch) {
+  ThreadPool one(1);
+  OpContext plain{one, Isa::reference};
+  fill(plain, batch);
+  const std::vector<uint8_t> arena = batch.arena;
+  const std::vector<float> expected = attend(plain, batch, batch.runs);
+  check_against_softmax(batch, expected);
+  for (const Isa isa : supported_isas()) {
+    for (const size_t threads : {1, 2, 3}) {
+      ThreadPool pool(threads);
+      OpContext context{pool, isa};
+      fill(context, batch);
+      CHECK(same_bits(batch.arena, arena));
+      CHECK(same_bits(attend(context, batch, batch.runs), expected));
+    }
+  }
+}
+
+}  // namespace
+
 TEST(attention_has_the_same_bits_everywhere_and_is_softmax) {
   std::mt19937 random(1);
   for (int round = 0; round < 60; ++round) {
     Batch batch = random_batch(random, round % 10 == 0 ? 400 : 90);
-    ThreadPool one(1);
-    OpContext plain{one, Isa::reference};
-    fill(plain, batch);
-    const std::vector<uint8_t> arena = batch.arena;
-    const std::vector<float> expected = attend(plain, batch, batch.runs);
-    check_against_softmax(batch, expected);
-    for (const Isa isa : supported_isas()) {
-      for (const size_t threads : {1, 2, 3}) {
-        ThreadPool pool(threads);
-        OpContext context{pool, isa};
-        fill(context, batch);
-        CHECK(same_bits(batch.arena, arena));
-        CHECK(same_bits(attend(context, batch, batch.runs), expected));
-      }
-    }
+    check_everywhere(batch);
+  }
+}
+
+TEST(attention_of_one_long_sequence_is_shared_by_the_threads) {
+  std::mt19937 random(4);
+  for (int round = 0; round < 6; ++round) {
+    Batch batch = random_batch(random, 700, 520, 1);
+    if (round % 2 == 0) batch.window = 0;
+    // The last row alone, or the last few: too few tiles for a task each.
+    Batch::Sequence& sequence = batch.sequences[0];
+    sequence.rows = std::min<size_t>(sequence.rows, round < 3 ? 1 : 7);
+    batch.runs[0] = {0, sequence.rows, sequence.length - sequence.rows, sequence.pages.data()};
+    batch.rows = sequence.rows;
+    check_everywhere(batch);
   }
 }
 

@@ -39,7 +39,7 @@ struct LoraCall {
   float* h;  ///< scratch of this call alone: [rows][rank]
 };
 
-/// Applies all calls: shrink in one parallel region, expand in a second.
+/// Applies all calls. No two of them may update the same part of a row of y.
 ///
 /// One arithmetic: h[j] = scaling * dot(A[j], x), the dot with 16 partial sums over in (lane = column % 16, fma, column
 /// order) and the fixed tree reduce_add; delta[n] = 0, then fma(B[n][j], h[j], delta) for j in order;

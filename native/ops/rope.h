@@ -24,7 +24,8 @@ class RopeTable {
  public:
   /// `rotary_dim` (even) dimensions of each head turn; inverse frequency i is base^(-2i/rotary_dim), scaled, and divided by
   /// factors[i] where `factors` (rotary_dim / 2 of them: GGUF's rope_freqs) is not empty.
-  RopeTable(size_t rotary_dim, double base, const RopeScaling& scaling, std::span<const float> factors, size_t max_positions);
+  RopeTable(size_t rotary_dim, double base, const RopeScaling& scaling, std::span<const float> factors,
+            size_t max_positions);
   size_t rotary_dim() const { return rotary_dim_; }
   size_t max_positions() const { return max_positions_; }
   const float* cosines(size_t position) const { return cos_.data() + position * (rotary_dim_ / 2); }

@@ -93,11 +93,10 @@ inline void scores(const AttentionTile& tile, const AttentionScratch& scratch, s
     const size_t pages = last_page - page < kWidenedPages ? last_page - page : kWidenedPages;
     Pages<typename Type::Element> keys;
     for (size_t i = 0; i < pages; ++i) {
-      const size_t later = page + i + kWidenedPages;
-      keys.at[i] = keys_of<Type>(tile, page + i);
-      keys.ahead[i] = later < last_page                                       ? keys_of<Type>(tile, later)
-                      : tile.first_page + later - last_page < tile.last_page ? values_of<Type>(tile, tile.first_page + later - last_page)
-                                                                             : keys.at[i];
+      const size_t later = page + i + kWidenedPages, value = tile.first_page + later - last_page;
+      keys.at[i] = keys.ahead[i] = keys_of<Type>(tile, page + i);
+      if (later < last_page) keys.ahead[i] = keys_of<Type>(tile, later);
+      else if (value < tile.last_page) keys.ahead[i] = values_of<Type>(tile, value);  // the next step's first
     }
     const auto score = [&]<typename As>(As, const Pages<typename As::Element>& from) {
       for (size_t block = 0; block < blocks; ++block) {
@@ -135,21 +134,27 @@ inline void weights(const AttentionTile& tile, const AttentionScratch& scratch, 
     const auto unseen = V::broadcast(-__builtin_inff());
     // Lanes of a page at either end that the row does not see may hold anything.
     const auto seen = [&](size_t page, typename V::F32 value, typename V::F32 other) {
-      if (page != first_page && page != last_page) return value;
       const size_t from = page == first_page ? first % kLanes : 0;
       return V::keep(value, from, page == last_page ? (end - 1) % kLanes + 1 : kLanes, other);
     };
-    auto max = unseen;
-    for (size_t page = first_page; page <= last_page; ++page)
-      max = V::max(seen(page, V::load(scores + (page - first_page) * stride), unseen), max);
+    const auto at = [&](size_t page) { return scores + (page - first_page) * stride; };
+    auto max = V::max(seen(first_page, V::load(at(first_page)), unseen), unseen);
+    for (size_t page = first_page + 1; page < last_page; ++page) max = V::max(V::load(at(page)), max);
+    max = V::max(seen(last_page, V::load(at(last_page)), unseen), max);
     const auto shift = V::broadcast(V::reduce_max(max));
     auto sums = V::zero();
-    for (size_t page = first_page; page <= last_page; ++page) {
-      float* at = scores + (page - first_page) * stride;
-      const auto weight = seen(page, simd::exp<V>(V::sub(V::load(at), shift)), V::zero());
-      V::store(at, weight);
+    const auto weigh_edge = [&](size_t page) {
+      const auto weight = seen(page, simd::exp<V>(V::sub(V::load(at(page)), shift)), V::zero());
+      V::store(at(page), weight);
+      sums = V::add(sums, weight);
+    };
+    weigh_edge(first_page);
+    for (size_t page = first_page + 1; page < last_page; ++page) {
+      const auto weight = simd::exp<V>(V::sub(V::load(at(page)), shift));
+      V::store(at(page), weight);
       sums = V::add(sums, weight);
     }
+    if (last_page != first_page) weigh_edge(last_page);
     scratch.sums[query_row] = V::reduce_add(sums);
   }
 }
@@ -158,8 +163,8 @@ inline void weights(const AttentionTile& tile, const AttentionScratch& scratch, 
 /// weights: [pages][R of `block_rows`][16]; values: `values_stride` elements from one position of a page to the next.
 template <typename V, typename Type, size_t R, size_t G>
 inline void weigh_values(const float* weights, size_t block_rows, const Pages<typename Type::Element>& values,
-                         size_t first_page, size_t pages, size_t column, size_t values_stride, size_t first, size_t end, float* out,
-                         size_t out_stride) {
+                         size_t first_page, size_t pages, size_t column, size_t values_stride, size_t first,
+                         size_t end, float* out, size_t out_stride) {
   Tile<V, R, G> tile;
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
@@ -187,16 +192,16 @@ inline void weigh_values(const float* weights, size_t block_rows, const Pages<ty
 }
 template <typename V, typename Type, size_t R>
 inline void weigh_columns(const float* weights, size_t block_rows, const Pages<typename Type::Element>& values,
-                          size_t first_page, size_t pages, size_t columns, size_t values_stride, size_t first, size_t end, float* out,
-                          size_t out_stride) {
+                          size_t first_page, size_t pages, size_t columns, size_t values_stride, size_t first,
+                          size_t end, float* out, size_t out_stride) {
   constexpr size_t kBeside = groups_beside<V>(R);
   size_t column = 0;
   for (; column + kBeside * kLanes <= columns; column += kBeside * kLanes)
-    weigh_values<V, Type, R, kBeside>(weights, block_rows, values, first_page, pages, column, values_stride, first, end, out + column,
-                                      out_stride);
+    weigh_values<V, Type, R, kBeside>(weights, block_rows, values, first_page, pages, column, values_stride, first,
+                                      end, out + column, out_stride);
   for (; column < columns; column += kLanes)
-    weigh_values<V, Type, R, 1>(weights, block_rows, values, first_page, pages, column, values_stride, first, end, out + column,
-                                out_stride);
+    weigh_values<V, Type, R, 1>(weights, block_rows, values, first_page, pages, column, values_stride, first, end,
+                                out + column, out_stride);
 }
 
 /// Adds what the rows of one block see of up to kWidenedPages pages from `page` on.
@@ -286,7 +291,8 @@ inline void values(const AttentionTile& tile, const AttentionScratch& scratch, s
   }
   for (size_t query_row = 0; query_row < query_rows(tile); ++query_row) {
     const auto by = V::broadcast(scratch.sums[query_row]);
-    float* out = tile.out + query_row / tile.group * tile.out_stride + query_row % tile.group * tile.head_dim + first_column;
+    float* out = tile.out + query_row / tile.group * tile.out_stride;
+    out += query_row % tile.group * tile.head_dim + first_column;
     for (size_t column = 0; column < columns; column += kLanes) {
       const auto value = V::div(V::load(sums + query_row * padded + column), by);
       const size_t left = tile.head_dim - first_column - column;
@@ -299,24 +305,28 @@ inline void values(const AttentionTile& tile, const AttentionScratch& scratch, s
 template <typename V>
 inline void kv_write_page(bool f16, uint8_t* page, size_t kv_heads, size_t head_dim, size_t lane, size_t count,
                           const float* k, size_t k_stride, const float* v, size_t v_stride) {
-  const size_t columns = kv_heads * head_dim;
   const auto write = [&]<typename Element>(Element* keys) {
-    Element* const values = keys + columns * kLanes;
+    Element* const values = keys + kv_heads * head_dim * kLanes;
+    const auto narrow = [](const float* from, Element* to, size_t lanes) {
+      const auto x = lanes == kLanes ? V::load(from) : V::load_partial(from, lanes);
+      if constexpr (sizeof(Element) == 2) V::store_f16(to, x);
+      else V::store(to, x);
+    };
     for (size_t i = 0; i < count; ++i) {
-      for (size_t column = 0; column < columns; column += kLanes) {
-        const size_t lanes = columns - column < kLanes ? columns - column : kLanes;
-        Element key[kLanes], value[kLanes];
-        const auto narrow = [&](const float* from, Element* to) {
-          const auto x = lanes == kLanes ? V::load(from) : V::load_partial(from, lanes);
-          if constexpr (sizeof(Element) == 2) V::store_f16(to, x);
-          else V::store(to, x);
-        };
-        narrow(k + i * k_stride + column, key);
-        narrow(v + i * v_stride + column, value);
-        for (size_t j = 0; j < lanes; ++j) {
-          const size_t head = (column + j) / head_dim, d = (column + j) % head_dim;
-          keys[(column + j) * kLanes + lane + i] = key[j];
-          values[(head * kLanes + lane + i) * head_dim + d] = value[j];
+      for (size_t head = 0; head < kv_heads; ++head) {
+        Element* const value_row = values + (head * kLanes + lane + i) * head_dim;
+        for (size_t d = 0; d < head_dim; d += kLanes) {
+          const size_t lanes = head_dim - d < kLanes ? head_dim - d : kLanes;
+          Element key[kLanes], value[kLanes];
+          narrow(k + i * k_stride + head * head_dim + d, key, lanes);
+          Element* const column = keys + (head * head_dim + d) * kLanes + lane + i;
+          for (size_t j = 0; j < lanes; ++j) column[j * kLanes] = key[j];
+          if (lanes == kLanes) {
+            narrow(v + i * v_stride + head * head_dim + d, value_row + d, lanes);
+          } else {
+            narrow(v + i * v_stride + head * head_dim + d, value, lanes);
+            for (size_t j = 0; j < lanes; ++j) value_row[d + j] = value[j];
+          }
         }
       }
     }

@@ -182,7 +182,8 @@ inline void expand_alone(const LoraPart& part, size_t row, Next& ahead) {
     const size_t fours = m.rank / 4 * 4;
     for (size_t i = 0; i < columns; i += kLanes) V::store(delta + i, V::zero());
     for (size_t j = 0; j < fours; j += 4) {
-      const auto h0 = V::broadcast(h[j]), h1 = V::broadcast(h[j + 1]), h2 = V::broadcast(h[j + 2]), h3 = V::broadcast(h[j + 3]);
+      const auto h0 = V::broadcast(h[j]), h1 = V::broadcast(h[j + 1]);
+      const auto h2 = V::broadcast(h[j + 2]), h3 = V::broadcast(h[j + 3]);
       const auto *b0 = b + j * b_stride, *b1 = b0 + b_stride, *b2 = b1 + b_stride, *b3 = b2 + b_stride;
       for (size_t i = 0; i < columns; i += kLanes) {
         auto d = V::load(delta + i);
@@ -199,7 +200,8 @@ inline void expand_alone(const LoraPart& part, size_t row, Next& ahead) {
       for (size_t i = 0; i < columns; i += kLanes)
         V::store(delta + i, V::fma(Type::template load<V>(b + j * b_stride + i), by, V::load(delta + i)));
     }
-    for (size_t i = 0; i < columns; i += kLanes) update<V>(m, call.y + row * call.y_stride, from + i, V::load(delta + i));
+    float* const y = call.y + row * call.y_stride;
+    for (size_t i = 0; i < columns; i += kLanes) update<V>(m, y, from + i, V::load(delta + i));
   }
 }
 
