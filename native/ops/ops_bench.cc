@@ -228,6 +228,7 @@ int run(int argc, char** argv) {
   attention_case(context, "prefill, 512, f16", KvType::f16, 1, 512, 512);
   attention_case(context, "prefill, 512 of 2048, f16", KvType::f16, 1, 2048, 512);
   lora_case(context, "64 adapters x 1 row", 64, 1);
+  lora_case(context, "16 adapters x 4 rows", 16, 4);
   lora_case(context, "1 adapter x 1 row", 1, 1);
   lora_case(context, "1 adapter x 64 rows", 1, 64);
   lora_case(context, "1 adapter x 512 rows", 1, 512);

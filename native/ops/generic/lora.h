@@ -4,14 +4,16 @@
 // plainly.
 //
 // Two regimes. Many rows share an adapter: tiles of rows times rank rows (shrink) or column groups (expand) stay in
-// registers. One row to an adapter, the decode of many adapters: each byte of A and B is read once, so the loops
-// follow memory, four rank rows side by side.
+// registers. A few rows to an adapter, the decode of many adapters: the time goes into reading A and B, so the loops
+// follow memory and fetch what comes next.
 
 #include "ops/generic/tile.h"
 #include "ops/lora_kernels.h"
 
 namespace colophon::generic {
 namespace {
+
+constexpr size_t kFewRows = 4;
 
 inline size_t padded(size_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
@@ -21,9 +23,9 @@ class Ahead {
  public:
   Ahead(const LoraCall* const* calls, size_t count) : calls_(calls), matrices_(2 * count) {}
 
-  /// Call `index` is next. The first time, and when rows of other calls were not followed, the lead is taken anew.
+  /// Call `index` is next. The first time, and after calls that were not followed, the lead is taken anew.
   void begin(size_t index) {
-    if (at_ != nullptr && matrix_ > 2 * index) return;
+    if (at_ != nullptr && matrix_ >= 2 * index) return;
     enter(2 * index);
     for (size_t i = 0; i < kLead; i += kLine) line();
   }
@@ -33,7 +35,7 @@ class Ahead {
   }
 
  private:
-  static constexpr size_t kLine = 64, kLead = 16384;
+  static constexpr size_t kLine = 64, kLead = 8192;
 
   [[gnu::always_inline]] void line() {
     __builtin_prefetch(at_);
@@ -69,6 +71,7 @@ inline void shrink_tile(const LoraCall& call, size_t row, size_t j, Next& ahead)
   const typename Type::Element* a = static_cast<const typename Type::Element*>(m.a) + j * a_stride;
   const float* x = call.x + row * call.x_stride;
   constexpr size_t kRegisters = V::kRegisters, kRegisterLanes = kLanes / kRegisters;
+  constexpr size_t kStepBytes = J * kLanes * sizeof(typename Type::Element);
   typename V::Register sums[R][J][kRegisters];
 #pragma GCC unroll 8
   for (size_t r = 0; r < R; ++r) {
@@ -97,8 +100,9 @@ inline void shrink_tile(const LoraCall& call, size_t row, size_t j, Next& ahead)
   };
   for (size_t i = 0; i < whole; i += kLanes) {
     step(x + i, call.x_stride, i);
-    ahead.used(J * kLanes * sizeof(typename Type::Element));
+    if constexpr (kStepBytes >= 64) ahead.used(kStepBytes);
   }
+  if constexpr (kStepBytes < 64) ahead.used(J * a_stride * sizeof(typename Type::Element));
   if (whole < m.in) {  // zeros behind the last column
     float last[R * kLanes];
     for (size_t r = 0; r < R; ++r)
@@ -166,42 +170,52 @@ inline void expand_rows(const LoraPart& part, size_t row) {
   for (; n < part.last; n += kLanes) expand_tile<V, Type, R, 1>(*part.call, row, n);
 }
 
-/// One row alone: rank rows are followed along memory, four at a time, with the deltas of a stretch of columns in the
+/// A few rows: rank rows are followed along memory, four at a time, with the deltas of a stretch of columns in the
 /// first-level cache.
-template <typename V, typename Type, typename Next>
-inline void expand_alone(const LoraPart& part, size_t row, Next& ahead) {
+template <typename V, typename Type, size_t R, typename Next>
+inline void expand_few(const LoraPart& part, size_t row, Next& ahead) {
   const LoraCall& call = *part.call;
   const LoraMatrix& m = *call.matrix;
   constexpr size_t kStretch = 2048;
-  const size_t b_stride = padded(m.out);
-  float delta[kStretch];
+  const size_t b_stride = padded(m.out), fours = m.rank / 4 * 4;
+  const float* h = call.h + row * m.rank;
+  float delta[R][kStretch];
   for (size_t from = part.first; from < part.last; from += kStretch) {
     const size_t columns = part.last - from < kStretch ? part.last - from : kStretch;
     const typename Type::Element* b = static_cast<const typename Type::Element*>(m.b_t) + from;
-    const float* h = call.h + row * m.rank;
-    const size_t fours = m.rank / 4 * 4;
-    for (size_t i = 0; i < columns; i += kLanes) V::store(delta + i, V::zero());
+    for (size_t r = 0; r < R; ++r) {
+      for (size_t i = 0; i < columns; i += kLanes) V::store(delta[r] + i, V::zero());
+    }
     for (size_t j = 0; j < fours; j += 4) {
-      const auto h0 = V::broadcast(h[j]), h1 = V::broadcast(h[j + 1]);
-      const auto h2 = V::broadcast(h[j + 2]), h3 = V::broadcast(h[j + 3]);
       const auto *b0 = b + j * b_stride, *b1 = b0 + b_stride, *b2 = b1 + b_stride, *b3 = b2 + b_stride;
       for (size_t i = 0; i < columns; i += kLanes) {
-        auto d = V::load(delta + i);
-        d = V::fma(Type::template load<V>(b0 + i), h0, d);
-        d = V::fma(Type::template load<V>(b1 + i), h1, d);
-        d = V::fma(Type::template load<V>(b2 + i), h2, d);
-        d = V::fma(Type::template load<V>(b3 + i), h3, d);
-        V::store(delta + i, d);
+        const auto w0 = Type::template load<V>(b0 + i), w1 = Type::template load<V>(b1 + i);
+        const auto w2 = Type::template load<V>(b2 + i), w3 = Type::template load<V>(b3 + i);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < R; ++r) {
+          const float* by = h + r * m.rank + j;
+          auto d = V::load(delta[r] + i);
+          d = V::fma(w0, V::broadcast(by[0]), d);
+          d = V::fma(w1, V::broadcast(by[1]), d);
+          d = V::fma(w2, V::broadcast(by[2]), d);
+          d = V::fma(w3, V::broadcast(by[3]), d);
+          V::store(delta[r] + i, d);
+        }
         ahead.used(4 * kLanes * sizeof(typename Type::Element));
       }
     }
     for (size_t j = fours; j < m.rank; ++j) {
-      const auto by = V::broadcast(h[j]);
-      for (size_t i = 0; i < columns; i += kLanes)
-        V::store(delta + i, V::fma(Type::template load<V>(b + j * b_stride + i), by, V::load(delta + i)));
+      for (size_t i = 0; i < columns; i += kLanes) {
+        const auto weights = Type::template load<V>(b + j * b_stride + i);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < R; ++r)
+          V::store(delta[r] + i, V::fma(weights, V::broadcast(h[r * m.rank + j]), V::load(delta[r] + i)));
+      }
     }
-    float* const y = call.y + row * call.y_stride;
-    for (size_t i = 0; i < columns; i += kLanes) update<V>(m, y, from + i, V::load(delta + i));
+    for (size_t r = 0; r < R; ++r) {
+      float* const y = call.y + (row + r) * call.y_stride;
+      for (size_t i = 0; i < columns; i += kLanes) update<V>(m, y, from + i, V::load(delta[r] + i));
+    }
   }
 }
 
@@ -216,7 +230,7 @@ inline void expand(const LoraPart& part) {
     case 2: return expand_rows<V, Type, 2>(part, row);
     case 1: {
       NothingAhead nothing;
-      return expand_alone<V, Type>(part, row, nothing);
+      return expand_few<V, Type, 1>(part, row, nothing);
     }
     default: return;
   }
@@ -239,20 +253,28 @@ template <typename V>
 inline void lora_expand(const LoraPart& part) {
   with_type(part.call->matrix->type, [&]<typename Type>(Type) { expand<V, Type>(part); });
 }
+template <typename V, typename Type, size_t R>
+inline void few_rows(const LoraCall& call, Ahead& ahead) {
+  constexpr bool kWide = V::kAccumulators / V::kRegisters >= 16;
+  constexpr size_t kRanks = kWide || R == 1 ? 4 : R < 4 ? 2 : 1;
+  shrink_rows<V, Type, R, kRanks>({&call, 0, R, 0, call.matrix->rank}, 0, ahead);
+  expand_few<V, Type, R>({&call, 0, R, 0, call.matrix->out}, 0, ahead);
+}
 template <typename V>
 inline void lora_whole(const LoraCall* const* calls, size_t count) {
   Ahead ahead(calls, count);
   for (size_t i = 0; i < count; ++i) {
-    const LoraPart all_ranks{calls[i], 0, calls[i]->rows, 0, calls[i]->matrix->rank};
-    const LoraPart all_columns{calls[i], 0, calls[i]->rows, 0, calls[i]->matrix->out};
-    with_type(calls[i]->matrix->type, [&]<typename Type>(Type) {
-      if (calls[i]->rows == 1) {
-        ahead.begin(i);
-        shrink_rows<V, Type, 1, 4>(all_ranks, 0, ahead);
-        expand_alone<V, Type>(all_columns, 0, ahead);
-      } else {
-        shrink<V, Type>(all_ranks);
-        expand<V, Type>(all_columns);
+    const LoraCall& call = *calls[i];
+    with_type(call.matrix->type, [&]<typename Type>(Type) {
+      if (call.rows <= kFewRows) ahead.begin(i);
+      switch (call.rows) {
+        case 1: return few_rows<V, Type, 1>(call, ahead);
+        case 2: return few_rows<V, Type, 2>(call, ahead);
+        case 3: return few_rows<V, Type, 3>(call, ahead);
+        case 4: return few_rows<V, Type, 4>(call, ahead);
+        default:
+          shrink<V, Type>({&call, 0, call.rows, 0, call.matrix->rank});
+          expand<V, Type>({&call, 0, call.rows, 0, call.matrix->out});
       }
     });
   }
