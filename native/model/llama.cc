@@ -35,19 +35,15 @@ std::vector<uint32_t> rotary_rows(size_t heads, size_t head_dim) {
 /// Rows of floats whose int8 twin the linears read where the precision is int8.
 struct Activations {
   std::vector<float> values;
-  std::vector<int8_t> q;
-  std::vector<float> scale, weighted_sum;
+  QuantizedBuffer memory;
   QuantizedRows quantized;
 
   Activations(size_t rows, size_t columns, bool quantize) : values(rows * columns) {
     if (!quantize) return;
-    const size_t blocks = (columns + 31) / 32;
-    q.resize(rows * columns);
-    scale.resize(rows * blocks);
-    weighted_sum.resize(rows * blocks);
-    quantized = {q.data(), scale.data(), weighted_sum.data()};
+    memory = QuantizedBuffer(rows, columns);
+    quantized = memory.rows();
   }
-  const QuantizedRows* quantized_or_null() const { return q.empty() ? nullptr : &quantized; }
+  const QuantizedRows* quantized_or_null() const { return quantized.q == nullptr ? nullptr : &quantized; }
 };
 
 class Llama final : public Model {
@@ -173,9 +169,10 @@ class Llama final : public Model {
   }
 
   void load(OpContext& context, const ModelFile& file) {
+    WeightMemory memory;
     const auto pack = [&](const std::string& name, size_t rows, size_t columns, const uint32_t* row_source) {
       const Tensor& tensor = file.require(name, {rows, columns});
-      return PackedMatrix::pack(context.pool, tensor.type, tensor.data, rows, columns, row_source);
+      return PackedMatrix::pack(context.pool, tensor.type, tensor.data, rows, columns, row_source, &memory);
     };
     const std::vector<uint32_t> q_rows = rotary_rows(h_.heads, h_.head_dim), k_rows = rotary_rows(h_.kv_heads, h_.head_dim);
     embedding_ = pack("model.embed_tokens.weight", h_.vocabulary, h_.hidden, nullptr);

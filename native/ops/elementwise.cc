@@ -16,9 +16,7 @@ void for_rows(OpContext& context, size_t rows, size_t columns, const Body& body)
 
 /// One row of `all`, which may be null.
 QuantizedRows quantized_row(const QuantizedRows* all, size_t row, size_t columns) {
-  if (all == nullptr) return {};
-  const size_t blocks = columns / 32;
-  return {all->q + row * columns, all->scale + row * blocks, all->weighted_sum + row * blocks};
+  return all == nullptr ? QuantizedRows() : all->from(row, columns);
 }
 
 }  // namespace
@@ -27,9 +25,8 @@ void rms_norm(OpContext& context, float* x, const float* residual, const float* 
               size_t columns, float* out, const QuantizedRows* quantized) {
   const auto kernel = COLOPHON_KERNEL(context.isa, rms_norm_row);
   for_rows(context, rows, columns, [&](size_t row) {
-    const QuantizedRows q = quantized_row(quantized, row, columns);
-    kernel(x + row * columns, residual ? residual + row * columns : nullptr, weight, eps, columns, out + row * columns, q.q,
-           q.scale, q.weighted_sum);
+    kernel(x + row * columns, residual ? residual + row * columns : nullptr, weight, eps, columns, out + row * columns,
+           quantized_row(quantized, row, columns));
   });
 }
 
@@ -42,8 +39,8 @@ void silu_mul(OpContext& context, const float* gate, const float* up, size_t row
               const QuantizedRows* quantized) {
   const auto kernel = COLOPHON_KERNEL(context.isa, silu_mul_row);
   for_rows(context, rows, columns, [&](size_t row) {
-    const QuantizedRows q = quantized_row(quantized, row, columns);
-    kernel(gate + row * columns, up + row * columns, columns, out + row * columns, q.q, q.scale, q.weighted_sum);
+    kernel(gate + row * columns, up + row * columns, columns, out + row * columns,
+           quantized_row(quantized, row, columns));
   });
 }
 

@@ -3,15 +3,16 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ops/quantize.h"
+
 // The kernels of the ops on single rows (elementwise.h, rope.h, logits.h), one set for each instruction set.
-// q, scale and weighted_sum (one row of QuantizedRows) may be null.
+// Rows are also quantised where `quantized.q` is not null.
 #define COLOPHON_DECLARE(isa)                                                                                         \
   namespace colophon::isa {                                                                                           \
   void rms_norm_row(float* x, const float* residual, const float* weight, float eps, size_t columns, float* out,      \
-                    int8_t* q, float* scale, float* weighted_sum);                                                    \
+                    QuantizedRows quantized);                                                                         \
   void add_row(float* x, const float* residual, size_t columns);                                                      \
-  void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, int8_t* q, float* scale,          \
-                    float* weighted_sum);                                                                             \
+  void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized);         \
   void rope_row(float* x, size_t heads, size_t head_dim, size_t half, const float* cosines, const float* sines);      \
   size_t argmax(const float* x, size_t n);                                                                            \
   void sum_exp(const float* x, size_t n, float* max, float* sum);                                                     \

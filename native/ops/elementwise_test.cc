@@ -16,18 +16,15 @@ using testing::supported_isas;
 
 /// What an op wrote: floats and quantised rows.
 struct Result {
-  std::vector<float> x, out, scale, weighted_sum;
-  std::vector<int8_t> q;
+  std::vector<float> x, out;
+  QuantizedBuffer quantized;
 };
 bool operator==(const Result& a, const Result& b) {
-  return same_bits(a.x, b.x) && same_bits(a.out, b.out) && same_bits(a.scale, b.scale) &&
-         same_bits(a.weighted_sum, b.weighted_sum) && same_bits(a.q, b.q);
+  return same_bits(a.x, b.x) && same_bits(a.out, b.out) && same_bits(a.quantized, b.quantized);
 }
 QuantizedRows room(Result& result, size_t rows, size_t columns) {
-  result.q.assign(rows * columns, 99);
-  result.scale.assign(rows * columns / 32, -1);
-  result.weighted_sum.assign(rows * columns / 32, -1);
-  return {result.q.data(), result.scale.data(), result.weighted_sum.data()};
+  result.quantized = QuantizedBuffer(rows, columns);
+  return result.quantized.rows();
 }
 
 /// Runs `op` under every instruction set with 1, 2 and 3 threads; all must have the bits of the first.
@@ -84,8 +81,7 @@ TEST(rms_norm_has_the_same_bits_everywhere_and_is_right) {
       ThreadPool pool(1);
       OpContext context{pool, Isa::reference};
       quantize_rows(context, result.out.data(), rows, columns, quantized);
-      CHECK(same_bits(again.q, result.q) && same_bits(again.scale, result.scale));
-      CHECK(same_bits(again.weighted_sum, result.weighted_sum));
+      CHECK(same_bits(again.quantized, result.quantized));
     }
   }
 }

@@ -7,8 +7,23 @@
 
 #include "ops/context.h"
 #include "ops/dtype.h"
+#include "ops/quantize.h"
 
 namespace colophon {
+
+/// Memory for many weights beside one another in the order in which a pass reads them, in huge pages: a batch of one is
+/// bound by the memory's speed, and the CPU's prefetchers stop at every page's end. It lives as long as what is in it.
+class WeightMemory {
+ public:
+  /// Takes `chunk` bytes from the system at a time, or what one weight needs where that is more.
+  explicit WeightMemory(size_t chunk = size_t{32} << 20) : chunk_bytes_(chunk) {}
+  /// Zeroed, aligned to 64. Throws Error(resource_exhausted).
+  std::shared_ptr<uint8_t> allocate(size_t bytes);
+
+ private:
+  size_t chunk_bytes_, used_ = 0, size_ = 0;
+  std::shared_ptr<uint8_t> chunk_;
+};
 
 /// A weight matrix [rows (outputs), columns (inputs)], repacked once at load to the tiles that the kernels
 /// read: groups of 16 rows, rows across lanes. The same packed bytes serve every instruction set.
@@ -21,9 +36,9 @@ class PackedMatrix {
   /// Packs `rows` x `columns` elements of `type` at `data` (row after row as GGUF and safetensors store them;
   /// quantised rows need columns to be a multiple of the block). `row_source`, where given, has `rows`
   /// entries: packed row i is file row row_source[i]. Uses the pool. Throws Error(bad_model) on a shape it
-  /// cannot pack.
+  /// cannot pack. `memory`: where to lie beside others.
   static PackedMatrix pack(ThreadPool& pool, DType type, const void* data, size_t rows, size_t columns,
-                           const uint32_t* row_source = nullptr);
+                           const uint32_t* row_source = nullptr, WeightMemory* memory = nullptr);
 
   size_t rows() const { return rows_; }
   size_t columns() const { return columns_; }
@@ -47,20 +62,6 @@ class PackedMatrix {
   std::unique_ptr<Layout, Deleter> layout_;
 };
 
-/// Activations quantised symmetrically per row and block of 32 columns: q = round to nearest even(x * (127 /
-/// max|x|)) in
-/// [-127, 127], scale = max|x| / 127, weighted_sum = scale * sum(q) (what a weight block's minimum is
-/// multiplied with). A block whose max|x| is below 1e-30 is all zeros, its scale too; values beyond +-1e30
-/// count as +-1e30, NaN as -1e30.
-struct QuantizedRows {
-  int8_t* q = nullptr;            ///< [rows][columns]
-  float* scale = nullptr;         ///< [rows][columns / 32]
-  float* weighted_sum = nullptr;  ///< [rows][columns / 32]
-};
-
-/// Quantises x[rows][columns] (columns % 32 == 0) into `out`.
-void quantize_rows(OpContext& context, const float* x, size_t rows, size_t columns, const QuantizedRows& out);
-
 /// One linear of a batch: y[rows][weight.rows()] = x[rows][weight.columns()] * weight^T.
 struct LinearCall {
   const PackedMatrix* weight;
@@ -75,9 +76,10 @@ struct LinearCall {
 /// over the weights for the whole batch.
 ///
 /// One arithmetic: y[i][n] depends on row i of x and row n of the weight alone. int8: acc = 0; for each block
-/// of 32 columns in order: acc = fma(float(sum of q_w * q_x) * d_w, scale_x, acc), then, for formats with a
+/// of 32 columns in order: acc = fma(float(sum of q_w * Q_x) * d_w, scale_x, acc), then, for formats with a
 /// minimum, acc = fma(m_w, weighted_sum_x, acc). (Q4_0: q_w in 0..15, m_w = -8 d_w. Q6_K: blocks of 16; each
-/// half of a 32-block in order, both with that block's scale_x.) float32: acc = fma(w, x, acc) over columns
+/// half of a 32-block in order, both with that block's scale_x.) Then for each outlier of the row, by column:
+/// acc = fma(w, x, acc), w as dequantize_row gives it. float32: acc = fma(w, x, acc) over columns
 /// in order, w as dequantize_row gives it.
 void linear(OpContext& context, std::span<const LinearCall> calls, size_t rows);
 

@@ -38,7 +38,7 @@ double time_of(const Body& body) {
   return best;
 }
 
-PackedMatrix random_matrix(ThreadPool& pool, DType type, size_t rows, size_t columns) {
+PackedMatrix random_matrix(ThreadPool& pool, WeightMemory& memory, DType type, size_t rows, size_t columns) {
   static std::mt19937 random(1);
   std::vector<uint8_t> bytes(rows * columns / block_elements(type) * block_bytes(type));
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
@@ -47,39 +47,39 @@ PackedMatrix random_matrix(ThreadPool& pool, DType type, size_t rows, size_t col
     std::memcpy(&bytes[at], &scale, 2);
     if (type == DType::q4_1) std::memcpy(&bytes[at + 2], &minimum, 2);
   }
-  return PackedMatrix::pack(pool, type, bytes.data(), rows, columns);
+  return PackedMatrix::pack(pool, type, bytes.data(), rows, columns, nullptr, &memory);
 }
 
 struct Model {
   std::vector<PackedMatrix> q, k, v, o, gate, up, down;
   PackedMatrix head;
   explicit Model(ThreadPool& pool) {
+    WeightMemory memory;
     for (size_t layer = 0; layer < kLayers; ++layer) {
-      q.push_back(random_matrix(pool, DType::q4_1, kHidden, kHidden));
-      k.push_back(random_matrix(pool, DType::q4_1, kKeys, kHidden));
-      v.push_back(random_matrix(pool, DType::q4_1, kKeys, kHidden));
-      o.push_back(random_matrix(pool, DType::q4_1, kHidden, kHidden));
-      gate.push_back(random_matrix(pool, DType::q4_1, kForward, kHidden));
-      up.push_back(random_matrix(pool, DType::q4_1, kForward, kHidden));
-      down.push_back(random_matrix(pool, DType::q4_1, kHidden, kForward));
+      q.push_back(random_matrix(pool, memory, DType::q4_1, kHidden, kHidden));
+      k.push_back(random_matrix(pool, memory, DType::q4_1, kKeys, kHidden));
+      v.push_back(random_matrix(pool, memory, DType::q4_1, kKeys, kHidden));
+      o.push_back(random_matrix(pool, memory, DType::q4_1, kHidden, kHidden));
+      gate.push_back(random_matrix(pool, memory, DType::q4_1, kForward, kHidden));
+      up.push_back(random_matrix(pool, memory, DType::q4_1, kForward, kHidden));
+      down.push_back(random_matrix(pool, memory, DType::q4_1, kHidden, kForward));
     }
-    head = random_matrix(pool, DType::q8_0, kVocabulary, kHidden);
+    head = random_matrix(pool, memory, DType::q8_0, kVocabulary, kHidden);
   }
 };
 
 /// Room for activations of up to kMostRows rows and for results.
 struct Rooms {
   std::vector<float> x = std::vector<float>(kMostRows * kForward),
-                     scale = std::vector<float>(kMostRows * kForward / 32),
-                     sum = std::vector<float>(kMostRows * kForward / 32),
                      y = std::vector<float>(kMostRows * kForward * 2),
                      logits = std::vector<float>(64 * kVocabulary);
-  std::vector<int8_t> q = std::vector<int8_t>(kMostRows * kForward);
+  QuantizedBuffer hidden{kMostRows, kHidden}, forward{kMostRows, kForward};
   Rooms() {
     std::mt19937 random(2);
-    for (float& value : x) value = static_cast<float>(random() % 2001) / 1000 - 1;
+    // Normal, and one in 64 ten times as large: about as many outliers as the activations of a model have.
+    std::normal_distribution<float> normal;
+    for (float& value : x) value = normal(random) * (random() % 64 == 0 ? 10.0f : 1.0f);
   }
-  QuantizedRows quantized() { return {q.data(), scale.data(), sum.data()}; }
 };
 
 void report(const char* name, size_t rows, double time, double products, size_t bytes) {
@@ -92,9 +92,9 @@ void run(size_t threads, Isa isa, Precision precision) {
   OpContext context{pool, isa};
   Model model(pool);
   Rooms rooms;
-  const QuantizedRows quantized = rooms.quantized();
-  const QuantizedRows* activations = precision == Precision::int8 ? &quantized : nullptr;
-  quantize_rows(context, rooms.x.data(), kMostRows, kForward, quantized);
+  const QuantizedRows hidden = rooms.hidden.rows(), forward = rooms.forward.rows();
+  quantize_rows(context, rooms.x.data(), kMostRows, kHidden, hidden);
+  quantize_rows(context, rooms.x.data(), kMostRows, kForward, forward);
   std::printf("%zu threads, %s, %s\n", threads, std::string(to_string(isa)).c_str(),
               std::string(to_string(precision)).c_str());
 
@@ -112,7 +112,8 @@ void run(size_t threads, Isa isa, Precision precision) {
   std::printf("memory     read %.1f GB/s\n", static_cast<double>(memory.size()) * 8 / read / 1e9);
 
   const auto call = [&](const PackedMatrix& weight, float* y) {
-    return LinearCall{&weight, rooms.x.data(), activations, y, weight.rows()};
+    const QuantizedRows* quantized = weight.columns() == kHidden ? &hidden : &forward;
+    return LinearCall{&weight, rooms.x.data(), precision == Precision::int8 ? quantized : nullptr, y, weight.rows()};
   };
   for (size_t rows : {1, 4, 16, 64, 512}) {
     size_t turn = 0;  // another layer each time, so that the weights come from where a pass finds them

@@ -8,6 +8,15 @@
 
 namespace colophon {
 
+/// The outliers of a block of tokens, and the columns of the weight that they meet, so that a group's weights of a
+/// column are widened once for all tokens.
+struct OutlierColumns {
+  const uint32_t* columns;  ///< [column_count]
+  size_t column_count;
+  const Outlier* outliers;  ///< token after token; `column` is an index into columns
+  const uint32_t* end;      ///< [tokens]: where a token's outliers end
+};
+
 /// One task of linear(): some groups of 16 rows of one weight, for a block of the batch's rows ("tokens" in
 /// the kernels, to tell them from the rows of the weight).
 struct LinearTask {
@@ -16,19 +25,24 @@ struct LinearTask {
   size_t first_group, groups;
   size_t tokens;
   const float* x;                     ///< [tokens][columns]
-  const int8_t* q;                    ///< [tokens][columns]; null: float32 activations
-  const float *scale, *weighted_sum;  ///< [tokens][columns / 32]
+  QuantizedRows quantized;            ///< [tokens]; q null: float32 activations
+  OutlierColumns outliers;            ///< of these tokens
   float* y;                           ///< [tokens][y_stride], row 0 of the weight first
   size_t y_stride;
   uint8_t* scratch;  ///< linear_scratch_bytes, aligned to 64
 };
 
-/// Scratch, in this order: partial results [tokens][16] float; widened weights, as much as half of a
-/// first-level cache holds; prepared activations.
+/// Scratch, in this order: partial results [tokens][16] float; the widened weights of outliers' columns [columns][16]
+/// float; widened weights, as much as half of a first-level cache holds; prepared activations.
 constexpr size_t accumulator_bytes(size_t tokens) { return tokens * 16 * sizeof(float); }
 constexpr size_t kWidenedBytes = 16 * 1024;
 constexpr size_t linear_scratch_bytes(size_t tokens, size_t columns) {
-  return accumulator_bytes(tokens) + kWidenedBytes + tokens * (columns + 31) / 32 * 32 * sizeof(int16_t);
+  return accumulator_bytes(tokens) + columns * 16 * sizeof(float) + kWidenedBytes + tokens * (columns + 31) / 32 * 32 * sizeof(int16_t);
+}
+
+/// Where a task's widened weights are in its scratch.
+inline size_t widened_offset(const LinearTask& task) {
+  return accumulator_bytes(task.tokens) + task.weight->columns * 16 * sizeof(float);
 }
 
 void linear_reference(const LinearTask& task);

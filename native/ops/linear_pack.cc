@@ -1,5 +1,6 @@
 // Packing and reading back of weights; ops/packed_layout.h draws the layout.
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -158,22 +159,6 @@ void write_block(Encoding encoding, const FileBlock& block, size_t lane, uint8_t
   }
 }
 
-/// Zeroed memory, aligned to 64. Large matrices ask for huge pages: a batch of one is bound by the memory's
-/// speed, and the CPU's prefetchers stop at every page's end.
-uint8_t* allocate(size_t bytes) {
-  const size_t alignment = bytes >= kHugePage ? kHugePage : 64;
-  const size_t size = round_up(bytes, alignment);
-  void* memory = std::aligned_alloc(alignment, size);
-  if (memory == nullptr)
-    throw Error(ErrorCode::resource_exhausted,
-                "There is no memory for a weight of " + std::to_string(size) + " bytes.");
-#if defined(__linux__)
-  if (alignment == kHugePage) madvise(memory, size, MADV_HUGEPAGE);
-#endif
-  std::memset(memory, 0, size);
-  return static_cast<uint8_t*>(memory);
-}
-
 void pack_group(const Layout& layout, const uint8_t* data, size_t group, const uint32_t* row_source) {
   const size_t row_bytes = layout.columns / block_elements(layout.type) * block_bytes(layout.type);
   uint8_t* quants = layout.data + group * layout.group_bytes;
@@ -244,13 +229,32 @@ float packed_minimum(const Layout& layout, size_t row, size_t half_block) {
   }
 }
 
-void PackedMatrix::Deleter::operator()(Layout* layout) const {
-  std::free(layout->data);
-  delete layout;
+std::shared_ptr<uint8_t> WeightMemory::allocate(size_t bytes) {
+  bytes = round_up(bytes, 64);
+  if (used_ + bytes > size_) {
+    const size_t wanted = std::max(bytes, chunk_bytes_), alignment = wanted >= kHugePage ? kHugePage : 64;
+    const size_t size = round_up(wanted, alignment);
+    void* memory = std::aligned_alloc(alignment, size);
+    if (memory == nullptr)
+      throw Error(ErrorCode::resource_exhausted,
+                  "There is no memory for weights of " + std::to_string(size) + " bytes.");
+#if defined(__linux__)
+    if (alignment == kHugePage) madvise(memory, size, MADV_HUGEPAGE);
+#endif
+    chunk_.reset(static_cast<uint8_t*>(memory), [](uint8_t* p) { std::free(p); });
+    used_ = 0;
+    size_ = size;
+  }
+  std::shared_ptr<uint8_t> slice(chunk_, chunk_.get() + used_);
+  used_ += bytes;
+  std::memset(slice.get(), 0, bytes);
+  return slice;
 }
 
+void PackedMatrix::Deleter::operator()(Layout* layout) const { delete layout; }
+
 PackedMatrix PackedMatrix::pack(ThreadPool& pool, DType type, const void* data, size_t rows, size_t columns,
-                                const uint32_t* row_source) {
+                                const uint32_t* row_source, WeightMemory* shared) {
   if (rows == 0 || columns == 0 || columns % block_elements(type) != 0) {
     throw Error(ErrorCode::bad_model, "A weight of type " + std::string(to_string(type)) + " has the shape " +
                                           std::to_string(rows) + " x " + std::to_string(columns) +
@@ -267,8 +271,11 @@ PackedMatrix PackedMatrix::pack(ThreadPool& pool, DType type, const void* data, 
   const size_t groups = (rows + kGroup - 1) / kGroup;
   const size_t scales_offset = round_up(quant_bytes, 64);
   const size_t group_bytes = round_up(scales_offset + columns / kBlock * scale_bytes(encoding), 64);
-  uint8_t* memory = allocate(groups * group_bytes);
-  matrix.layout_.reset(new Layout{encoding, type, rows, columns, groups, scales_offset, group_bytes, memory});
+  WeightMemory own(0);
+  std::shared_ptr<uint8_t> memory = (shared != nullptr ? shared : &own)->allocate(groups * group_bytes);
+  uint8_t* const packed = memory.get();
+  matrix.layout_.reset(
+      new Layout{encoding, type, rows, columns, groups, scales_offset, group_bytes, std::move(memory), packed});
   const Layout& layout = *matrix.layout_;
   pool.parallel_for(groups, [&](size_t group, size_t) {
     pack_group(layout, static_cast<const uint8_t*>(data), group, row_source);

@@ -201,9 +201,8 @@ void lora_case(OpContext& context, const char* what, size_t adapters, size_t row
 
 void row_cases(OpContext& context, size_t rows) {
   std::vector<float> x(rows * kForward, 0.5f), residual(rows * kForward, 1e-9f), weight(kForward, 1.0f), out(rows * kForward);
-  std::vector<int8_t> q(rows * kForward);
-  std::vector<float> scale(rows * kForward / 32), sum(rows * kForward / 32);
-  const QuantizedRows quantized{q.data(), scale.data(), sum.data()};
+  QuantizedBuffer buffer(rows, kForward);
+  const QuantizedRows quantized = buffer.rows();
   std::vector<uint32_t> positions(rows, 7);
   const RopeTable table(kHeadDim, 100000, {}, {}, 8);
   const double norm = time_of([&] {

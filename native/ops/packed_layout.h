@@ -34,7 +34,8 @@ struct PackedMatrix::Layout {
   size_t rows, columns, groups;
   size_t scales_offset;  ///< of the scales in a group
   size_t group_bytes;
-  uint8_t* data;
+  std::shared_ptr<uint8_t> memory;
+  uint8_t* data;  ///< memory.get()
 
   const uint8_t* group(size_t index) const { return data + index * group_bytes; }
   const uint8_t* scales(size_t index) const { return data + index * group_bytes + scales_offset; }

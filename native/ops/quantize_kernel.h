@@ -1,12 +1,13 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
+
+#include "ops/quantize.h"
 
 namespace colophon {
 
-/// quantize_rows of ops/linear.h for one row.
-void quantize_row_avx2(const float* x, size_t columns, int8_t* q, float* scale, float* weighted_sum);
-void quantize_row_avx512(const float* x, size_t columns, int8_t* q, float* scale, float* weighted_sum);
+/// quantize_rows of ops/quantize.h for one row.
+void quantize_row_avx2(const float* x, size_t columns, QuantizedRows out);
+void quantize_row_avx512(const float* x, size_t columns, QuantizedRows out);
 
 }  // namespace colophon

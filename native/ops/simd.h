@@ -165,6 +165,12 @@ struct Portable {
     for (size_t i = 0; i < kLanes; ++i) r.lane[i] = i >= first && i < last ? a.lane[i] : b.lane[i];
     return r;
   }
+  /// Bit i: lane i of a is greater than that of b.
+  static unsigned greater(F32 a, F32 b) {
+    unsigned bits = 0;
+    for (size_t i = 0; i < kLanes; ++i) bits |= static_cast<unsigned>(a.lane[i] > b.lane[i]) << i;
+    return bits;
+  }
   /// The first lane in which a equals b, kLanes where none does.
   static size_t first_equal(F32 a, F32 b) {
     size_t i = 0;
@@ -276,6 +282,11 @@ struct Avx2 {
     const __m256i hi = _mm256_andnot_si256(mask(first > 8 ? first - 8 : 0), mask(last > 8 ? last - 8 : 0));
     return {_mm256_blendv_ps(b.lo, a.lo, _mm256_castsi256_ps(lo)), _mm256_blendv_ps(b.hi, a.hi, _mm256_castsi256_ps(hi))};
   }
+  static unsigned greater(F32 a, F32 b) {
+    const int lo = _mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ));
+    const int hi = _mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ));
+    return static_cast<unsigned>(lo | hi << 8);
+  }
   static size_t first_equal(F32 a, F32 b) {
     const unsigned lo = static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_EQ_OQ)));
     const unsigned hi = static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_EQ_OQ)));
@@ -373,6 +384,7 @@ struct Avx512 {
   static F32 keep(F32 a, size_t first, size_t last, F32 b) {
     return {_mm512_mask_blend_ps(static_cast<__mmask16>(mask(last) & ~mask(first)), b.v, a.v)};
   }
+  static unsigned greater(F32 a, F32 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
   static size_t first_equal(F32 a, F32 b) {
     return static_cast<size_t>(__builtin_ctz(static_cast<unsigned>(_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)) | 1u << kLanes));
   }

@@ -7,14 +7,12 @@ namespace colophon::avx2 {
 
 using V = simd::Avx2;
 
-void rms_norm_row(float* x, const float* residual, const float* weight, float eps, size_t columns, float* out, int8_t* q,
-                  float* scale, float* weighted_sum) {
-  generic::rms_norm_row<V>(x, residual, weight, eps, columns, out, q, scale, weighted_sum);
+void rms_norm_row(float* x, const float* residual, const float* weight, float eps, size_t columns, float* out, QuantizedRows quantized) {
+  generic::rms_norm_row<V>(x, residual, weight, eps, columns, out, quantized);
 }
 void add_row(float* x, const float* residual, size_t columns) { generic::add_row<V>(x, residual, columns); }
-void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, int8_t* q, float* scale,
-                  float* weighted_sum) {
-  generic::silu_mul_row<V>(gate, up, columns, out, q, scale, weighted_sum);
+void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized) {
+  generic::silu_mul_row<V>(gate, up, columns, out, quantized);
 }
 void rope_row(float* x, size_t heads, size_t head_dim, size_t half, const float* cosines, const float* sines) {
   generic::rope_row<V>(x, heads, head_dim, half, cosines, sines);

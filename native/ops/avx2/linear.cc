@@ -253,7 +253,7 @@ void nibble_groups(const LinearTask& task) {
   const PackedMatrix::Layout& layout = *task.weight;
   const size_t all = layout.columns / 32;
   float* acc = reinterpret_cast<float*>(task.scratch);
-  uint8_t* wide = task.scratch + accumulator_bytes(task.tokens);
+  uint8_t* wide = task.scratch + widened_offset(task);
   float* wide_scales = reinterpret_cast<float*>(wide + kNibbleChunk * 512);
   for (size_t group = task.first_group; group < task.first_group + task.groups; ++group) {
     for (size_t token = 0; token < task.tokens; ++token) V::store(acc + token * 16, V::zero());
@@ -263,9 +263,9 @@ void nibble_groups(const LinearTask& task) {
     for (size_t first = 0; first < all; first += chunk) {
       const size_t blocks = all - first < chunk ? all - first : chunk;
       const auto activations = [&](size_t token) {
-        return Activations{reinterpret_cast<const uint8_t*>(task.q) + token * layout.columns + first * 32,
-                           layout.columns, task.scale + token * all + first,
-                           task.weighted_sum + token * all + first, all};
+        const size_t at = token * all + first;
+        return Activations{reinterpret_cast<const uint8_t*>(task.quantized.q) + at * 32, layout.columns,
+                           task.quantized.scale + at, task.quantized.weighted_sum + at, all};
       };
       if (task.tokens <= kTile) {
         for_tiles(task.tokens, [&]<int T>(size_t token) {
@@ -281,6 +281,7 @@ void nibble_groups(const LinearTask& task) {
         });
       }
     }
+    add_outliers<V, E>(task, group, acc);
     store_group<V>(task, group, acc);
   }
 }
@@ -290,9 +291,9 @@ void byte_groups(const LinearTask& task) {
   const PackedMatrix::Layout& layout = *task.weight;
   const size_t all = layout.columns / 32;
   float* acc = reinterpret_cast<float*>(task.scratch);
-  uint8_t* wide = task.scratch + accumulator_bytes(task.tokens);
+  uint8_t* wide = task.scratch + widened_offset(task);
   uint8_t* wide_x = wide + kWidenedBytes;
-  widen_activations(task.q, task.tokens * layout.columns, reinterpret_cast<int16_t*>(wide_x));
+  widen_activations(task.quantized.q, task.tokens * layout.columns, reinterpret_cast<int16_t*>(wide_x));
   for (size_t group = task.first_group; group < task.first_group + task.groups; ++group) {
     for (size_t token = 0; token < task.tokens; ++token) V::store(acc + token * 16, V::zero());
     const uint8_t *quants = layout.group(group), *scales = layout.scales(group);
@@ -302,8 +303,8 @@ void byte_groups(const LinearTask& task) {
       const size_t blocks = all - first < chunk ? all - first : chunk;
       const uint8_t* chunk_scales = scales + first * Scales<V, E>::kBlockBytes;
       const auto activations = [&](size_t token) {
-        return Activations{wide_x + (token * layout.columns + first * 32) * 2, layout.columns * 2,
-                           task.scale + token * all + first, nullptr, all};
+        const size_t at = token * all + first;
+        return Activations{wide_x + at * 64, layout.columns * 2, task.quantized.scale + at, nullptr, all};
       };
       if (task.tokens <= kTile) {
         for_tiles(task.tokens, [&]<int T>(size_t token) {
@@ -318,6 +319,7 @@ void byte_groups(const LinearTask& task) {
         });
       }
     }
+    add_outliers<V, E>(task, group, acc);
     store_group<V>(task, group, acc);
   }
 }
@@ -325,7 +327,7 @@ void byte_groups(const LinearTask& task) {
 }  // namespace
 
 void linear_avx2(const LinearTask& task) {
-  if (task.q == nullptr) return linear_float32<V>(task);
+  if (task.quantized.q == nullptr) return linear_float32<V>(task);
   switch (task.weight->encoding) {
     case Encoding::nibbles:
       return nibble_groups<Encoding::nibbles>(task);

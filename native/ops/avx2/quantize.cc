@@ -6,8 +6,8 @@
 
 namespace colophon {
 
-void quantize_row_avx2(const float* x, size_t columns, int8_t* q, float* scale, float* weighted_sum) {
-  quantize_row<simd::Avx2>(x, columns, q, scale, weighted_sum);
+void quantize_row_avx2(const float* x, size_t columns, QuantizedRows out) {
+  quantize_row<simd::Avx2>(x, columns, out);
 }
 
 }  // namespace colophon

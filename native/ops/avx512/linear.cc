@@ -197,7 +197,7 @@ void nibble_groups(const LinearTask& task) {
   const PackedMatrix::Layout& layout = *task.weight;
   const size_t all = layout.columns / 32;
   float* acc = reinterpret_cast<float*>(task.scratch);
-  uint8_t* wide = task.scratch + accumulator_bytes(task.tokens);
+  uint8_t* wide = task.scratch + widened_offset(task);
   float* wide_scales = reinterpret_cast<float*>(wide + kNibbleChunk * 512);
   for (size_t group = task.first_group; group < task.first_group + task.groups; ++group) {
     for (size_t token = 0; token < task.tokens; ++token) V::store(acc + token * 16, V::zero());
@@ -207,9 +207,9 @@ void nibble_groups(const LinearTask& task) {
     for (size_t first = 0; first < all; first += chunk) {
       const size_t blocks = all - first < chunk ? all - first : chunk;
       const auto activations = [&](size_t token) {
-        return Activations{
-            task.q + token * layout.columns + first * 32, layout.columns, task.scale + token * all + first,
-            task.weighted_sum + token * all + first,      nullptr,        all};
+        const size_t at = token * all + first;
+        return Activations{task.quantized.q + at * 32, layout.columns, task.quantized.scale + at,
+                           task.quantized.weighted_sum + at, nullptr, all};
       };
       if (task.tokens <= kTile) {
         for_tiles(task.tokens, [&]<int T>(size_t token) {
@@ -225,6 +225,7 @@ void nibble_groups(const LinearTask& task) {
         });
       }
     }
+    add_outliers<V, E>(task, group, acc);
     store_group<V>(task, group, acc);
   }
 }
@@ -234,17 +235,18 @@ void byte_groups(const LinearTask& task) {
   const PackedMatrix::Layout& layout = *task.weight;
   const size_t all = layout.columns / 32;
   float* acc = reinterpret_cast<float*>(task.scratch);
-  int32_t* sums = reinterpret_cast<int32_t*>(task.scratch + accumulator_bytes(task.tokens) + kWidenedBytes);
-  sum_activations(task.q, task.tokens * layout.columns, sums);
+  int32_t* sums = reinterpret_cast<int32_t*>(task.scratch + widened_offset(task) + kWidenedBytes);
+  sum_activations(task.quantized.q, task.tokens * layout.columns, sums);
   for (size_t group = task.first_group; group < task.first_group + task.groups; ++group) {
     for (size_t token = 0; token < task.tokens; ++token) V::store(acc + token * 16, V::zero());
     Ahead ahead = fetch_ahead(task, group, (task.tokens + kTile - 1) / kTile * all);
     for_tiles(task.tokens, [&]<int T>(size_t token) {
-      const Activations x{task.q + token * layout.columns, layout.columns,
-                          task.scale + token * all,        nullptr,
-                          sums + token * all * 2,          all};
+      const size_t at = token * all;
+      const Activations x{task.quantized.q + at * 32, layout.columns, task.quantized.scale + at, nullptr,
+                          sums + at * 2, all};
       ahead = byte_tile<T, E>(layout.group(group), layout.scales(group), all, x, acc + token * 16, ahead);
     });
+    add_outliers<V, E>(task, group, acc);
     store_group<V>(task, group, acc);
   }
 }
@@ -252,7 +254,7 @@ void byte_groups(const LinearTask& task) {
 }  // namespace
 
 void linear_avx512(const LinearTask& task) {
-  if (task.q == nullptr) return linear_float32<V>(task);
+  if (task.quantized.q == nullptr) return linear_float32<V>(task);
   switch (task.weight->encoding) {
     case Encoding::nibbles:
       return nibble_groups<Encoding::nibbles>(task);

@@ -29,7 +29,7 @@ inline void store(float* p, typename V::F32 a, size_t lanes) {
 
 template <typename V>
 inline void rms_norm_row(float* x, const float* residual, const float* weight, float eps, size_t columns, float* out,
-                         int8_t* q, float* scale, float* weighted_sum) {
+                         QuantizedRows quantized) {
   auto squares = V::zero();
   for_groups(columns, [&](size_t i, size_t lanes) {
     auto value = load<V>(x + i, lanes);
@@ -44,7 +44,7 @@ inline void rms_norm_row(float* x, const float* residual, const float* weight, f
   for_groups(columns, [&](size_t i, size_t lanes) {
     store<V>(out + i, V::mul(V::mul(load<V>(x + i, lanes), inverse), load<V>(weight + i, lanes)), lanes);
   });
-  if (q != nullptr) quantize_row<V>(out, columns, q, scale, weighted_sum);
+  if (quantized.q != nullptr) quantize_row<V>(out, columns, quantized);
 }
 
 template <typename V>
@@ -55,14 +55,13 @@ inline void add_row(float* x, const float* residual, size_t columns) {
 }
 
 template <typename V>
-inline void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, int8_t* q, float* scale,
-                         float* weighted_sum) {
+inline void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized) {
   for_groups(columns, [&](size_t i, size_t lanes) {
     const auto g = load<V>(gate + i, lanes);
     const auto silu = V::div(g, V::add(V::broadcast(1.0f), simd::exp<V>(V::sub(V::zero(), g))));
     store<V>(out + i, V::mul(silu, load<V>(up + i, lanes)), lanes);
   });
-  if (q != nullptr) quantize_row<V>(out, columns, q, scale, weighted_sum);
+  if (quantized.q != nullptr) quantize_row<V>(out, columns, quantized);
 }
 
 template <typename V>

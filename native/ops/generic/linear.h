@@ -187,12 +187,60 @@ inline void float_group_widened(const LinearTask& task, size_t group, float* acc
   }
 }
 
+/// Calls take(k, weights) for the columns of a group that outliers meet, each as floats: d * q + m, a product and a sum.
+template <typename V, Encoding E, typename Take>
+inline void widen_columns(const PackedMatrix::Layout& layout, size_t group, const OutlierColumns& of, const Take& take) {
+  using F32 = typename V::F32;
+  using S = Scales<V, E>;
+  constexpr size_t kScaleColumns = E == Encoding::bytes_half_f32 ? 16 : 32;
+  const uint8_t *quants = layout.group(group), *scales = layout.scales(group);
+  F32 d = V::zero(), m = V::zero();
+  size_t end = 0;  // of the columns that d and m belong to
+  for (size_t k = 0; k < of.column_count; ++k) {
+    const size_t column = of.columns[k], block = column / 32, i = column % 32;
+    if (column >= end) {
+      const uint8_t* of_block = scales + block * S::kBlockBytes;
+      d = S::load(of_block, kScaleColumns == 16 ? i / 16 : 0);
+      if constexpr (has_minimum(E)) m = S::minimum(of_block);
+      end = (column / kScaleColumns + 1) * kScaleColumns;
+    }
+    if constexpr (has_minimum(E)) {
+      const int shift = static_cast<int>(i % 4 * 8 + i % 8 / 4 * 4);
+      take(k, V::add(V::mul(d, Quants<V>::nibble(quants + block * 256 + i / 8 * 64, shift)), m));
+    } else {
+      take(k, V::mul(d, Quants<V>::byte(quants + block * 512 + i / 4 * 64, static_cast<int>(i % 4 * 8))));
+    }
+  }
+}
+
+/// Adds to acc[tokens][16] what a group's weights give with the tokens' outliers.
+template <typename V, Encoding E>
+[[gnu::noinline]] void add_outliers(const LinearTask& task, size_t group, float* acc) {
+  using F32 = typename V::F32;
+  const OutlierColumns& of = task.outliers;
+  if (task.tokens == 1) {  // outlier k is in column k
+    F32 sum = V::load(acc);
+    widen_columns<V, E>(*task.weight, group, of,
+                        [&](size_t k, F32 w) { sum = V::fma(w, V::broadcast(of.outliers[k].value), sum); });
+    return V::store(acc, sum);
+  }
+  float* widened = reinterpret_cast<float*>(task.scratch + accumulator_bytes(task.tokens));
+  widen_columns<V, E>(*task.weight, group, of, [&](size_t k, F32 w) { V::store(widened + k * 16, w); });
+  size_t i = 0;
+  for (size_t token = 0; token < task.tokens; ++token, acc += 16) {
+    F32 sum = V::load(acc);
+    for (const size_t end = of.end[token]; i < end; ++i)
+      sum = V::fma(V::load(widened + of.outliers[i].column * 16), V::broadcast(of.outliers[i].value), sum);
+    V::store(acc, sum);
+  }
+}
+
 /// linear with float32 activations for a task's groups.
 template <typename V>
 inline void linear_float32(const LinearTask& task) {
   const PackedMatrix::Layout& layout = *task.weight;
   float* acc = reinterpret_cast<float*>(task.scratch);
-  float* widened = reinterpret_cast<float*>(task.scratch + accumulator_bytes(task.tokens));
+  float* widened = reinterpret_cast<float*>(task.scratch + widened_offset(task));
   for (size_t group = task.first_group; group < task.first_group + task.groups; ++group) {
     for (size_t token = 0; token < task.tokens; ++token) V::store(acc + token * 16, V::zero());
     const uint8_t* data = layout.group(group);

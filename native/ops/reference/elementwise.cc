@@ -7,8 +7,7 @@
 
 namespace colophon::reference {
 
-void rms_norm_row(float* x, const float* residual, const float* weight, float eps, size_t columns, float* out, int8_t* q,
-                  float* scale, float* weighted_sum) {
+void rms_norm_row(float* x, const float* residual, const float* weight, float eps, size_t columns, float* out, QuantizedRows quantized) {
   if (residual != nullptr) {
     for (size_t i = 0; i < columns; ++i) x[i] += residual[i];
   }
@@ -17,17 +16,16 @@ void rms_norm_row(float* x, const float* residual, const float* weight, float ep
   const float mean = sum_lanes(lanes) / static_cast<float>(columns);
   const float inverse = 1.0f / std::sqrt(mean + eps);
   for (size_t i = 0; i < columns; ++i) out[i] = x[i] * inverse * weight[i];
-  if (q != nullptr) quantize_row_reference(out, columns, q, scale, weighted_sum);
+  if (quantized.q != nullptr) quantize_row_reference(out, columns, quantized);
 }
 
 void add_row(float* x, const float* residual, size_t columns) {
   for (size_t i = 0; i < columns; ++i) x[i] += residual[i];
 }
 
-void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, int8_t* q, float* scale,
-                  float* weighted_sum) {
+void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized) {
   for (size_t i = 0; i < columns; ++i) out[i] = gate[i] / (1.0f + exp(0.0f - gate[i])) * up[i];
-  if (q != nullptr) quantize_row_reference(out, columns, q, scale, weighted_sum);
+  if (quantized.q != nullptr) quantize_row_reference(out, columns, quantized);
 }
 
 void rope_row(float* x, size_t heads, size_t head_dim, size_t half, const float* cosines, const float* sines) {

@@ -20,17 +20,19 @@ struct QuantizedWeights {
   std::vector<float> scale, minimum;  ///< per 16 columns
 };
 
-float dot_int8(const QuantizedWeights& w, Encoding encoding, const int8_t* q, const float* scale,
-               const float* weighted_sum, size_t columns) {
+/// `widened`: the weights as floats, for the outliers.
+float dot_int8(const QuantizedWeights& w, Encoding encoding, const float* widened, const QuantizedRows& x, size_t columns) {
   // Only bytes_half_f32 has two scales in a block of 32 columns.
   const size_t width = encoding == Encoding::bytes_half_f32 ? 16 : 32;
   float acc = 0;
   for (size_t begin = 0; begin < columns; begin += width) {
     int32_t sum = 0;
-    for (size_t k = begin; k < begin + width; ++k) sum += static_cast<int32_t>(w.q[k]) * q[k];
-    acc = std::fma(static_cast<float>(sum) * w.scale[begin / 16], scale[begin / 32], acc);
-    if (has_minimum(encoding)) acc = std::fma(w.minimum[begin / 16], weighted_sum[begin / 32], acc);
+    for (size_t k = begin; k < begin + width; ++k) sum += static_cast<int32_t>(w.q[k]) * x.q[k];
+    acc = std::fma(static_cast<float>(sum) * w.scale[begin / 16], x.scale[begin / 32], acc);
+    if (has_minimum(encoding)) acc = std::fma(w.minimum[begin / 16], x.weighted_sum[begin / 32], acc);
   }
+  for (size_t i = 0; i < *x.outlier_count; ++i)
+    acc = std::fma(widened[x.outliers[i].column], x.outliers[i].value, acc);
   return acc;
 }
 
@@ -43,7 +45,7 @@ void linear_reference(const LinearTask& task) {
   std::vector<float> widened(columns);
   for (size_t row = task.first_group * 16; row < (task.first_group + task.groups) * 16 && row < layout.rows;
        ++row) {
-    if (task.q != nullptr) {
+    if (task.quantized.q != nullptr) {
       quantized.q.resize(columns);
       unpack_quants(layout, row, quantized.q.data());
       quantized.scale.clear();
@@ -52,15 +54,12 @@ void linear_reference(const LinearTask& task) {
         quantized.scale.push_back(packed_scale(layout, row, half));
         quantized.minimum.push_back(packed_minimum(layout, row, half));
       }
-    } else {
-      task.matrix->dequantize_row(row, widened.data());
     }
+    task.matrix->dequantize_row(row, widened.data());
     for (size_t token = 0; token < task.tokens; ++token) {
       float& y = task.y[token * task.y_stride + row];
-      if (task.q != nullptr) {
-        y = dot_int8(quantized, layout.encoding, task.q + token * columns,
-                     task.scale + token * (columns / 32), task.weighted_sum + token * (columns / 32),
-                     columns);
+      if (task.quantized.q != nullptr) {
+        y = dot_int8(quantized, layout.encoding, widened.data(), task.quantized.from(token, columns), columns);
       } else {
         y = dot_float(widened.data(), task.x + token * columns, columns);
       }
