@@ -20,13 +20,18 @@ const ADAPTERS = 48;
 const SEQUENCES = 64;
 let parent: string;
 let names: string[];
-/** What each of the 64 gives alone: one thread, no prefix cache, prompts in one piece. */
+/** What each of the 64 gives alone: one thread, no prefix cache, no speculation, prompts in one piece. */
 let solo: Generated[];
 
 beforeAll(async () => {
   parent = mkdtempSync(join(tmpdir(), 'colophon-'));
   names = await makeAdapters(parent, ADAPTERS);
-  const { engine, handles } = await start({ threads: 1, stepTokens: 512, prefixCache: false });
+  const { engine, handles } = await start({
+    threads: 1,
+    stepTokens: 512,
+    prefixCache: false,
+    speculate: false,
+  });
   solo = [];
   for (let i = 0; i < SEQUENCES; i++) solo.push(await engine.run(request(i, handles)));
   await engine.close();
@@ -43,12 +48,17 @@ async function start(options: Parameters<typeof TestEngine.create>[0]) {
 
 /**
  * Sequence `i`: every fourth on the base, the others each on an adapter; prompts of 1 to 150 tokens that share
- * beginnings; greedy and sampled, with and without penalties and log-probabilities of the prompt.
+ * beginnings; greedy and sampled, with and without penalties and log-probabilities of the prompt. Every fifth prompt repeats
+ * itself, so that there is something to speculate on.
  */
 function request(i: number, handles: number[]): RunRequest {
   const length = [1, 17, 32, 33, 64, 7, 100, full ? 400 : 150][i % 8]!;
+  const repeated = Array.from({ length: 40 + i }, (_, k) => textIds[k % 11]!);
   return {
-    prompt: textIds.slice(0, length).concat(i % 3 === 0 ? [] : textIds.slice(200, 200 + (i % 5))),
+    prompt:
+      i % 5 === 4
+        ? repeated
+        : textIds.slice(0, length).concat(i % 3 === 0 ? [] : textIds.slice(200, 200 + (i % 5))),
     adapter: i % 4 === 0 ? undefined : handles[i % ADAPTERS],
     maxTokens: 3 + (i % (full ? 24 : 8)),
     logprobs: i % 6,
@@ -103,7 +113,7 @@ test.each(combinations)('$threads threads, chunks of $stepTokens', async (option
   }
 });
 
-test('a tiny cache forces sequences back into the queue, random ones are cut, and all others keep their bits', async () => {
+test('a tiny cache forces sequences back into the queue, drafts are verified, random ones are cut, and all others keep their bits', async () => {
   const { engine, handles } = await start({
     threads: 2,
     stepTokens: 48,
@@ -114,7 +124,7 @@ test('a tiny cache forces sequences back into the queue, random ones are cut, an
   const expected = solo.map(fingerprint);
   const mix = fc.array(
     fc.record({ i: fc.nat(SEQUENCES - 1), cutAfter: fc.option(fc.nat(6), { freq: 3 }), late: fc.boolean() }),
-    { minLength: 4, maxLength: 24 },
+    { minLength: 1, maxLength: 24 },
   );
   try {
     await fc.assert(
@@ -140,8 +150,16 @@ test('a tiny cache forces sequences back into the queue, random ones are cut, an
       }),
       { numRuns: full ? 60 : 6, endOnFailure: true },
     );
-    const { preemptions, adapterEvictions } = engine.engine.stats();
+    // Drafts are made while few run: pairs of those whose prompts repeat themselves.
+    for (let i = 4; i < SEQUENCES; i += 10) {
+      const pair = [i, (i + 10) % SEQUENCES];
+      const runs = await Promise.all(pair.map((k) => engine.run(request(k, handles))));
+      expect(runs.map(fingerprint)).toEqual(pair.map((k) => expected[k]));
+    }
+    const { preemptions, adapterEvictions, draftedTokens, acceptedTokens } = engine.engine.stats();
     expect(adapterEvictions).toBeGreaterThan(0);
+    expect(draftedTokens).toBeGreaterThan(0);
+    expect(acceptedTokens).toBeGreaterThan(0);
     if (full) expect(preemptions).toBeGreaterThan(0);
   } finally {
     await engine.close();

@@ -194,6 +194,7 @@ EngineOptions to_engine_options(const Napi::Object& o) {
   options.max_sequences = count_or(o, "maxSequences", options.max_sequences);
   options.max_context = count_or(o, "maxContext", 0);
   options.prefix_cache = flag_or(o, "prefixCache", true);
+  options.speculate = flag_or(o, "speculate", true);
   return options;
 }
 
@@ -296,6 +297,8 @@ Napi::Object to_js(Napi::Env env, const EngineStats& s) {
   set("cachedTokens", static_cast<double>(s.cached_tokens));
   set("generatedTokens", static_cast<double>(s.generated_tokens));
   set("preemptions", static_cast<double>(s.preemptions));
+  set("draftedTokens", static_cast<double>(s.drafted_tokens));
+  set("acceptedTokens", static_cast<double>(s.accepted_tokens));
   set("adaptersRegistered", static_cast<double>(s.adapters.registered));
   set("adaptersResident", static_cast<double>(s.adapters.resident));
   set("adapterBytesUsed", static_cast<double>(s.adapters.bytes_used));

@@ -44,6 +44,8 @@ export interface EngineOptions {
   maxContext?: number;
   /** Reuse pages of equal prefixes. Default true. */
   prefixCache?: boolean;
+  /** Verify guesses at the next tokens, taken from the sequence's own text, where that pays; changes no result. Default true. */
+  speculate?: boolean;
 }
 
 /** Shape of a safetensors base, from its config.json. */
@@ -204,6 +206,9 @@ export interface EngineStats {
   cachedTokens: number;
   generatedTokens: number;
   preemptions: number;
+  /** Guessed ahead of their steps, and of these right. */
+  draftedTokens: number;
+  acceptedTokens: number;
   adaptersRegistered: number;
   adaptersResident: number;
   adapterBytesUsed: number;

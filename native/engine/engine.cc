@@ -48,8 +48,9 @@ class EngineImpl final : public Engine {
     adapters_ = std::make_unique<AdapterStore>(model_->adapter_base(), options.adapter_bytes, [this] { wake(true); });
     // Every running sequence must have its token in every step.
     const size_t max_sequences = std::min(options.max_sequences, options.step_tokens);
-    scheduler_ = std::make_unique<Scheduler>(SchedulerLimits{options.step_tokens, max_sequences, options.prefix_cache},
-                                             *pages_, *adapters_);
+    scheduler_ = std::make_unique<Scheduler>(
+        SchedulerLimits{options.step_tokens, max_sequences, max_context, options.prefix_cache, options.speculate}, *pages_,
+        *adapters_);
     hidden_.resize(options.step_tokens * h.hidden);
     logits_.resize(std::min(options.step_tokens, kHeadRows) * h.vocabulary);
     sampler_scratch_.resize(pool_.threads());
@@ -215,7 +216,7 @@ class EngineImpl final : public Engine {
       batch_.runs.push_back({first_row, rows, first, sequence->pages.data(), sequence->adapter});
       for (size_t i = 0; i < rows; ++i) {
         const size_t position = first + i;
-        batch_.tokens.push_back(sequence->tokens[position]);
+        batch_.tokens.push_back(sequence->token_at(position));
         batch_.positions.push_back(static_cast<uint32_t>(position));
         if (wants_head(*sequence, position)) batch_.head_rows.push_back(static_cast<uint32_t>(first_row + i));
       }
@@ -223,9 +224,10 @@ class EngineImpl final : public Engine {
     model_->forward(context_, arena_->layout(), batch_, hidden_.data());
   }
 
-  /// Whether the logits at `position` are needed: the last token draws the next, and prompt log-probabilities look back.
+  /// Whether the logits at `position` are needed: the last token and those of its draft draw the next, and prompt
+  /// log-probabilities look back.
   static bool wants_head(const Sequence& sequence, size_t position) {
-    if (position + 1 == sequence.tokens.size()) return true;
+    if (position + 1 >= sequence.tokens.size()) return true;
     return sequence.wants_prompt_logprobs() && position + 1 < sequence.prompt_tokens &&
            position + 1 >= sequence.prompt_logprobs_sent;
   }
@@ -245,7 +247,7 @@ class EngineImpl final : public Engine {
     for (const auto& [sequence, rows] : plan)
       for (size_t position = sequence->computed; position < sequence->computed + rows; ++position)
         if (wants_head(*sequence, position))
-          head_rows_.push_back({sequence, position, -1, position + 1 == sequence->tokens.size(), {}, false});
+          head_rows_.push_back({sequence, position, -1, position + 1 >= sequence->tokens.size(), {}, false});
 
     const size_t hidden = info_.hyperparameters.hidden, vocabulary = info_.hyperparameters.vocabulary;
     const size_t piece = logits_.size() / vocabulary;
@@ -260,9 +262,32 @@ class EngineImpl final : public Engine {
     for (const auto& [sequence, rows] : plan) {
       prompt_tokens_ += std::min(rows, sequence->prompt_tokens > sequence->computed ? sequence->prompt_tokens - sequence->computed : 0);
       sequence->computed += rows;
+      const size_t drafted = sequence->draft.size();
+      if (drafted > 0) {
+        const size_t accepted = accepted_of(*sequence);
+        sequence->computed -= drafted - accepted;  // what was supposed wrongly is computed again
+        sequence->lookup.settle(drafted, accepted);
+        drafted_tokens_ += drafted;
+        accepted_tokens_ += accepted;
+      }
       scheduler_->publish(*sequence);
     }
-    for (HeadRow& row : head_rows_) deliver(row, result);
+    const Sequence* settled = nullptr;  // its further rows followed a wrong guess, or its end
+    for (HeadRow& row : head_rows_) {
+      if (row.sequence == settled) continue;
+      if (!deliver(row, result)) settled = row.sequence;
+    }
+  }
+
+  /// How many of a sequence's drafted tokens are those that its rows drew.
+  size_t accepted_of(const Sequence& sequence) const {
+    size_t accepted = 0;
+    for (const HeadRow& row : head_rows_) {
+      if (row.sequence != &sequence || !row.draws) continue;
+      if (accepted == sequence.draft.size() || row.token != sequence.draft[accepted]) break;
+      ++accepted;
+    }
+    return accepted;
   }
 
   /// Draws (or looks up) one row's token. Runs on any worker.
@@ -276,35 +301,38 @@ class EngineImpl final : public Engine {
       row.has_logprobs = true;
       return;
     }
-    const bool forbid_stop = sequence.generated() < request.min_tokens;
+    const size_t generated = row.position + 1 - sequence.prompt_tokens;
+    const bool forbid_stop = generated < request.min_tokens;
     const std::span<const int32_t> forbidden =
         forbid_stop ? std::span<const int32_t>(request.stop_token_ids) : std::span<const int32_t>();
     row.has_logprobs = request.logprobs >= 0;
     if (!row.has_logprobs) {
-      row.token = sample(context_, request.sampling, sequence.history, forbidden, sequence.generated(), logits, vocabulary, scratch);
+      row.token = sample(context_, request.sampling, sequence.history, forbidden, generated, logits, vocabulary, scratch);
       return;
     }
     // Reported log-probabilities are the model's own; sampling changes the logits, so it works on a copy.
     scratch.logits.assign(logits, logits + vocabulary);
-    row.token = sample(context_, request.sampling, sequence.history, forbidden, sequence.generated(), scratch.logits.data(),
-                       vocabulary, scratch);
+    row.token = sample(context_, request.sampling, sequence.history, forbidden, generated, scratch.logits.data(), vocabulary,
+                       scratch);
     row.logprobs = token_logprobs(context_, logits, vocabulary, row.token, static_cast<size_t>(request.logprobs));
   }
 
-  void deliver(HeadRow& row, StepResult& result) {
+  /// Gives a row's token out. Returns whether the sequence's next row, if it has one, still stands on what is true.
+  bool deliver(HeadRow& row, StepResult& result) {
     Sequence& sequence = *row.sequence;
     StepEntry entry{sequence.id, row.token, static_cast<int32_t>(row.position + 1), FinishReason::none, 0, row.has_logprobs,
                     std::move(row.logprobs)};
     if (!row.draws) {
       sequence.prompt_logprobs_sent = row.position + 2;
       result.entries.push_back(std::move(entry));
-      return;
+      return true;
     }
     const SequenceRequest& request = sequence.request;
     if (sequence.generated() == 0) {
       entry.cached_tokens = static_cast<int32_t>(sequence.cached_tokens);
       cached_tokens_ += sequence.cached_tokens;
     }
+    const bool as_drafted = sequence.is_drafted(row.position + 1) && row.token == sequence.token_at(row.position + 1);
     sequence.tokens.push_back(row.token);
     ++generated_tokens_;
     const SamplingOptions& sampling = request.sampling;
@@ -321,6 +349,7 @@ class EngineImpl final : public Engine {
       const std::unique_ptr<Sequence> done = scheduler_->remove(id);
       if (done->request.adapter != 0) adapters_->forget(done->request.adapter);
     }
+    return as_drafted && !finished;
   }
 
   /// A sequence that ends without a token; it has left the scheduler.
@@ -342,6 +371,8 @@ class EngineImpl final : public Engine {
     stats_.cached_tokens = cached_tokens_;
     stats_.generated_tokens = generated_tokens_;
     stats_.preemptions = scheduler_->preemptions();
+    stats_.drafted_tokens = drafted_tokens_;
+    stats_.accepted_tokens = accepted_tokens_;
     stats_.step_seconds = step_seconds_;
   }
 
@@ -360,7 +391,7 @@ class EngineImpl final : public Engine {
   std::vector<float> logits_;  ///< [<= kHeadRows][vocabulary]
   std::vector<HeadRow> head_rows_;
   std::vector<SamplerScratch> sampler_scratch_;  ///< one a worker
-  uint64_t steps_ = 0, prompt_tokens_ = 0, cached_tokens_ = 0, generated_tokens_ = 0;
+  uint64_t steps_ = 0, prompt_tokens_ = 0, cached_tokens_ = 0, generated_tokens_ = 0, drafted_tokens_ = 0, accepted_tokens_ = 0;
   double step_seconds_ = 0;
 
   // Shared with callers.

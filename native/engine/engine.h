@@ -29,6 +29,7 @@ struct EngineOptions {
   size_t max_sequences = 256;  ///< running at once
   size_t max_context = 0;      ///< 0: the model's
   bool prefix_cache = true;
+  bool speculate = true;  ///< verify guesses at the next tokens where that pays; changes no result
 };
 
 struct SequenceRequest {
@@ -78,6 +79,7 @@ struct EngineStats {
   size_t waiting = 0, waiting_for_adapter = 0, running = 0;
   size_t pages_total = 0, pages_used = 0, pages_cached = 0;
   uint64_t steps = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0, preemptions = 0;
+  uint64_t drafted_tokens = 0, accepted_tokens = 0;  ///< guessed, and of these right
   AdapterTotals adapters{};
   double step_seconds = 0;
 };

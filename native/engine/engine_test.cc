@@ -121,10 +121,11 @@ TEST(engine_batches_are_invariant) {
   std::vector<AdapterSpec> specs;
   for (uint32_t i = 0; i < 6; ++i) specs.push_back(write_tiny_adapter(folder, i + 1, 1 + 3 * i));
   for (const Precision precision : {Precision::int8, Precision::float32}) {
-    // The solo runs: one at a time, no prefix cache, one thread, the plain kernels.
+    // The solo runs: one at a time, no prefix cache, no speculation, one thread, the plain kernels.
     EngineOptions solo = options_for(model);
     solo.precision = precision;
     solo.prefix_cache = false;
+    solo.speculate = false;
     solo.threads = 1;
     solo.isa = Isa::reference;
     Harness alone(solo);
@@ -154,6 +155,7 @@ TEST(engine_batches_are_invariant) {
         options.step_tokens = v.step_tokens;
         options.kv_bytes = v.kv_bytes;
         options.prefix_cache = v.prefix_cache;
+        options.speculate = true;
         options.isa = isa;
         Harness together(options);
         for (const AdapterSpec& spec : specs) together->adapters().add(spec);
@@ -166,6 +168,58 @@ TEST(engine_batches_are_invariant) {
       }
     }
   }
+}
+
+TEST(engine_speculation_changes_no_result) {
+  const TempDir folder;
+  const std::string model = write_tiny_model(folder);
+  const AdapterSpec spec = write_tiny_adapter(folder, 1, 4);
+  EngineOptions options = options_for(model);
+  options.speculate = false;
+  Harness plain(options);
+  options.speculate = true;
+  Harness speculating(options);
+  options.step_tokens = 3;
+  Harness narrow(options);
+  // Hardly a page to spare for a draft.
+  options.step_tokens = 64;
+  options.kv_bytes = 100 << 10;
+  Harness tight(options);
+  Harness* const others[] = {&speculating, &narrow, &tight};
+  const std::vector<uint32_t> adapters = {plain->adapters().add(spec)};
+  for (Harness* other : others) (*other)->adapters().add(spec);
+
+  std::mt19937 random(7);
+  for (int round = 0; round < 40; ++round) {
+    // Prompts that repeat themselves, so that there is something to guess; few at a time, so that guesses are made.
+    std::vector<SequenceRequest> requests(1 + random() % 3);
+    for (SequenceRequest& request : requests) {
+      request = random_request(random, adapters);
+      const size_t period = 2 + random() % 9;
+      request.prompt.resize(10 + random() % 60);
+      for (size_t i = 0; i < request.prompt.size(); ++i) request.prompt[i] = static_cast<int32_t>(i % period * 5);
+      request.max_tokens = 1 + random() % 60;
+      if (random() % 3 == 0) request.min_tokens = random() % request.max_tokens;
+      if (random() % 3 == 0) request.stop_token_ids = {static_cast<int32_t>(random() % 128), static_cast<int32_t>(random() % 128)};
+      if (random() % 3 == 0) request.prompt_logprobs = 0;
+    }
+    std::vector<Outcome> expected;
+    for (const SequenceRequest& request : requests) expected.push_back(plain.run(request));
+    for (Harness* other : others) {
+      std::vector<uint32_t> ids;
+      for (const SequenceRequest& request : requests) ids.push_back((*other)->submit(request));
+      for (size_t i = 0; i < ids.size(); ++i) CHECK_EQ(other->wait(ids[i]), expected[i]);
+    }
+  }
+  CHECK_EQ(settled(plain).drafted_tokens, 0u);
+  for (Harness* other : others) {
+    const EngineStats stats = settled(*other);
+    CHECK(stats.drafted_tokens > 0);
+    CHECK(stats.accepted_tokens > 0 && stats.accepted_tokens <= stats.drafted_tokens);
+    CHECK_EQ(stats.pages_used, 0u);
+    CHECK_EQ(stats.generated_tokens, settled(plain).generated_tokens);
+  }
+  CHECK(settled(speculating).steps < settled(plain).steps);
 }
 
 TEST(engine_reuses_prefixes_but_not_across_adapters_or_salts) {

@@ -8,6 +8,9 @@
 namespace colophon {
 namespace {
 
+/// Rows up to which one more costs a step little.
+constexpr size_t kFewRows = 8;
+
 size_t pages_for(size_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
 }  // namespace
@@ -40,6 +43,7 @@ void Scheduler::give_up(Sequence& sequence) {
   // Last page first, so that the cache keeps the front of a prefix longest.
   for (size_t i = sequence.pages.size(); i > 0; --i) pages_.release(sequence.pages[i - 1]);
   sequence.pages.clear();
+  sequence.draft.clear();
   sequence.computed = 0;
   sequence.published = 0;
   if (sequence.adapter) {
@@ -74,7 +78,8 @@ void Scheduler::extend_chain(Sequence& sequence, size_t full_pages) {
 
 void Scheduler::publish(Sequence& sequence) {
   if (!limits_.prefix_cache) return;
-  const size_t full = sequence.computed / kPageTokens;
+  // Of a draft that held, the tokens are not the sequence's before they are delivered.
+  const size_t full = std::min(sequence.computed, sequence.tokens.size()) / kPageTokens;
   extend_chain(sequence, full);
   for (; sequence.published < full; ++sequence.published)
     pages_.publish(sequence.pages[sequence.published], sequence.chain[sequence.published]);
@@ -117,17 +122,43 @@ bool Scheduler::admit(std::unique_ptr<Sequence>& sequence, size_t budget, std::v
   return true;
 }
 
+/// Drafts for the decoding sequences, where they leave rows for it and nobody waits for a place.
+void Scheduler::draft() {
+  size_t rows = waiting_.size();
+  for (const auto& sequence : running_) {
+    sequence->draft.clear();
+    sequence->draft_start = sequence->tokens.size();
+    rows += sequence->remaining();
+  }
+  if (!limits_.speculate || rows == 0 || 2 * rows > kFewRows) return;
+  for (const auto& owned : running_) {
+    Sequence& sequence = *owned;
+    const SequenceRequest& request = sequence.request;
+    const SamplingOptions& sampling = request.sampling;
+    // Penalties depend on the tokens before, which a draft only supposes.
+    if (sequence.remaining() != 1 || sampling.repetition_penalty != 1 || sampling.presence_penalty != 0 ||
+        sampling.frequency_penalty != 0)
+      continue;
+    // Every row may draw a token: none beyond what the request or the context allows.
+    const size_t left = std::min(request.max_tokens - sequence.generated(), limits_.max_context - sequence.tokens.size());
+    const size_t most = std::min({left - 1, kFewRows / rows - 1, limits_.step_tokens / rows - 1});
+    sequence.lookup.propose(sequence.tokens, most, sequence.draft);
+  }
+}
+
 std::vector<ScheduledRun> Scheduler::plan(std::vector<std::unique_ptr<Sequence>>& failed) {
   std::vector<ScheduledRun> plan;
   size_t budget = limits_.step_tokens;
   bool preempted = false;
+  draft();
 
   // Running sequences, decoding ones first: one row each, so that no prefill can stall them.
   for (const bool decoding : {true, false}) {
     for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
       Sequence& sequence = *running_[i];
       if ((sequence.remaining() == 1) != decoding) continue;
-      const size_t rows = std::min(sequence.remaining(), budget);
+      if (!reserve(sequence, std::min(sequence.remaining() + sequence.draft.size(), budget))) sequence.draft.clear();
+      const size_t rows = std::min(sequence.remaining() + sequence.draft.size(), budget);
       while (!reserve(sequence, rows)) {
         preempted = true;
         Sequence* const youngest = running_.back().get();

@@ -10,21 +10,23 @@
 
 namespace colophon {
 
-/// What one step computes of one sequence: its next `rows` tokens.
+/// What one step computes of one sequence: its next `rows` tokens, the last of which may be its draft.
 struct ScheduledRun {
   Sequence* sequence;
   size_t rows;
 };
 
 struct SchedulerLimits {
-  size_t step_tokens, max_sequences;
-  bool prefix_cache;
+  size_t step_tokens, max_sequences, max_context;
+  bool prefix_cache, speculate;
 };
 
 /// Decides who runs next. Continuous batching with chunked prefill (Orca, OSDI 2022; Sarathi-Serve, OSDI 2024): every
 /// decoding sequence has its token in every step, prefills share what is left of the step's tokens in order of arrival.
 /// When pages run out, the youngest running sequence gives its own up and goes to the head of the queue; recomputing it
-/// is exact (promise 1) and mostly a prefix hit. A sequence whose adapter is not resident waits without holding up the
+/// is exact (promise 1) and mostly a prefix hit. While few sequences decode, a step costs little more with a few rows more
+/// (it is the weights' reading that takes the time): then drafts of what may follow are verified beside the next token
+/// (https://arxiv.org/abs/2211.17192), which changes no result, since each row's is its own. A sequence whose adapter is not resident waits without holding up the
 /// ones behind it.
 class Scheduler {
  public:
@@ -49,6 +51,7 @@ class Scheduler {
   uint64_t preemptions() const { return preemptions_; }
 
  private:
+  void draft();
   bool reserve(Sequence& sequence, size_t rows);
   void preempt_youngest();
   bool admit(std::unique_ptr<Sequence>& sequence, size_t budget, std::vector<ScheduledRun>& plan);

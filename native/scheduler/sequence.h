@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "scheduler/prompt_lookup.h"
 
 namespace colophon {
 
@@ -24,11 +25,19 @@ struct Sequence {
   bool adapter_asked = false;       ///< its adapter was asked for on its behalf
   const LoraAdapter* adapter = nullptr;  ///< held while running
   TokenHistory history;
+  std::vector<int32_t> draft;  ///< guesses at what follows the first draft_start tokens, verified by the current step
+  size_t draft_start = 0;
+  PromptLookup lookup;
 
   size_t generated() const { return tokens.size() - prompt_tokens; }
   /// Tokens that still need a pass; 1 while decoding.
   size_t remaining() const { return tokens.size() - computed; }
   bool wants_prompt_logprobs() const { return request.prompt_logprobs >= 0; }
+  /// A token of those that the current step computes.
+  int32_t token_at(size_t position) const {
+    return position < draft_start || draft.empty() ? tokens[position] : draft[position - draft_start];
+  }
+  bool is_drafted(size_t position) const { return position >= draft_start && position - draft_start < draft.size(); }
 };
 
 }  // namespace colophon

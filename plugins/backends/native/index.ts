@@ -92,6 +92,11 @@ export const nativeConfig = Type.Object(
       }),
     ),
     prefix_cache: Type.Boolean({ default: true, description: 'Reuse the KV pages of equal beginnings.' }),
+    speculate: Type.Boolean({
+      default: true,
+      description:
+        "Verify guesses at the next tokens, taken from the sequence's own text, while few sequences run. Changes no answer.",
+    }),
   },
   { additionalProperties: false },
 );
@@ -119,6 +124,7 @@ export default definePlugin({
       maxSequences: config.max_sequences,
       maxContext: config.max_context,
       prefixCache: config.prefix_cache,
+      speculate: config.speculate,
     });
     const info = engine.info();
     host.log.info(

@@ -35,6 +35,16 @@ const counters: Reading[] = [
     'Sequences sent back to the queue for want of pages.',
     (s) => s.preemptions,
   ],
+  [
+    'colophon_engine_drafted_tokens_total',
+    "Tokens guessed from their sequence's own text and verified beside the next one.",
+    (s) => s.draftedTokens,
+  ],
+  [
+    'colophon_engine_accepted_tokens_total',
+    'Of the drafted tokens, those that were right.',
+    (s) => s.acceptedTokens,
+  ],
   ['colophon_engine_adapter_loads_total', 'Adapters read into memory.', (s) => s.adapterLoads],
   [
     'colophon_engine_adapter_evictions_total',

@@ -60,6 +60,8 @@ export class FakeEngine implements NativeEngine {
       cachedTokens: 0,
       generatedTokens: 0,
       preemptions: 0,
+      draftedTokens: 0,
+      acceptedTokens: 0,
       adapterBytesUsed: 0,
     };
     const adapters = {
