@@ -117,6 +117,20 @@ Hyperparameters to_hyperparameters(const Napi::Object& o) {
   h.rotary_dim = h.head_dim;
   h.norm_eps = number(o, "normEps");
   h.tied_head = flag_or(o, "tiedHead", false);
+  if (given(field(o, "attentionScale"))) h.attention_scale = number(o, "attentionScale");
+  if (given(field(o, "window"))) {
+    const Napi::Object w = object_field(o, "window");
+    h.window = count(w, "positions");
+    if (given(field(w, "ropeBase"))) h.window_rope_base = number(w, "ropeBase");
+    const Napi::Value layers = field(w, "layers");
+    if (!layers.IsArray()) wrong(o.Env(), "window.layers", "an array of true and false");
+    const Napi::Array array = layers.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); ++i) {
+      const Napi::Value item = array[i];
+      if (!item.IsBoolean()) wrong(o.Env(), "window.layers", "an array of true and false");
+      h.windowed.push_back(item.As<Napi::Boolean>().Value());
+    }
+  }
   if (given(field(o, "ropeScaling"))) {
     const Napi::Object s = object_field(o, "ropeScaling");
     const std::string kind = text(s, "kind");
@@ -149,6 +163,16 @@ Napi::Object to_js(Napi::Env env, const Hyperparameters& h) {
   o.Set("ropeBase", h.rope_base);
   o.Set("normEps", h.norm_eps);
   o.Set("tiedHead", h.tied_head);
+  if (h.attention_scale) o.Set("attentionScale", *h.attention_scale);
+  if (!h.windowed.empty()) {
+    Napi::Object w = Napi::Object::New(env);
+    Napi::Array layers = Napi::Array::New(env, h.windowed.size());
+    for (uint32_t i = 0; i < h.windowed.size(); ++i) layers[i] = Napi::Boolean::New(env, h.windowed[i]);
+    w.Set("positions", static_cast<double>(h.window));
+    w.Set("layers", layers);
+    if (h.window_rope_base) w.Set("ropeBase", *h.window_rope_base);
+    o.Set("window", w);
+  }
   if (h.rope_scaling.kind != RopeScaling::Kind::none) {
     Napi::Object s = Napi::Object::New(env);
     const bool llama3 = h.rope_scaling.kind == RopeScaling::Kind::llama3;

@@ -71,6 +71,10 @@ export interface Hyperparameters {
       };
   normEps: number;
   tiedHead: boolean;
+  /** Default 1 / sqrt(headDim). */
+  attentionScale?: number;
+  /** Layers whose rows see only so many positions, their own included; `ropeBase` where theirs is another. */
+  window?: { positions: number; layers: boolean[]; ropeBase?: number };
 }
 
 export interface EngineInfo {

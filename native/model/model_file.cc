@@ -13,8 +13,8 @@ namespace {
 
 [[noreturn]] void bad_model(const std::string& sentence) { throw Error(ErrorCode::bad_model, sentence); }
 
-/// Hugging Face's name -> GGUF's.
-std::string gguf_name(const std::string& name) {
+/// Hugging Face's name -> GGUF's. Where both halves of a block are also normalised behind, one name has another meaning.
+std::string gguf_name(const std::string& name, bool norms_outputs) {
   if (name == "model.embed_tokens.weight") return "token_embd.weight";
   if (name == "model.norm.weight") return "output_norm.weight";
   if (name == "lm_head.weight") return "output.weight";
@@ -24,6 +24,7 @@ std::string gguf_name(const std::string& name) {
   if (dot == std::string::npos) return name;
   const std::string layer = name.substr(kLayers.size(), dot - kLayers.size());
   const std::string rest = name.substr(dot + 1);
+  if (norms_outputs && rest == "post_attention_layernorm.weight") return "blk." + layer + ".post_attention_norm.weight";
   static constexpr const char* kNames[][2] = {
       {"self_attn.q_proj.", "attn_q."},       {"self_attn.k_proj.", "attn_k."},
       {"self_attn.v_proj.", "attn_v."},       {"self_attn.o_proj.", "attn_output."},
@@ -31,12 +32,15 @@ std::string gguf_name(const std::string& name) {
       {"mlp.down_proj.", "ffn_down."},        {"input_layernorm.", "attn_norm."},
       {"post_attention_layernorm.", "ffn_norm."}, {"self_attn.q_norm.", "attn_q_norm."},
       {"self_attn.k_norm.", "attn_k_norm."},
+      {"pre_feedforward_layernorm.", "ffn_norm."}, {"post_feedforward_layernorm.", "post_ffw_norm."},
   };
   for (const auto& [hf, gguf] : kNames) {
     if (rest.rfind(hf, 0) == 0) return "blk." + layer + "." + gguf + rest.substr(std::strlen(hf));
   }
   return name;
 }
+
+constexpr size_t kMostLayers = 1024;
 
 size_t required_count(const GgufFile& file, const std::string& key) {
   const auto value = file.unsigned_value(key);
@@ -70,6 +74,18 @@ Hyperparameters read_gguf(const GgufFile& file) {
     bad_model("rope scaling \"" + scaling + "\" (" + prefix + "rope.scaling.type) is not supported; linear, and llama3's "
               "factors as the tensor rope_freqs.weight, are");
   }
+  if (h.architecture == "gemma3") {
+    // The files leave out what all of these models share.
+    h.window = file.unsigned_value(prefix + "attention.sliding_window").value_or(0);
+    h.window_rope_base = file.number_value(prefix + "rope.freq_base_swa").value_or(10000.0);
+    const size_t pattern = file.unsigned_value(prefix + "attention.sliding_window_pattern").value_or(6);
+    if (pattern == 0) bad_model(prefix + "attention.sliding_window_pattern is 0; it must be above");
+    if (h.window > 0 && h.layers <= kMostLayers)
+      for (size_t layer = 0; layer < h.layers; ++layer) h.windowed.push_back((layer + 1) % pattern != 0);
+    // The largest one divides by the residual stream's share of a head.
+    constexpr size_t kLayersOf27b = 62;
+    if (h.layers == kLayersOf27b) h.attention_scale = 1.0 / std::sqrt(static_cast<double>(h.hidden) / static_cast<double>(h.heads));
+  }
   const Tensor* embedding = file.find("token_embd.weight");
   if (!embedding || embedding->shape.size() != 2) bad_model("the GGUF file has no matrix \"token_embd.weight\"");
   h.vocabulary = embedding->shape[0];
@@ -85,7 +101,7 @@ void check_hyperparameters(const Hyperparameters& h) {
       bad_model(std::string(what) + " is " + std::to_string(value) + ", outside " + std::to_string(low) + ".." +
                 std::to_string(high) + "; the model's metadata is wrong");
   };
-  within("the number of layers", h.layers, 1, 1024);
+  within("the number of layers", h.layers, 1, kMostLayers);
   within("the hidden size", h.hidden, 1, 1 << 20);
   within("the number of attention heads", h.heads, 1, 4096);
   within("the number of key/value heads", h.kv_heads, 1, h.heads);
@@ -99,6 +115,15 @@ void check_hyperparameters(const Hyperparameters& h) {
   if (h.rotary_dim % 2 != 0) bad_model("the rotary dimension " + std::to_string(h.rotary_dim) + " is odd");
   if (!(h.norm_eps >= 0 && h.norm_eps < 1)) bad_model("the norm's epsilon is not in [0, 1)");
   if (!(h.rope_base > 1 && h.rope_base < 1e12)) bad_model("the rotary base is not in (1, 1e12)");
+  if (h.window_rope_base && !(*h.window_rope_base > 1 && *h.window_rope_base < 1e12))
+    bad_model("the rotary base of the windowed layers is not in (1, 1e12)");
+  if (h.attention_scale && !(*h.attention_scale > 0 && *h.attention_scale <= 1024))
+    bad_model("the attention's scale is not in (0, 1024]");
+  if (!h.windowed.empty()) {
+    if (h.windowed.size() != h.layers)
+      bad_model(std::to_string(h.windowed.size()) + " layers are said to have a window or not, and there are " + std::to_string(h.layers));
+    within("the attention's window", h.window, 1, 1 << 24);
+  }
   const RopeScaling& s = h.rope_scaling;
   if (s.kind != RopeScaling::Kind::none && !(s.factor >= 1 && s.factor <= 1024))
     bad_model("the rotary scaling factor is not in [1, 1024]");
@@ -125,13 +150,17 @@ ModelFile ModelFile::open_safetensors(const std::vector<std::string>& paths, con
   return file;
 }
 
+std::string ModelFile::name_in_file(const std::string& name) const {
+  return gguf_ ? gguf_name(name, hyperparameters_.architecture == "gemma3") : name;
+}
+
 const Tensor* ModelFile::find(const std::string& name) const {
-  return gguf_ ? gguf_->find(gguf_name(name)) : safetensors_->find(name);
+  return gguf_ ? gguf_->find(name_in_file(name)) : safetensors_->find(name);
 }
 
 const Tensor& ModelFile::require(const std::string& name, const std::vector<uint64_t>& shape) const {
   const Tensor* tensor = find(name);
-  if (!tensor) bad_model("the model has no tensor \"" + (gguf_ ? gguf_name(name) : name) + "\"; it is incomplete");
+  if (!tensor) bad_model("the model has no tensor \"" + name_in_file(name) + "\"; it is incomplete");
   if (tensor->shape != shape) {
     Tensor wanted;
     wanted.shape = shape;

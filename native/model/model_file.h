@@ -22,7 +22,6 @@ class ModelFile {
   static ModelFile open_safetensors(const std::vector<std::string>& paths, const Hyperparameters& hyperparameters);
 
   const Hyperparameters& hyperparameters() const { return hyperparameters_; }
-  /// GGUF files of the llama architecture keep the rows of q and k in interleaved-rotary order.
   bool is_gguf() const { return gguf_ != nullptr; }
   const std::vector<std::string>& paths() const { return paths_; }
 
@@ -37,6 +36,8 @@ class ModelFile {
   Digest hash() const;
 
  private:
+  std::string name_in_file(const std::string& name) const;
+
   std::vector<std::string> paths_;
   std::unique_ptr<GgufFile> gguf_;
   std::unique_ptr<SafetensorsFile> safetensors_;

@@ -35,9 +35,15 @@ void add(OpContext& context, float* x, const float* residual, size_t rows, size_
   for_rows(context, rows, columns, [&](size_t row) { kernel(x + row * columns, residual + row * columns, columns); });
 }
 
-void silu_mul(OpContext& context, const float* gate, const float* up, size_t rows, size_t columns, float* out,
-              const QuantizedRows* quantized) {
-  const auto kernel = COLOPHON_KERNEL(context.isa, silu_mul_row);
+void add_bias(OpContext& context, float* x, const float* bias, size_t rows, size_t columns) {
+  const auto kernel = COLOPHON_KERNEL(context.isa, add_row);
+  for_rows(context, rows, columns, [&](size_t row) { kernel(x + row * columns, bias, columns); });
+}
+
+void gated(OpContext& context, Activation activation, const float* gate, const float* up, size_t rows, size_t columns,
+           float* out, const QuantizedRows* quantized) {
+  const auto silu = COLOPHON_KERNEL(context.isa, silu_mul_row), gelu = COLOPHON_KERNEL(context.isa, gelu_mul_row);
+  const auto kernel = activation == Activation::silu ? silu : gelu;
   for_rows(context, rows, columns, [&](size_t row) {
     kernel(gate + row * columns, up + row * columns, columns, out + row * columns,
            quantized_row(quantized, row, columns));

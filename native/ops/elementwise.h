@@ -22,9 +22,16 @@ void rms_norm(OpContext& context, float* x, const float* residual, const float* 
 /// x[row] += residual[row], rows x columns, both dense.
 void add(OpContext& context, float* x, const float* residual, size_t rows, size_t columns);
 
-/// out = silu(gate) * up = (gate / (1 + exp(-gate))) * up, [rows][columns] dense; also quantised where asked. out may be
-/// gate or up. -gate is 0 - gate.
-void silu_mul(OpContext& context, const float* gate, const float* up, size_t rows, size_t columns, float* out,
-              const QuantizedRows* quantized);
+/// x[row] += bias, x: [rows][columns] dense.
+void add_bias(OpContext& context, float* x, const float* bias, size_t rows, size_t columns);
+
+enum class Activation {
+  silu,       ///< x / (1 + exp(-x)); -x is 0 - x
+  gelu_tanh,  ///< 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), as x / (1 + exp(x * fma(x * x, -0.0713548163, -1.5957691216)))
+};
+
+/// out = activation(gate) * up, [rows][columns] dense; also quantised where asked. out may be gate or up.
+void gated(OpContext& context, Activation activation, const float* gate, const float* up, size_t rows, size_t columns,
+           float* out, const QuantizedRows* quantized);
 
 }  // namespace colophon

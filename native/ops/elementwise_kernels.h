@@ -13,6 +13,7 @@
                     QuantizedRows quantized);                                                                         \
   void add_row(float* x, const float* residual, size_t columns);                                                      \
   void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized);         \
+  void gelu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized);         \
   void rope_row(float* x, size_t heads, size_t head_dim, size_t half, const float* cosines, const float* sines);      \
   size_t argmax(const float* x, size_t n);                                                                            \
   void sum_exp(const float* x, size_t n, float* max, float* sum);                                                     \

@@ -98,10 +98,11 @@ TEST(rms_norm_may_write_over_its_input) {
   CHECK(same_bits(apart, in_place));
 }
 
-TEST(silu_mul_has_the_same_bits_everywhere_and_is_right) {
+TEST(gated_has_the_same_bits_everywhere_and_is_right) {
   std::mt19937 random(3);
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < 80; ++round) {
     const bool quantize = round % 2 == 0;
+    const Activation activation = round % 4 < 2 ? Activation::silu : Activation::gelu_tanh;
     const size_t rows = between(1, 30, random);
     const size_t columns = quantize ? 32 * between(1, 60, random) : between(1, 900, random);
     auto gate = random_floats(rows * columns, random, 6);
@@ -112,13 +113,33 @@ TEST(silu_mul_has_the_same_bits_everywhere_and_is_right) {
       Result r;
       r.out.resize(rows * columns);
       const QuantizedRows quantized = quantize ? room(r, rows, columns) : QuantizedRows();
-      silu_mul(context, gate.data(), up.data(), rows, columns, r.out.data(), quantize ? &quantized : nullptr);
+      gated(context, activation, gate.data(), up.data(), rows, columns, r.out.data(), quantize ? &quantized : nullptr);
       return r;
     });
     for (size_t i = 0; i < gate.size(); ++i) {
-      const double expected = gate[i] / (1 + std::exp(-double{gate[i]})) * up[i];
-      CHECK(std::fabs(result.out[i] - expected) <= 1e-6 * std::fabs(expected) + 1e-30);
+      // 1 + tanh(u) is 2 / (1 + exp(-2u)), without the cancellation.
+      const double g = gate[i], u = std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g);
+      const bool silu = activation == Activation::silu;
+      const double expected = g / (1 + std::exp(silu ? -g : -2 * u)) * up[i];
+      // The exponent's rounding grows with it.
+      const double relative = 1e-6 * (silu ? 1 : 2 + std::fabs(u));
+      CHECK(std::fabs(result.out[i] - expected) <= relative * std::fabs(expected) + 1e-30);
     }
+  }
+}
+
+TEST(add_bias_adds_it_to_every_row) {
+  std::mt19937 random(6);
+  for (int round = 0; round < 10; ++round) {
+    const size_t rows = between(1, 50, random), columns = between(1, 700, random);
+    const auto x = random_floats(rows * columns, random), bias = random_floats(columns, random);
+    const Result result = same_everywhere([&](OpContext& context) {
+      Result r;
+      r.x = x;
+      add_bias(context, r.x.data(), bias.data(), rows, columns);
+      return r;
+    });
+    for (size_t i = 0; i < x.size(); ++i) CHECK_EQ(result.x[i], x[i] + bias[i % columns]);
   }
 }
 

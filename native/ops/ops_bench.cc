@@ -208,9 +208,9 @@ void row_cases(OpContext& context, size_t rows) {
   const double norm = time_of([&] {
     rms_norm(context, x.data(), residual.data(), weight.data(), 1e-5f, rows, kHidden, out.data(), &quantized);
   });
-  const double silu = time_of([&] { silu_mul(context, x.data(), residual.data(), rows, kForward, out.data(), &quantized); });
+  const double silu = time_of([&] { gated(context, Activation::silu, x.data(), residual.data(), rows, kForward, out.data(), &quantized); });
   const double turn = time_of([&] { rope(context, table, x.data(), kHidden, rows, kHeads, kHeadDim, positions.data()); });
-  std::printf("%3zu rows: rms_norm %.1f us, silu_mul %.1f us, rope %.1f us\n", rows, norm * 1e6, silu * 1e6, turn * 1e6);
+  std::printf("%3zu rows: rms_norm %.1f us, gated %.1f us, rope %.1f us\n", rows, norm * 1e6, silu * 1e6, turn * 1e6);
 }
 
 int run(int argc, char** argv) {

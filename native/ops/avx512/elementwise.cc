@@ -14,6 +14,9 @@ void add_row(float* x, const float* residual, size_t columns) { generic::add_row
 void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized) {
   generic::silu_mul_row<V>(gate, up, columns, out, quantized);
 }
+void gelu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized) {
+  generic::gelu_mul_row<V>(gate, up, columns, out, quantized);
+}
 void rope_row(float* x, size_t heads, size_t head_dim, size_t half, const float* cosines, const float* sines) {
   generic::rope_row<V>(x, heads, head_dim, half, cosines, sines);
 }

@@ -54,14 +54,26 @@ inline void add_row(float* x, const float* residual, size_t columns) {
   });
 }
 
-template <typename V>
-inline void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized) {
+/// out = gate / (1 + exp(exponent(gate))) * up
+template <typename V, typename Exponent>
+inline void gated_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized,
+                      const Exponent& exponent) {
   for_groups(columns, [&](size_t i, size_t lanes) {
     const auto g = load<V>(gate + i, lanes);
-    const auto silu = V::div(g, V::add(V::broadcast(1.0f), simd::exp<V>(V::sub(V::zero(), g))));
-    store<V>(out + i, V::mul(silu, load<V>(up + i, lanes)), lanes);
+    const auto activated = V::div(g, V::add(V::broadcast(1.0f), simd::exp<V>(exponent(g))));
+    store<V>(out + i, V::mul(activated, load<V>(up + i, lanes)), lanes);
   });
   if (quantized.q != nullptr) quantize_row<V>(out, columns, quantized);
+}
+template <typename V>
+inline void silu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized) {
+  gated_row<V>(gate, up, columns, out, quantized, [](typename V::F32 g) { return V::sub(V::zero(), g); });
+}
+template <typename V>
+inline void gelu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized) {
+  gated_row<V>(gate, up, columns, out, quantized, [](typename V::F32 g) {
+    return V::mul(g, V::fma(V::mul(g, g), V::broadcast(-0.0713548163f), V::broadcast(-1.5957691216f)));
+  });
 }
 
 template <typename V>

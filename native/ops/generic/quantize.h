@@ -1,7 +1,7 @@
 #pragma once
 
 // Quantising one row of activations, for every instruction set (a template over the lanes of simd.h), so that
-// the ops that make activations (rms_norm, silu_mul) can do it while the row is in the cache. ops/quantize.h
+// the ops that make activations (rms_norm, gated) can do it while the row is in the cache. ops/quantize.h
 // defines the arithmetic; ops/reference/quantize.h spells it plainly.
 
 #include "ops/quantize.h"

@@ -28,6 +28,14 @@ void silu_mul_row(const float* gate, const float* up, size_t columns, float* out
   if (quantized.q != nullptr) quantize_row_reference(out, columns, quantized);
 }
 
+void gelu_mul_row(const float* gate, const float* up, size_t columns, float* out, QuantizedRows quantized) {
+  for (size_t i = 0; i < columns; ++i) {
+    const float g = gate[i];
+    out[i] = g / (1.0f + exp(g * std::fma(g * g, -0.0713548163f, -1.5957691216f))) * up[i];
+  }
+  if (quantized.q != nullptr) quantize_row_reference(out, columns, quantized);
+}
+
 void rope_row(float* x, size_t heads, size_t head_dim, size_t half, const float* cosines, const float* sines) {
   for (size_t head = 0; head < heads; ++head) {
     for (size_t i = 0; i < half; ++i) {

@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { readHuggingFaceBase, readHyperparameters } from './hf_config.ts';
+import { readHuggingFaceBase } from './hf_config.ts';
+import { readHyperparameters } from './hf_hyperparameters.ts';
 import { temporaryFolder } from './testing/temporary.ts';
 
 const llama = {
@@ -74,10 +75,42 @@ test('rope scaling', () => {
   expect(() => read({ ...scaling, factor: 0 })).toThrow('factor is 0');
 });
 
+test('windows, by the rules of each architecture', () => {
+  const read = (fields: object) =>
+    readHyperparameters({ ...llama, architectures: null, num_hidden_layers: 4, ...fields }, 'config.json');
+  const windowed = (fields: object) => read(fields).window;
+  expect(windowed({ sliding_window: 16 })).toBeUndefined();
+  const everywhere = { positions: 16, layers: [true, true, true, true] };
+  expect(windowed({ model_type: 'mistral', sliding_window: 16 })).toEqual(everywhere);
+  expect(windowed({ model_type: 'mistral', sliding_window: null })).toBeUndefined();
+  const qwen = { model_type: 'qwen2', sliding_window: 16, max_window_layers: 3 };
+  expect(windowed(qwen)).toBeUndefined();
+  expect(windowed({ ...qwen, use_sliding_window: true })?.layers).toEqual([false, false, false, true]);
+  const types = ['sliding_attention', 'full_attention', 'full_attention', 'full_attention'];
+  expect(windowed({ ...qwen, use_sliding_window: true, layer_types: types })?.layers).toEqual([
+    true,
+    false,
+    false,
+    false,
+  ]);
+  const gemma = { model_type: 'gemma3_text', num_hidden_layers: 7, sliding_window: 16, rope_theta: 1e6 };
+  expect(
+    read({ ...gemma, query_pre_attn_scalar: 64, rope_scaling: { rope_type: 'linear', factor: 8 } }),
+  ).toMatchObject({
+    architecture: 'gemma3',
+    tiedHead: true,
+    attentionScale: 0.125,
+    ropeBase: 1e6,
+    ropeScaling: { kind: 'linear', factor: 8 },
+    window: { positions: 16, layers: [true, true, true, true, true, false, true], ropeBase: 10000 },
+  });
+});
+
 test.each([
-  [{ model_type: 'mistral', architectures: ['MistralForCausalLM'] }, 'LlamaForCausalLM (model_type "llama")'],
-  [{ attention_bias: true }, 'attention_bias'],
-  [{ mlp_bias: true }, 'mlp_bias'],
+  [{ model_type: 'phi3', architectures: ['Phi3ForCausalLM'] }, 'LlamaForCausalLM (model_type "llama")'],
+  [{ architectures: ['LlamaForSequenceClassification'] }, 'LlamaForSequenceClassification'],
+  [{ final_logit_softcapping: 30 }, 'final_logit_softcapping is 30'],
+  [{ model_type: 'mistral', architectures: null, layer_types: ['full_attention'] }, 'each of the 30 layers'],
   [{ hidden_act: 'gelu' }, 'hidden_act is "gelu"'],
   [{ quantization_config: { bits: 4 } }, 'quantization_config'],
   [{ num_hidden_layers: 0 }, 'num_hidden_layers is 0'],

@@ -1,8 +1,9 @@
-/** A Hugging Face folder (config.json, safetensors, tokenizer files) as a base: its shape, its shards, its text. */
+/** A Hugging Face folder (config.json, safetensors, tokenizer files) as a base: its shards and its text. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { TextDefinition } from '../../../gateway/contract/index.ts';
 import type { Hyperparameters } from '../../../native/binding/index.ts';
+import { readHyperparameters } from './hf_hyperparameters.ts';
 
 type Fields = Record<string, unknown>;
 
@@ -22,82 +23,6 @@ export async function readHuggingFaceBase(folder: string): Promise<HuggingFaceBa
     hyperparameters,
     text: await readText(folder, config, hyperparameters.vocabulary),
   };
-}
-
-/** config.json's fields as the engine's shape; throws where the architecture or a feature is not supported. */
-export function readHyperparameters(config: Fields, path: string): Hyperparameters {
-  const type = config.model_type;
-  const architectures = config.architectures;
-  if (type !== 'llama' || (Array.isArray(architectures) && !architectures.includes('LlamaForCausalLM'))) {
-    throw new Error(
-      `${path} describes ${JSON.stringify(architectures ?? type)}; the architecture that is supported is LlamaForCausalLM (model_type "llama").`,
-    );
-  }
-  for (const field of ['attention_bias', 'mlp_bias']) {
-    if (config[field])
-      throw new Error(`${path}: ${field} is ${config[field]}; linears with a bias are not supported.`);
-  }
-  const activation = config.hidden_act ?? 'silu';
-  if (activation !== 'silu')
-    throw new Error(`${path}: hidden_act is ${JSON.stringify(activation)}; only "silu" is supported.`);
-  if (config.quantization_config) {
-    throw new Error(`${path}: quantization_config is set; quantised bases are supported as GGUF files.`);
-  }
-  const count = (field: string, fallback?: number): number => {
-    const value = config[field] ?? fallback;
-    if (typeof value === 'number' && Number.isInteger(value) && value > 0) return value;
-    throw new Error(`${path}: ${field} is ${JSON.stringify(value)}; it must be a whole number above 0.`);
-  };
-  const number = (fields: Fields, field: string, fallback?: number): number => {
-    const value = fields[field] ?? fallback;
-    if (typeof value === 'number' && value > 0) return value;
-    throw new Error(`${path}: ${field} is ${JSON.stringify(value)}; it must be a number above 0.`);
-  };
-  const heads = count('num_attention_heads');
-  const hidden = count('hidden_size');
-  // transformers 5 writes rope_theta and the scaling's fields together under rope_parameters.
-  const rope = (config.rope_parameters ?? config.rope_scaling ?? {}) as Fields;
-  return {
-    architecture: 'llama',
-    layers: count('num_hidden_layers'),
-    hidden,
-    heads,
-    kvHeads: count('num_key_value_heads', heads),
-    headDim: count('head_dim', hidden / heads),
-    feedForward: count('intermediate_size'),
-    vocabulary: count('vocab_size'),
-    context: count('max_position_embeddings', 2048),
-    ropeBase: number({ rope_theta: rope.rope_theta ?? config.rope_theta }, 'rope_theta', 10000),
-    ropeScaling: readRopeScaling(rope, path, number),
-    normEps: number(config, 'rms_norm_eps', 1e-6),
-    tiedHead: config.tie_word_embeddings === true,
-  };
-}
-
-function readRopeScaling(
-  rope: Fields,
-  path: string,
-  number: (fields: Fields, field: string) => number,
-): Hyperparameters['ropeScaling'] {
-  const kind = rope.rope_type ?? rope.type ?? 'default';
-  switch (kind) {
-    case 'default':
-      return undefined;
-    case 'linear':
-      return { kind: 'linear', factor: number(rope, 'factor') };
-    case 'llama3':
-      return {
-        kind: 'llama3',
-        factor: number(rope, 'factor'),
-        lowFreqFactor: number(rope, 'low_freq_factor'),
-        highFreqFactor: number(rope, 'high_freq_factor'),
-        originalContext: number(rope, 'original_max_position_embeddings'),
-      };
-    default:
-      throw new Error(
-        `${path}: rope scaling of type ${JSON.stringify(kind)} is not supported; "linear" and "llama3" are.`,
-      );
-  }
 }
 
 /** The weights' files in a fixed order. */
