@@ -99,6 +99,6 @@ export async function untilHealthy(url: string, limitSeconds: number, alive: () 
     );
     if (ok) return;
     if (performance.now() > end) throw new Error(`${url} did not answer within ${limitSeconds} s.`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

@@ -32,6 +32,12 @@ export function linears(shape: BaseShape): Array<[path: string, inputs: number, 
 
 export const adapterName = (index: number) => `bench-${String(index).padStart(3, '0')}`;
 
+/** What such an adapter's values take, in bfloat16. */
+export function adapterBytes(shape: BaseShape, rank: number): number {
+  const values = linears(shape).reduce((sum, [, inputs, outputs]) => sum + rank * (inputs + outputs), 0);
+  return 2 * shape.layers * values;
+}
+
 /** Folders of `count` adapters on all linears in bfloat16; those that are there already are kept. */
 export function makeAdapters(folder: string, shape: BaseShape, rank: number, count: number): string[] {
   return Array.from({ length: count }, (_, index) => {

@@ -5,7 +5,8 @@ export type Case =
   | { id: string; unit: Unit; kind: 'prefill'; promptTokens: number }
   | { id: string; unit: Unit; kind: 'decode'; sequences: number; adapters: AdapterUse }
   | { id: string; unit: Unit; kind: 'ttft'; arrivals: number; adapters: AdapterUse }
-  | { id: string; unit: Unit; kind: 'memory'; arrivals: number; adapters: AdapterUse };
+  | { id: string; unit: Unit; kind: 'memory'; arrivals: number; adapters: AdapterUse }
+  | { id: string; unit: Unit; kind: 'startup'; adapters: 'none' };
 
 /** none: the base. one: every sequence on the same adapter. distinct: each on its own. */
 export type AdapterUse = 'none' | 'one' | 'distinct';
@@ -28,6 +29,7 @@ export const cases: Case[] = [
   decode(64, 'one', 'decode-64-one-adapter'),
   { id: 'ttft-64', unit: 'ms', kind: 'ttft', arrivals: 64, adapters: 'none' },
   { id: 'ttft-64-distinct', unit: 'ms', kind: 'ttft', arrivals: 64, adapters: 'distinct' },
+  { id: 'startup', unit: 'ms', kind: 'startup', adapters: 'none' },
   { id: 'rss-peak', unit: 'MB', kind: 'memory', arrivals: 64, adapters: 'distinct' },
 ];
 

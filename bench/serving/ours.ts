@@ -25,9 +25,8 @@ export class Ours implements Contestant {
     const worker = (adapters: string[]) => () => {
       const config: OursWorkerConfig = {
         gguf: setting.gguf,
-        adapters,
+        adapters: adapters.map((folder) => ({ folder, rank: adapterRank })),
         layers: shape.layers,
-        rank: adapterRank,
         threads: setting.threads,
         kvBytes,
         adapterBytes,
@@ -38,7 +37,7 @@ export class Ours implements Contestant {
     this.#base = new EngineWorker(setting, worker([]));
     this.#adapted = new EngineWorker(setting, worker(setting.adapters));
     this.#server = new ArrivalServer(setting, {
-      start: () => startServer(setting, kvBytes, adapterBytes),
+      start: (asUser) => startServer(setting, kvBytes, adapterBytes, asUser ?? false),
       request: (url, prompt, adapter) =>
         completion(url, adapter === null ? 'base' : adapterName(adapter), prompt),
       carriesToken,
@@ -46,7 +45,7 @@ export class Ours implements Contestant {
   }
 
   measure(each: Case, round: number): Promise<number> {
-    if (each.kind === 'ttft' || each.kind === 'memory') return this.#server.measure(each, round);
+    if (each.kind !== 'prefill' && each.kind !== 'decode') return this.#server.measure(each, round);
     const engine = each.kind === 'decode' && each.adapters !== 'none' ? this.#adapted : this.#base;
     return engine.measure(each, round);
   }
@@ -81,7 +80,7 @@ export function carriesToken(event: unknown): boolean {
   return (choice?.token_ids?.length ?? 0) > 0;
 }
 
-async function startServer(setting: Setting, kvBytes: number, adapterBytes: number) {
+async function startServer(setting: Setting, kvBytes: number, adapterBytes: number, asUser: boolean) {
   const home = mkdtempSync(join(tmpdir(), 'colophon-bench-'));
   writeFileSync(
     join(home, 'colophon.yaml'),
@@ -89,7 +88,11 @@ async function startServer(setting: Setting, kvBytes: number, adapterBytes: numb
   );
   const port = await freePort();
   const adapterFolder = dirname(setting.adapters[0]!);
-  const child = new Child(process.execPath, [join(root, 'scripts', 'colophon.mjs'), 'serve'], {
+  const [command, ...args] = asUser
+    ? ['npm', '--silent', 'start']
+    : [process.execPath, join(root, 'scripts', 'colophon.mjs'), 'serve'];
+  const child = new Child(command!, args, {
+    cwd: root,
     narrates: true,
     env: {
       COLOPHON_HOME: home,

@@ -1,7 +1,7 @@
 /**
  * Our engine behind the line protocol of vllm_worker.py: reads one load a line, answers with the time of every token.
  *
- *     node ours_worker.js '{"gguf": FILE, "adapters": [FOLDER, ...], "shape": {...}, "threads": N, ...}'
+ *     node ours_worker.js '{"gguf": FILE, "adapters": [{"folder": FOLDER, "rank": N}, ...], "threads": N, ...}'
  */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,9 +11,9 @@ import type { Load } from './contestant.ts';
 
 export interface OursWorkerConfig {
   gguf: string;
-  adapters: string[];
+  /** On all linears, bfloat16. */
+  adapters: Array<{ folder: string; rank: number }>;
   layers: number;
-  rank: number;
   threads: number;
   kvBytes: number;
   adapterBytes: number;
@@ -27,14 +27,16 @@ async function open(config: OursWorkerConfig): Promise<{ engine: NativeEngine; h
     threads: config.threads,
     kvBytes: config.kvBytes,
     adapterBytes: config.adapterBytes,
+    // What is measured is decoding. A small model after a random prompt falls into loops, which guesses would shorten.
+    speculate: false,
   });
-  const modules = Array.from({ length: config.layers }, (_, layer) =>
-    linears.map((linear) => ({ layer, linear, rank: config.rank, scaling: 2, dora: false })),
-  ).flat();
   const handles: number[] = [];
-  for (const folder of config.adapters) {
+  for (const { folder, rank } of config.adapters) {
     const tensorsPath = join(folder, 'adapter_model.safetensors');
     const contentHash = await native().hashFile(tensorsPath);
+    const modules = Array.from({ length: config.layers }, (_, layer) =>
+      linears.map((linear) => ({ layer, linear, rank, scaling: 2, dora: false })),
+    ).flat();
     handles.push(await engine.registerAdapter({ name: folder, tensorsPath, contentHash, modules }));
   }
   return { engine, handles };

@@ -9,9 +9,10 @@ import { join, resolve } from 'node:path';
 import { resolveModel } from '../../gateway/models/index.ts';
 import { native } from '../../native/binding/index.ts';
 import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
+import { baseShapeOf } from '../lib/base_shape.ts';
 import { caseResult, report, reportTable, writeReport } from '../lib/report.ts';
 import { median, significant } from '../lib/statistics.ts';
-import { type BaseShape, makeAdapters } from '../lib/synthetic_adapters.ts';
+import { makeAdapters } from '../lib/synthetic_adapters.ts';
 import { adapterRank, atOnce, type Case, cases } from './cases.ts';
 import type { Contestant, Setting } from './contestant.ts';
 import { Llama } from './llama.ts';
@@ -41,7 +42,7 @@ async function main(argv: string[]): Promise<void> {
   const model = await resolveModel(args.flags.get('model') as string | undefined);
   if (model.format !== 'gguf')
     throw new UsageError(`${model.path} is not a GGUF file; llama.cpp reads nothing else.`);
-  const shape = await baseShape(model.path);
+  const shape = await baseShapeOf(model.path);
   const digest = await native().hashFile(model.path);
   const folder = join(benchFolder, 'models', digest.slice(0, 16));
   say(`Base: ${model.path}`);
@@ -132,28 +133,6 @@ function tellAbsent(chosen: Case[], measured: Map<string, Measured>): void {
     for (const [name, reason] of measured.get(each.id)!.absent)
       process.stdout.write(`${each.id}: no ${name}: ${reason}\n`);
   }
-}
-
-async function baseShape(path: string): Promise<BaseShape> {
-  const metadata = await native().readGgufMetadata(path);
-  const number = (key: string) => {
-    const value = metadata[`llama.${key}`];
-    if (typeof value !== 'number')
-      throw new UsageError(`${path} has no llama.${key}; this bench knows bases of the Llama family.`);
-    return value;
-  };
-  const heads = number('attention.head_count');
-  const hidden = number('embedding_length');
-  const tokens = metadata['tokenizer.ggml.tokens'];
-  return {
-    layers: number('block_count'),
-    hidden,
-    heads,
-    kvHeads: number('attention.head_count_kv'),
-    headDim: Number(metadata['llama.attention.key_length'] ?? hidden / heads),
-    feedForward: number('feed_forward_length'),
-    vocabulary: Array.isArray(tokens) ? tokens.length : number('vocab_size'),
-  };
 }
 
 function say(sentence: string): void {

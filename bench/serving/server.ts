@@ -11,7 +11,8 @@ export interface RunningServer {
 
 /** How a server is started and asked for a stream of tokens. */
 export interface ServerKind {
-  start(): Promise<RunningServer>;
+  /** Resolves when it is ready. `asUser`: by the command that a user types. */
+  start(asUser?: boolean): Promise<RunningServer>;
   request(url: string, prompt: number[], adapter: number | null): { url: string; body: object };
   carriesToken(event: unknown): boolean;
 }
@@ -28,7 +29,8 @@ export class ArrivalServer {
     this.#kind = kind;
   }
 
-  measure(each: Case & { kind: 'ttft' | 'memory' }, round: number): Promise<number> {
+  measure(each: Case & { kind: 'ttft' | 'memory' | 'startup' }, round: number): Promise<number> {
+    if (each.kind === 'startup') return this.#startUp(each.id, round);
     return this.use(async ({ child, url }) => {
       if (!this.#warm.has(each.adapters)) {
         await this.#arrive(url, each, warmUpTokens, `warm-${each.adapters}`, 0);
@@ -55,6 +57,22 @@ export class ArrivalServer {
     this.#running?.child.end();
     this.#running = undefined;
     this.#warm.clear();
+  }
+
+  /** Milliseconds from the start of a process of its own to the first token that a client has. */
+  async #startUp(id: string, round: number): Promise<number> {
+    const prompt = promptsOf(this.#setting, 1, warmUpTokens, id, round)[0]!;
+    const start = performance.now();
+    const { child, url } = await this.#kind.start(true);
+    try {
+      const ready = performance.now() - start;
+      const request = this.#kind.request(url, prompt, null);
+      const [first] = await firstTokenTimes([request], (event) => this.#kind.carriesToken(event));
+      return ready + first!;
+    } finally {
+      child.end();
+      await child.exited;
+    }
   }
 
   /** Most megabytes while the arrivals are served. */

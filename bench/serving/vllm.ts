@@ -50,7 +50,10 @@ export class Vllm implements Contestant {
     required(places.python);
     this.#folder = await this.#model.huggingFace();
     const which = each.kind === 'prefill' || each.adapters === 'none' ? 'base' : 'adapted';
-    return each.kind === 'prefill' || each.kind === 'decode'
+    // Four of these are 16 GB: engines and servers are not in memory together.
+    const isEngineCase = each.kind === 'prefill' || each.kind === 'decode';
+    for (const part of Object.values(isEngineCase ? this.#servers : this.#engines)) part.end();
+    return isEngineCase
       ? this.#engines[which].measure(each, round)
       : this.#servers[which].measure(each, round);
   }
