@@ -134,6 +134,7 @@ describe('a slow client', () => {
 describe('a failure', () => {
   const failAt = (at: number, error: () => Error, adapterOnly = false) => ({
     adapters: ['doomed'],
+    reply: () => 'an answer that would end only after its failure',
     fail: (request: { model: string; sampling: { seed: bigint } }, made: number) =>
       made === at && (!adapterOnly || request.sampling.seed === 1n) ? error() : undefined,
   });
