@@ -76,11 +76,11 @@ struct LinearCall {
 /// over the weights for the whole batch.
 ///
 /// One arithmetic: y[i][n] depends on row i of x and row n of the weight alone. int8: acc = 0; for each block
-/// of 32 columns in order: acc = fma(float(sum of q_w * Q_x) * d_w, scale_x, acc), then, for formats with a
-/// minimum, acc = fma(m_w, weighted_sum_x, acc). (Q4_0: q_w in 0..15, m_w = -8 d_w. Q6_K: blocks of 16; each
-/// half of a 32-block in order, both with that block's scale_x.) Then for each outlier of the row, by column:
-/// acc = fma(w, x, acc), w as dequantize_row gives it. float32: acc = fma(w, x, acc) over columns
-/// in order, w as dequantize_row gives it.
+/// of 32 columns in order: acc = fma(float(multiple_x * sum of q_w * q_x), d_w, acc), the product rounded once as it
+/// becomes a float, then, for formats with a minimum, acc = fma(m_w, weighted_sum_x, acc). (Q4_0: q_w in 0..15,
+/// m_w = -8 d_w. Q6_K: blocks of 16; each half of a 32-block in order, both with that block's multiple_x.) Then
+/// acc = acc * unit_x, and for each outlier of the row, by column: acc = fma(w, x, acc), w as dequantize_row gives it.
+/// float32: acc = fma(w, x, acc) over columns in order, w as dequantize_row gives it.
 void linear(OpContext& context, std::span<const LinearCall> calls, size_t rows);
 
 }  // namespace colophon

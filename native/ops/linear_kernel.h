@@ -32,17 +32,21 @@ struct LinearTask {
   uint8_t* scratch;  ///< linear_scratch_bytes, aligned to 64
 };
 
-/// Scratch, in this order: partial results [tokens][16] float; the widened weights of outliers' columns [columns][16]
-/// float; widened weights, as much as half of a first-level cache holds; prepared activations.
-constexpr size_t accumulator_bytes(size_t tokens) { return tokens * 16 * sizeof(float); }
-constexpr size_t kWidenedBytes = 16 * 1024;
-constexpr size_t linear_scratch_bytes(size_t tokens, size_t columns) {
-  return accumulator_bytes(tokens) + columns * 16 * sizeof(float) + kWidenedBytes + tokens * (columns + 31) / 32 * 32 * sizeof(int16_t);
-}
+/// Groups that are finished together: an outlier's value, once read, meets the rows of all of them, and their sums do not
+/// wait for one another.
+constexpr size_t kBundleGroups = 4;
+/// Floats from one token's partial results to the next's.
+constexpr size_t kBundleRows = kBundleGroups * 16;
 
-/// Where a task's widened weights are in its scratch.
-inline size_t widened_offset(const LinearTask& task) {
-  return accumulator_bytes(task.tokens) + task.weight->columns * 16 * sizeof(float);
+/// Scratch, in this order: partial results [tokens][kBundleRows] float; the widened weights of outliers' columns
+/// [columns][kBundleRows] float; widened weights, as much as half of a first-level cache holds; prepared activations.
+constexpr size_t accumulator_bytes(size_t tokens) { return tokens * kBundleRows * sizeof(float); }
+constexpr size_t kWidenedBytes = 16 * 1024;
+constexpr size_t widened_offset(size_t tokens, size_t columns) {
+  return accumulator_bytes(tokens) + columns * kBundleRows * sizeof(float);
+}
+constexpr size_t linear_scratch_bytes(size_t tokens, size_t columns) {
+  return widened_offset(tokens, columns) + kWidenedBytes + tokens * (columns + 31) / 32 * 32 * sizeof(int16_t);
 }
 
 void linear_reference(const LinearTask& task);

@@ -46,15 +46,17 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 }
 
 inline bool same_bits(const QuantizedBuffer& a, const QuantizedBuffer& b) {
-  return same_bits(a.q, b.q) && same_bits(a.scale, b.scale) && same_bits(a.weighted_sum, b.weighted_sum) &&
+  return same_bits(a.q, b.q) && same_bits(a.unit, b.unit) && same_bits(a.multiple, b.multiple) &&
+         same_bits(a.multiple_pair, b.multiple_pair) && same_bits(a.weighted_sum, b.weighted_sum) &&
          same_bits(a.outliers, b.outliers) && same_bits(a.outlier_count, b.outlier_count);
 }
 
 /// What quantised rows stand for, [rows][columns].
 inline std::vector<float> values(const QuantizedBuffer& buffer) {
   std::vector<float> all(buffer.q.size());
-  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<float>(buffer.q[i]) * buffer.scale[i / 32];
   const size_t rows = buffer.outlier_count.size(), columns = all.size() / (rows == 0 ? 1 : rows);
+  for (size_t i = 0; i < all.size(); ++i)
+    all[i] = static_cast<float>(buffer.q[i]) * buffer.multiple[i / 32] * buffer.unit[i / columns];
   for (size_t row = 0; row < rows; ++row) {
     for (size_t i = 0; i < buffer.outlier_count[row]; ++i) {
       const Outlier& outlier = buffer.outliers[row * (columns / kOutlierRoom) + i];

@@ -40,11 +40,17 @@ TEST(quantize_keeps_values_within_half_a_step) {
   const std::vector<float> back = testing::values(result);
   for (size_t block = 0; block < x.size() / 32; ++block) {
     int sum = 0;
+    float largest = 0;
+    const float scale = result.multiple[block] * result.unit[block / (columns / 32)];
     for (size_t i = block * 32; i < block * 32 + 32; ++i) {
-      CHECK(std::fabs(back[i] - x[i]) <= 0.5001f * result.scale[block]);
+      CHECK(std::fabs(back[i] - x[i]) <= 0.5001f * scale);
       sum += result.q[i];
+      if (result.q[i] != 0) largest = std::max(largest, std::fabs(x[i]));
     }
-    CHECK_EQ(result.weighted_sum[block], result.scale[block] * static_cast<float>(sum));
+    // No larger than the block's largest needs, but for the whole number that it is rounded up to.
+    CHECK(scale <= largest / 127 + 1.0001f * result.unit[block / (columns / 32)]);
+    CHECK_EQ(result.multiple_pair[block], static_cast<uint32_t>(result.multiple[block]) * 0x10001u);
+    CHECK_EQ(result.weighted_sum[block], result.multiple[block] * static_cast<float>(sum));
   }
 }
 
@@ -106,7 +112,7 @@ TEST(quantize_gives_the_same_bits_everywhere) {
 }
 
 TEST(quantize_rounds_ties_to_even) {
-  // The block's largest is 127, so that the inverse of the scale is exactly 1; no value is an outlier.
+  // The row's largest is 127, so that the inverse of the block's scale is exactly 1; no value is an outlier.
   std::vector<float> x(32, 0.0f);
   for (size_t i = 9; i < 32; ++i) x[i] = i % 2 == 0 ? 127.0f : -127.0f;
   const float ties[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 126.5f, -126.5f};
@@ -114,7 +120,7 @@ TEST(quantize_rounds_ties_to_even) {
   std::copy(std::begin(ties), std::end(ties), x.begin() + 1);
   for (Isa isa : supported_isas()) {
     const QuantizedBuffer result = quantize(isa, 1, x, 1, 32);
-    CHECK_EQ(result.scale[0], 1.0f);
+    CHECK_EQ(result.multiple[0], kMostMultiple);
     for (size_t i = 0; i < 8; ++i) CHECK_EQ(static_cast<int>(result.q[i + 1]), rounded[i]);
   }
 }
@@ -131,12 +137,15 @@ TEST(quantize_survives_zeros_infinities_and_nan) {
     }
   }
   const QuantizedBuffer expected = quantize(Isa::reference, 1, x, 1, x.size());
-  for (size_t i = 0; i < expected.scale.size(); ++i) {
-    CHECK(std::isfinite(expected.scale[i]));
+  CHECK(std::isfinite(expected.unit[0]));
+  for (size_t i = 0; i < expected.multiple.size(); ++i) {
+    CHECK(expected.multiple[i] >= 1 && expected.multiple[i] <= kMostMultiple);
     CHECK(std::isfinite(expected.weighted_sum[i]));
   }
   for (size_t i = 0; i < 32; ++i) CHECK_EQ(static_cast<int>(expected.q[i]), 0);
-  CHECK_EQ(expected.scale[0], 0.0f);
+  const QuantizedBuffer nothing = quantize(Isa::reference, 1, std::vector<float>(64, 1e-31f), 1, 64);
+  CHECK_EQ(nothing.unit[0], 0.0f);
+  for (const int8_t q : nothing.q) CHECK_EQ(static_cast<int>(q), 0);
   for (Isa isa : supported_isas()) CHECK(same_bits(quantize(isa, 1, x, 1, x.size()), expected));
 }
 

@@ -171,6 +171,12 @@ struct Portable {
     for (size_t i = 0; i < kLanes; ++i) bits |= static_cast<unsigned>(a.lane[i] > b.lane[i]) << i;
     return bits;
   }
+  /// 0 where a is greater than b, else value.
+  static F32 zero_where_greater(F32 a, F32 b, F32 value) {
+    F32 r;
+    for (size_t i = 0; i < kLanes; ++i) r.lane[i] = a.lane[i] > b.lane[i] ? 0 : value.lane[i];
+    return r;
+  }
   /// The first lane in which a equals b, kLanes where none does.
   static size_t first_equal(F32 a, F32 b) {
     size_t i = 0;
@@ -287,6 +293,10 @@ struct Avx2 {
     const int hi = _mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ));
     return static_cast<unsigned>(lo | hi << 8);
   }
+  static F32 zero_where_greater(F32 a, F32 b, F32 value) {
+    return {_mm256_andnot_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ), value.lo),
+            _mm256_andnot_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ), value.hi)};
+  }
   static size_t first_equal(F32 a, F32 b) {
     const unsigned lo = static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_EQ_OQ)));
     const unsigned hi = static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_EQ_OQ)));
@@ -385,6 +395,9 @@ struct Avx512 {
     return {_mm512_mask_blend_ps(static_cast<__mmask16>(mask(last) & ~mask(first)), b.v, a.v)};
   }
   static unsigned greater(F32 a, F32 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
+  static F32 zero_where_greater(F32 a, F32 b, F32 value) {
+    return {_mm512_maskz_mov_ps(static_cast<__mmask16>(~_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)), value.v)};
+  }
   static size_t first_equal(F32 a, F32 b) {
     return static_cast<size_t>(__builtin_ctz(static_cast<unsigned>(_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)) | 1u << kLanes));
   }

@@ -76,17 +76,13 @@ struct Scales {
   }
 };
 
-/// Writes partial results acc[tokens][16] of a group to y.
+/// Sixteen results, of which the first `rows` are there, to y.
 template <typename V>
-inline void store_group(const LinearTask& task, size_t group, const float* acc) {
-  const size_t rows = task.weight->rows - group * 16;
-  float* y = task.y + group * 16;
-  for (size_t token = 0; token < task.tokens; ++token, y += task.y_stride, acc += 16) {
-    if (rows >= 16)
-      V::store(y, V::load(acc));
-    else
-      V::store_partial(y, V::load(acc), rows);
-  }
+inline void store_rows(float* y, typename V::F32 value, size_t rows) {
+  if (rows >= 16)
+    V::store(y, value);
+  else
+    V::store_partial(y, value, rows);
 }
 
 /// Weights of 16 rows as the float kernel reads them, column after column.
@@ -213,25 +209,64 @@ inline void widen_columns(const PackedMatrix::Layout& layout, size_t group, cons
   }
 }
 
-/// Adds to acc[tokens][16] what a group's weights give with the tokens' outliers.
+/// body(first group, groups) for a task's groups, kBundleGroups at a time.
+template <typename Body>
+inline void for_bundles(const LinearTask& task, const Body& body) {
+  const size_t end = task.first_group + task.groups;
+  for (size_t first = task.first_group; first < end; first += kBundleGroups)
+    body(first, end - first < kBundleGroups ? end - first : kBundleGroups);
+}
+
+/// What the outliers of each token meet, widened to [column][kBundleRows], added to its sums, G groups of them.
+template <typename V, size_t G>
+inline void finish_tokens(const LinearTask& task, size_t first_group, const float* widened, const float* acc) {
+  using F32 = typename V::F32;
+  const OutlierColumns& of = task.outliers;
+  const size_t last_rows = task.weight->rows - (first_group + G - 1) * 16;
+  float* y = task.y + first_group * 16;
+  const Outlier* outlier = of.outliers;
+  for (size_t token = 0; token < task.tokens; ++token, y += task.y_stride, acc += kBundleRows) {
+    const F32 unit = V::broadcast(task.quantized.unit[token]);
+    F32 sum[G];
+#pragma GCC unroll 4
+    for (size_t g = 0; g < G; ++g) sum[g] = V::mul(V::load(acc + g * 16), unit);
+    for (const Outlier* const end = of.outliers + of.end[token]; outlier < end; ++outlier) {
+      const F32 value = V::broadcast(outlier->value);
+      const float* const w = widened + outlier->column * kBundleRows;
+#pragma GCC unroll 4
+      for (size_t g = 0; g < G; ++g) sum[g] = V::fma(V::load(w + g * 16), value, sum[g]);
+    }
+#pragma GCC unroll 4
+    for (size_t g = 0; g < G; ++g) store_rows<V>(y + g * 16, sum[g], g + 1 < G ? 16 : last_rows);
+  }
+}
+
+/// The integer sums of some groups (at most kBundleGroups), acc[tokens][kBundleRows], to y: times the tokens' units, plus
+/// what the weights give with the outliers.
 template <typename V, Encoding E>
-[[gnu::noinline]] void add_outliers(const LinearTask& task, size_t group, float* acc) {
+[[gnu::noinline]] void finish_bundle(const LinearTask& task, size_t first_group, size_t groups, const float* acc) {
   using F32 = typename V::F32;
   const OutlierColumns& of = task.outliers;
   if (task.tokens == 1) {  // outlier k is in column k
-    F32 sum = V::load(acc);
-    widen_columns<V, E>(*task.weight, group, of,
-                        [&](size_t k, F32 w) { sum = V::fma(w, V::broadcast(of.outliers[k].value), sum); });
-    return V::store(acc, sum);
+    for (size_t g = 0; g < groups; ++g) {
+      F32 sum = V::mul(V::load(acc + g * 16), V::broadcast(*task.quantized.unit));
+      widen_columns<V, E>(*task.weight, first_group + g, of,
+                          [&](size_t k, F32 w) { sum = V::fma(w, V::broadcast(of.outliers[k].value), sum); });
+      store_rows<V>(task.y + (first_group + g) * 16, sum, task.weight->rows - (first_group + g) * 16);
+    }
+    return;
   }
   float* widened = reinterpret_cast<float*>(task.scratch + accumulator_bytes(task.tokens));
-  widen_columns<V, E>(*task.weight, group, of, [&](size_t k, F32 w) { V::store(widened + k * 16, w); });
-  size_t i = 0;
-  for (size_t token = 0; token < task.tokens; ++token, acc += 16) {
-    F32 sum = V::load(acc);
-    for (const size_t end = of.end[token]; i < end; ++i)
-      sum = V::fma(V::load(widened + of.outliers[i].column * 16), V::broadcast(of.outliers[i].value), sum);
-    V::store(acc, sum);
+  for (size_t g = 0; g < groups; ++g) {
+    float* const to = widened + g * 16;
+    widen_columns<V, E>(*task.weight, first_group + g, of, [&](size_t k, F32 w) { V::store(to + k * kBundleRows, w); });
+  }
+  static_assert(kBundleGroups == 4);
+  switch (groups) {
+    case 4: return finish_tokens<V, 4>(task, first_group, widened, acc);
+    case 3: return finish_tokens<V, 3>(task, first_group, widened, acc);
+    case 2: return finish_tokens<V, 2>(task, first_group, widened, acc);
+    default: return finish_tokens<V, 1>(task, first_group, widened, acc);
   }
 }
 
@@ -240,7 +275,7 @@ template <typename V>
 inline void linear_float32(const LinearTask& task) {
   const PackedMatrix::Layout& layout = *task.weight;
   float* acc = reinterpret_cast<float*>(task.scratch);
-  float* widened = reinterpret_cast<float*>(task.scratch + widened_offset(task));
+  float* widened = reinterpret_cast<float*>(task.scratch + widened_offset(task.tokens, layout.columns));
   for (size_t group = task.first_group; group < task.first_group + task.groups; ++group) {
     for (size_t token = 0; token < task.tokens; ++token) V::store(acc + token * 16, V::zero());
     const uint8_t* data = layout.group(group);
@@ -269,7 +304,9 @@ inline void linear_float32(const LinearTask& task) {
         float_group_widened<V, Encoding::bytes_half_f32>(task, group, acc, widened);
         break;
     }
-    store_group<V>(task, group, acc);
+    float* y = task.y + group * 16;
+    for (size_t token = 0; token < task.tokens; ++token, y += task.y_stride)
+      store_rows<V>(y, V::load(acc + token * 16), layout.rows - group * 16);
   }
 }
 

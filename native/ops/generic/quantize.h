@@ -48,38 +48,45 @@ inline void quantize_row(const float* x, size_t columns, QuantizedRows out) {
   }
   const float mean = V::reduce_add(squares) / static_cast<float>(columns);
   const F32 threshold = V::broadcast(mean >= 1e-30f ? kOutlierRms * __builtin_sqrtf(mean) : __builtin_inff());
+  // What stays below the threshold: zeros in the outliers' places, so that the blocks need no second look for them.
+  const auto below = [&](const float* from) {
+    const F32 value = V::min(V::max(V::load(from), least), most);
+    return V::zero_where_greater(V::max(value, V::sub(zero, value)), threshold, value);
+  };
   uint32_t outliers = 0;
-  for (size_t block = 0; block < columns / 32; ++block, x += 32, out.q += 32) {
-    F32 a = V::min(V::max(V::load(x), least), most);
-    F32 b = V::min(V::max(V::load(x + kLanes), least), most);
-    F32 size_a = V::max(a, V::sub(zero, a)), size_b = V::max(b, V::sub(zero, b));
+  F32 sizes = zero;
+  for (size_t block = 0; block < columns / 32; ++block) {
+    const float* from = x + block * 32;
+    const F32 a = V::min(V::max(V::load(from), least), most), b = V::min(V::max(V::load(from + kLanes), least), most);
+    const F32 size_a = V::max(a, V::sub(zero, a)), size_b = V::max(b, V::sub(zero, b));
     unsigned beyond = V::greater(size_a, threshold) | V::greater(size_b, threshold) << kLanes;
-    if (beyond != 0) {
-      float rest[32];
-      V::store(rest, a);
-      V::store(rest + kLanes, b);
-      for (; beyond != 0; beyond &= beyond - 1) {
-        const int i = __builtin_ctz(beyond);
-        out.outliers[outliers++] = {static_cast<uint32_t>(block * 32) + static_cast<uint32_t>(i), rest[i]};
-        rest[i] = 0;
-      }
-      a = V::load(rest), b = V::load(rest + kLanes);
-      size_a = V::max(a, V::sub(zero, a)), size_b = V::max(b, V::sub(zero, b));
+    F32 block_sizes = V::max(V::zero_where_greater(size_a, threshold, size_a), V::zero_where_greater(size_b, threshold, size_b));
+    out.multiple[block] = V::reduce_max(block_sizes);  // for now
+    sizes = V::max(sizes, block_sizes);
+    for (; beyond != 0; beyond &= beyond - 1) {
+      const uint32_t i = static_cast<uint32_t>(__builtin_ctz(beyond));
+      float value[kLanes];
+      V::store(value, i < kLanes ? a : b);
+      out.outliers[outliers++] = {static_cast<uint32_t>(block * 32) + i, value[i % kLanes]};
     }
-    const float largest = V::reduce_max(V::max(size_a, size_b));
-    if (largest < 1e-30f) {
-      store_i8(out.q, zero, zero);
-      out.scale[block] = out.weighted_sum[block] = 0;
-      continue;
-    }
-    const F32 inverse = V::broadcast(127.0f / largest);
-    const F32 qa = V::round(V::mul(a, inverse)), qb = V::round(V::mul(b, inverse));
-    store_i8(out.q, qa, qb);
-    out.scale[block] = largest / 127.0f;
-    out.weighted_sum[block] =
-        out.scale[block] * V::reduce_add(V::add(qa, qb));  // the sum is of small whole numbers: exact
   }
   *out.outlier_count = outliers;
+
+  const float largest = V::reduce_max(sizes);
+  const bool nothing = largest < 1e-30f;
+  *out.unit = nothing ? 0 : largest / (127 * kMostMultiple);
+  const float multiples = nothing ? 0 : kMostMultiple / largest, steps = nothing ? 0 : 127 * kMostMultiple / largest;
+  for (size_t block = 0; block < columns / 32; ++block, x += 32, out.q += 32) {
+    float multiple = __builtin_ceilf(out.multiple[block] * multiples);
+    multiple = multiple < 1 ? 1 : multiple > kMostMultiple ? kMostMultiple : multiple;
+    const F32 inverse = V::broadcast(steps / multiple);
+    const F32 qa = V::round(V::mul(below(x), inverse)), qb = V::round(V::mul(below(x + kLanes), inverse));
+    store_i8(out.q, qa, qb);
+    out.multiple[block] = multiple;
+    out.multiple_pair[block] = static_cast<uint32_t>(multiple) * 0x10001u;
+    // Of whole numbers below 2^24: exact. Zeros of either sign add up to +0, as integers do.
+    out.weighted_sum[block] = multiple * (V::reduce_add(V::add(qa, qb)) + 0.0f);
+  }
 }
 
 }  // namespace

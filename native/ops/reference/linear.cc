@@ -28,9 +28,11 @@ float dot_int8(const QuantizedWeights& w, Encoding encoding, const float* widene
   for (size_t begin = 0; begin < columns; begin += width) {
     int32_t sum = 0;
     for (size_t k = begin; k < begin + width; ++k) sum += static_cast<int32_t>(w.q[k]) * x.q[k];
-    acc = std::fma(static_cast<float>(sum) * w.scale[begin / 16], x.scale[begin / 32], acc);
+    sum *= static_cast<int32_t>(x.multiple[begin / 32]);
+    acc = std::fma(static_cast<float>(sum), w.scale[begin / 16], acc);
     if (has_minimum(encoding)) acc = std::fma(w.minimum[begin / 16], x.weighted_sum[begin / 32], acc);
   }
+  acc = acc * *x.unit;
   for (size_t i = 0; i < *x.outlier_count; ++i)
     acc = std::fma(widened[x.outliers[i].column], x.outliers[i].value, acc);
   return acc;

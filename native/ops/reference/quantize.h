@@ -30,21 +30,28 @@ inline void quantize_row_reference(const float* x, size_t columns, QuantizedRows
     rest[i] = 0;
   }
 
-  for (size_t block = 0; block < columns / 32; ++block) {
-    const float* values = &rest[block * 32];
+  const auto largest_of = [&](size_t first, size_t count) {
     float largest = 0;
-    for (size_t i = 0; i < 32; ++i)
-      if (std::fabs(values[i]) > largest) largest = std::fabs(values[i]);
-    const bool zero = largest < 1e-30f;
-    const float inverse = zero ? 0 : 127.0f / largest;
+    for (size_t i = first; i < first + count; ++i)
+      if (std::fabs(rest[i]) > largest) largest = std::fabs(rest[i]);
+    return largest;
+  };
+  const float largest = largest_of(0, columns);
+  const bool zero = largest < 1e-30f;
+  *out.unit = zero ? 0 : largest / (127 * kMostMultiple);
+  for (size_t block = 0; block < columns / 32; ++block) {
+    const float whole = zero ? 1 : std::ceil(largest_of(block * 32, 32) * (kMostMultiple / largest));
+    const float multiple = std::fmin(std::fmax(whole, 1.0f), kMostMultiple);
+    const float inverse = zero ? 0 : 127 * kMostMultiple / largest / multiple;
     int sum = 0;
-    for (size_t i = 0; i < 32; ++i) {
-      const int rounded = static_cast<int>(std::nearbyintf(values[i] * inverse));
-      out.q[block * 32 + i] = static_cast<int8_t>(rounded);
+    for (size_t i = block * 32; i < block * 32 + 32; ++i) {
+      const int rounded = static_cast<int>(std::nearbyintf(rest[i] * inverse));
+      out.q[i] = static_cast<int8_t>(rounded);
       sum += rounded;
     }
-    out.scale[block] = zero ? 0 : largest / 127.0f;
-    out.weighted_sum[block] = out.scale[block] * static_cast<float>(sum);
+    out.multiple[block] = multiple;
+    out.multiple_pair[block] = static_cast<uint32_t>(multiple) * 0x10001u;
+    out.weighted_sum[block] = multiple * static_cast<float>(sum);
   }
 }
 
