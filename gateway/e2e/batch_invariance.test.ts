@@ -119,7 +119,7 @@ test('a tiny cache forces sequences back into the queue, drafts are verified, ra
     stepTokens: 48,
     maxSequences: 12,
     kvBytes: 16 << 20,
-    adapterBytes: 4 << 20,
+    adapterBytes: 2 << 20,
   });
   const expected = solo.map(fingerprint);
   const mix = fc.array(

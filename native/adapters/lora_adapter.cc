@@ -42,8 +42,9 @@ struct PlannedModule {
   AdaptedModule module;
   uint32_t in, out;
   std::array<const SafetensorsEntry*, kLoraParts> parts{};
-  DType type = DType::f32;  ///< of A and B in memory
+  DType type = DType::f32;  ///< of A and B in memory, unless they are int8
   std::array<size_t, kLoraParts> offsets{};
+  size_t scale_offset = 0;  ///< of int8 matrices
 };
 
 struct Plan {
@@ -204,8 +205,15 @@ class Planner {
     for (PlannedModule& planned : plan_.modules) {
       const DType a = *planned.parts[0]->type, b = *planned.parts[1]->type;
       planned.type = a == b ? a : DType::f32;  // f16 and bf16 hold numbers that the other cannot
-      planned.offsets[0] = reserve(LoraMatrix::a_bytes(planned.type, planned.module.rank, planned.in));
-      planned.offsets[1] = reserve(LoraMatrix::b_bytes(planned.type, planned.module.rank, planned.out));
+      const uint32_t rank = planned.module.rank;
+      if (base_.int8) {
+        planned.offsets[0] = reserve(LoraMatrix::int8_a_bytes(rank, planned.in));
+        planned.offsets[1] = reserve(LoraMatrix::int8_b_bytes(rank, planned.out));
+        planned.scale_offset = reserve(rank * sizeof(float));
+      } else {
+        planned.offsets[0] = reserve(LoraMatrix::a_bytes(planned.type, rank, planned.in));
+        planned.offsets[1] = reserve(LoraMatrix::b_bytes(planned.type, rank, planned.out));
+      }
       if (planned.module.dora) planned.offsets[2] = reserve(LoraMatrix::b_bytes(DType::f32, 1, planned.out));
     }
   }
@@ -261,22 +269,26 @@ void widen(DType type, const uint8_t* source, size_t count, float* out) {
 }
 
 /// Puts one tensor, as the file stores it, in its place.
-void pack(const PlannedModule& planned, LoraPart part, const uint8_t* source, uint8_t* storage) {
+void pack(const PlannedModule& planned, LoraPart part, bool int8, const uint8_t* source, uint8_t* storage) {
   const SafetensorsEntry& entry = *planned.parts[static_cast<size_t>(part)];
   uint8_t* place = storage + planned.offsets[static_cast<size_t>(part)];
-  const DType wanted = part == LoraPart::magnitude ? DType::f32 : planned.type;
+  const DType wanted = int8 || part == LoraPart::magnitude ? DType::f32 : planned.type;
   std::vector<float> wide;
-  if (*entry.type != wanted) {
+  if (*entry.type != wanted || int8) {
     wide.resize(static_cast<size_t>(entry.end - entry.begin) / block_bytes(*entry.type));
     widen(*entry.type, source, wide.size(), wide.data());
     source = reinterpret_cast<const uint8_t*>(wide.data());
   }
+  const uint32_t rank = planned.module.rank;
+  float* scale = reinterpret_cast<float*>(storage + planned.scale_offset);
   switch (part) {
     case LoraPart::a:
-      LoraMatrix::pack_a(wanted, planned.module.rank, planned.in, source, place);
+      if (int8) LoraMatrix::pack_int8_a(rank, planned.in, wide.data(), place, scale);
+      else LoraMatrix::pack_a(wanted, rank, planned.in, source, place);
       break;
     case LoraPart::b:
-      LoraMatrix::pack_b(wanted, planned.module.rank, planned.out, source, place);
+      if (int8) LoraMatrix::pack_int8_b(rank, planned.out, wide.data(), place, scale);
+      else LoraMatrix::pack_b(wanted, rank, planned.out, source, place);
       break;
     case LoraPart::magnitude:
       LoraMatrix::pack_a(wanted, 1, planned.out, source, place);
@@ -309,6 +321,14 @@ std::unique_ptr<LoraAdapter> LoraAdapter::load(const AdapterSpec& spec, const Ad
   }
   adapter->bytes_ = plan.bytes;
 
+  // A and B come in any order, and each multiplies its part into the scales.
+  if (base.int8) {
+    for (const PlannedModule& planned : plan.modules) {
+      float* scale = reinterpret_cast<float*>(storage + planned.scale_offset);
+      std::fill(scale, scale + planned.module.rank, planned.module.scaling);
+    }
+  }
+
   std::vector<uint8_t> buffer;
   for (const SafetensorsEntry& entry : header.entries) {  // in the order of the file: one sequential read
     buffer.resize(static_cast<size_t>(entry.end - entry.begin));
@@ -316,7 +336,7 @@ std::unique_ptr<LoraAdapter> LoraAdapter::load(const AdapterSpec& spec, const Ad
     if (spec.tensors_hash) hash.update(buffer.data(), buffer.size());  // the entries tile the file
     check_finite(spec, entry, buffer.data());
     const auto [module, part] = plan.places.at(&entry);
-    pack(plan.modules[module], part, buffer.data(), storage);
+    pack(plan.modules[module], part, base.int8, buffer.data(), storage);
   }
 
   if (spec.tensors_hash && hash.finish() != *spec.tensors_hash) {
@@ -330,6 +350,7 @@ std::unique_ptr<LoraAdapter> LoraAdapter::load(const AdapterSpec& spec, const Ad
     matrix.a = storage + planned.offsets[0];
     matrix.b_t = storage + planned.offsets[1];
     matrix.scaling = module.scaling;
+    if (base.int8) matrix.scale = reinterpret_cast<const float*>(storage + planned.scale_offset);
     if (module.dora) {
       float* magnitude = reinterpret_cast<float*>(storage + planned.offsets[2]);
       const size_t bad = apply_dora_norms(

@@ -44,6 +44,7 @@ struct AdapterBase {
   LinearShape shapes[kLinearsPerLayer];
   /// Writes row `row` of the base's weight (float32, Hugging Face order) to `out`; only called for DoRA.
   std::function<void(size_t layer, Linear linear, size_t row, float* out)> weight_row;
+  bool int8 = false;  ///< adapters are kept in int8 (ops/lora.h), not in their file's type
 };
 
 /// The weights of one adapter, packed for the kernels in one allocation.

@@ -156,6 +156,53 @@ TEST(lora_adapter_loads_every_linear_type_and_rank) {
   CHECK(loaded->find(1, Linear::q) == nullptr);
 }
 
+TEST(lora_adapter_in_int8_is_what_the_file_says_within_half_a_step) {
+  const char* types[] = {"F32", "F16", "BF16"};
+  TestAdapter adapter;
+  adapter.base.int8 = true;
+  for (uint32_t i = 0; i < kLinearsPerLayer; ++i)
+    adapter.module(0, static_cast<Linear>(i), i + 1, types[i % 3], types[i / 3], i % 2 == 1);
+  const size_t bytes = adapter.check();
+  const std::unique_ptr<LoraAdapter> loaded = adapter.load();
+  CHECK_EQ(loaded->bytes(), bytes);
+  for (const AdaptedModule& module : adapter.spec.modules) {
+    const LoraMatrix* m = loaded->find(module.layer, module.linear);
+    CHECK(m != nullptr && m->int8());
+    CHECK_EQ(reinterpret_cast<uintptr_t>(m->a) % 64, 0u);
+    CHECK_EQ(reinterpret_cast<uintptr_t>(m->b_t) % 64, 0u);
+    const size_t pairs = (m->rank + 1) / 2;
+    for (size_t j = 0; j < m->rank; ++j) {
+      float a_largest = 0, b_largest = 0;
+      for (size_t i = 0; i < m->in; ++i) a_largest = std::max(a_largest, std::fabs(value_at(j * m->in + i, 1)));
+      for (size_t n = 0; n < m->out; ++n) b_largest = std::max(b_largest, std::fabs(value_at(n * m->rank + j, 2)));
+      const double a_step = a_largest / 127, b_step = b_largest / 127;
+      CHECK(std::fabs(m->scale[j] - module.scaling * a_step * b_step) <= 1e-6 * m->scale[j]);
+      for (size_t i = 0; i < m->in; ++i) {
+        const int q = static_cast<const int8_t*>(m->a)[j * LoraMatrix::int8_a_bytes(1, m->in) + i];
+        CHECK(std::fabs(q * a_step - value_at(j * m->in + i, 1)) <= 0.5001 * a_step);
+      }
+      for (size_t n = 0; n < m->out; ++n) {
+        const int q = static_cast<const int8_t*>(m->b_t)[n / 16 * pairs * 32 + j / 2 * 32 + n % 16 * 2 + j % 2];
+        CHECK(std::fabs(q * b_step - value_at(n * m->rank + j, 2)) <= 0.5001 * b_step);
+      }
+    }
+    if (!module.dora) continue;
+    std::vector<float> weight(m->in);
+    for (size_t n = 0; n < m->out; ++n) {
+      adapter.base.weight_row(0, module.linear, n, weight.data());
+      double squares = 0;
+      for (size_t i = 0; i < m->in; ++i) {
+        double w = weight[i];
+        for (size_t j = 0; j < m->rank; ++j)
+          w += double{m->scale[j]} * static_cast<const int8_t*>(m->a)[j * LoraMatrix::int8_a_bytes(1, m->in) + i] *
+               static_cast<const int8_t*>(m->b_t)[n / 16 * pairs * 32 + j / 2 * 32 + n % 16 * 2 + j % 2];
+        squares += w * w;
+      }
+      CHECK(std::fabs(m->magnitude[n] - value_at(n, 3) / std::sqrt(squares)) <= 1e-5 * std::fabs(m->magnitude[n]) + 1e-12);
+    }
+  }
+}
+
 TEST(lora_adapter_widens_mixed_types_exactly) {
   const char* types[] = {"F32", "F16", "BF16"};
   for (const char* a : types) {

@@ -87,6 +87,7 @@ class Transformer final : public Model {
   AdapterBase adapter_base() const override {
     AdapterBase base;
     base.layers = h_.layers;
+    base.int8 = int8_;
     for (size_t i = 0; i < kLinearsPerLayer; ++i) {
       const auto [out, in] = shape(static_cast<Linear>(i));
       base.shapes[i] = {static_cast<uint32_t>(out), static_cast<uint32_t>(in)};
@@ -271,7 +272,7 @@ class Transformer final : public Model {
         lora_calls_.push_back({matrix, in.values.data() + run.first_row * in_columns, in_columns,
                                output.y + run.first_row * output.columns, output.columns, rows,
                                nullptr});
-        scratch += rows * matrix->rank;
+        scratch += LoraCall::scratch_floats(*matrix, rows);
       }
     }
     if (!lora_calls_.empty()) add_adapters(context, scratch);
@@ -287,7 +288,7 @@ class Transformer final : public Model {
     float* h = lora_scratch_.data();
     for (LoraCall& call : lora_calls_) {
       call.h = h;
-      h += call.rows * call.matrix->rank;
+      h += LoraCall::scratch_floats(*call.matrix, call.rows);
     }
     lora(context, lora_calls_);
   }

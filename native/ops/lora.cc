@@ -18,11 +18,11 @@ size_t divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 size_t cost(size_t matrix_bytes, size_t multiply_adds) { return matrix_bytes + multiply_adds / 4; }
 size_t shrink_cost(const LoraCall& call) {
   const LoraMatrix& m = *call.matrix;
-  return cost(LoraMatrix::a_bytes(m.type, m.rank, m.in), call.rows * m.rank * m.in);
+  return cost(m.a_bytes(), call.rows * m.rank * m.in);
 }
 size_t expand_cost(const LoraCall& call) {
   const LoraMatrix& m = *call.matrix;
-  return cost(LoraMatrix::b_bytes(m.type, m.rank, m.out), call.rows * m.rank * m.out);
+  return cost(m.b_bytes(), call.rows * m.rank * m.out);
 }
 
 /// Cuts rows x width (in units of `unit`) into about `pieces` parts: by rows while each keeps enough of them to
@@ -39,9 +39,68 @@ void cut(const LoraCall& call, size_t width, size_t unit, size_t pieces, std::ve
   }
 }
 
+/// Activations in 16 bits for the int8 calls, in memory that is kept for the next call of lora(). Neighbours that read the
+/// same rows (an adapter's q, k and v) share them.
+class WideActivations {
+ public:
+  void make(OpContext& context, std::span<LoraCall> calls) {
+    rows_.clear();
+    size_t quants = 0, units = 0;
+    for (const LoraCall& call : calls) {
+      if (!call.matrix->int8() || (!rows_.empty() && rows_.back().serve(call))) continue;
+      rows_.push_back({&call, quants, units});
+      quants += call.rows * stride(call);
+      units += call.rows;
+    }
+    if (rows_.empty()) return;
+    if (quants_.size() < quants) quants_.resize(quants);
+    if (units_.size() < units) units_.resize(units);
+    const Rows* of = rows_.data();
+    for (LoraCall& call : calls) {
+      if (!call.matrix->int8()) continue;
+      if (!of->serve(call)) ++of;
+      call.x_quants = quants_.data() + of->first_quant;
+      call.x_units = units_.data() + of->first_unit;
+    }
+
+    const auto quantize = COLOPHON_KERNEL(context.isa, lora_quantize);
+    const auto run = [&](size_t row, size_t) {
+      const auto above = std::upper_bound(rows_.begin(), rows_.end(), row,
+                                          [](size_t unit, const Rows& rows) { return unit < rows.first_unit; });
+      const Rows& rows = *std::prev(above);
+      const LoraCall& call = *rows.call;
+      const size_t at = row - rows.first_unit;
+      units_[row] =
+          quantize(call.x + at * call.x_stride, call.matrix->in, quants_.data() + rows.first_quant + at * stride(call));
+    };
+    // A region of its own takes as long as some rows.
+    constexpr size_t kRowsWorthRegion = 8;
+    if (units > kRowsWorthRegion) return context.pool.parallel_for(units, run);
+    for (size_t row = 0; row < units; ++row) run(row, 0);
+  }
+
+ private:
+  struct Rows {
+    const LoraCall* call;
+    size_t first_quant, first_unit;
+    bool serve(const LoraCall& other) const {
+      return call->x == other.x && call->rows == other.rows && call->matrix->in == other.matrix->in;
+    }
+  };
+  static size_t stride(const LoraCall& call) { return LoraMatrix::int8_a_bytes(1, call.matrix->in); }
+
+  std::vector<Rows> rows_;
+  std::vector<int16_t> quants_;
+  std::vector<float> units_;
+};
+
 }  // namespace
 
-void lora(OpContext& context, std::span<const LoraCall> calls) {
+void lora(OpContext& context, std::span<const LoraCall> of_caller) {
+  static thread_local std::vector<LoraCall> calls;
+  static thread_local WideActivations wide;
+  calls.assign(of_caller.begin(), of_caller.end());
+  wide.make(context, calls);
   const auto shrink = COLOPHON_KERNEL(context.isa, lora_shrink);
   const auto expand = COLOPHON_KERNEL(context.isa, lora_expand);
   const auto apply_whole = COLOPHON_KERNEL(context.isa, lora_whole);
@@ -90,6 +149,11 @@ void lora(OpContext& context, std::span<const LoraCall> calls) {
     const size_t at = task - shrink_count;
     apply_whole(whole_calls + begins[at], begins[at + 1] - begins[at]);
   });
+  const LoraCall* quantized = nullptr;
+  for (const LoraPart& part : expands) {
+    if (part.call != quantized && part.call->matrix->int8()) COLOPHON_KERNEL(context.isa, lora_quantize_h)(*part.call);
+    quantized = part.call;
+  }
   context.pool.parallel_for(expands.size(), [&](size_t task, size_t) { expand(expand_parts[task]); });
 }
 

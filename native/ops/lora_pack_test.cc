@@ -37,6 +37,39 @@ TEST(lora_pack_lays_out_a_and_b_with_zeros_behind) {
   }
 }
 
+TEST(lora_pack_in_int8_fits_each_row_of_a_and_column_of_b_to_127) {
+  for (const uint32_t rank : {1u, 2u, 5u, 16u}) {
+    for (const auto& [in, out] : {std::pair(32u, 32u), {1u, 1u}, {33u, 31u}}) {
+      std::vector<float> a(rank * in), b(out * rank), scale(rank, 1.0f);
+      for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 7) - 3;
+      for (size_t i = 0; i < b.size(); ++i) b[i] = 0.25f * (static_cast<float>(i % 5) - 2);
+      std::vector<int8_t> packed_a(LoraMatrix::int8_a_bytes(rank, in), 7), packed_b(LoraMatrix::int8_b_bytes(rank, out), 7);
+      LoraMatrix::pack_int8_a(rank, in, a.data(), packed_a.data(), scale.data());
+      LoraMatrix::pack_int8_b(rank, out, b.data(), packed_b.data(), scale.data());
+      const size_t stride = LoraMatrix::int8_a_bytes(1, in), pairs = (rank + 1) / 2;
+      size_t set = 0;
+      for (size_t j = 0; j < rank; ++j) {
+        for (size_t i = 0; i < in; ++i) {
+          const int8_t q = packed_a[j * stride + i];
+          CHECK_EQ(q > 0, a[j * in + i] > 0);
+          CHECK_EQ(q < 0, a[j * in + i] < 0);
+        }
+        for (size_t n = 0; n < out; ++n) {
+          const int8_t q = packed_b[n / 16 * pairs * 32 + j / 2 * 32 + n % 16 * 2 + j % 2];
+          CHECK_EQ(q > 0, b[n * rank + j] > 0);
+          CHECK_EQ(q < 0, b[n * rank + j] < 0);
+          set += q != 0;
+        }
+      }
+      // Zeros everywhere else.
+      for (const int8_t q : packed_b) set -= q != 0;
+      CHECK_EQ(set, 0u);
+      for (size_t j = 0; j < rank; ++j)
+        for (size_t i = in; i < stride; ++i) CHECK_EQ(static_cast<int>(packed_a[j * stride + i]), 0);
+    }
+  }
+}
+
 TEST(lora_pack_counts_large_matrices_in_64_bits) {
   CHECK_EQ(LoraMatrix::a_bytes(DType::f32, 1u << 16, 1u << 16), size_t{1} << 34);
   CHECK_EQ(LoraMatrix::b_bytes(DType::f16, 1u << 16, 1u << 16), size_t{1} << 33);

@@ -19,6 +19,7 @@ using testing::supported_isas;
 struct Adapted {
   LoraMatrix matrix;
   std::vector<uint8_t> a_file, b_file, a, b;
+  std::vector<float> scale;  ///< of int8 ones
   std::vector<float> a_values, b_values, magnitude;  ///< [rank][in], [out][rank]
 };
 
@@ -52,10 +53,37 @@ Adapted random_adapted(std::mt19937& random, uint32_t rank, uint32_t in, uint32_
   adapted.b_values = random_floats(size_t{out} * rank, random, 0.1f);
   adapted.a_file = store(m.type, adapted.a_values);
   adapted.b_file = store(m.type, adapted.b_values);
-  adapted.a.resize(LoraMatrix::a_bytes(m.type, rank, in));
-  adapted.b.resize(LoraMatrix::b_bytes(m.type, rank, out));
-  LoraMatrix::pack_a(m.type, rank, in, adapted.a_file.data(), adapted.a.data());
-  LoraMatrix::pack_b(m.type, rank, out, adapted.b_file.data(), adapted.b.data());
+  if (random() % 2 == 0) {
+    adapted.a.resize(LoraMatrix::int8_a_bytes(rank, in));
+    adapted.b.resize(LoraMatrix::int8_b_bytes(rank, out));
+    std::vector<float> a_scale(rank, 1.0f), b_scale(rank, 1.0f);
+    LoraMatrix::pack_int8_a(rank, in, adapted.a_values.data(), adapted.a.data(), a_scale.data());
+    LoraMatrix::pack_int8_b(rank, out, adapted.b_values.data(), adapted.b.data(), b_scale.data());
+    adapted.scale.assign(rank, m.scaling);
+    for (size_t j = 0; j < rank; ++j) adapted.scale[j] *= a_scale[j] * b_scale[j];
+    m.scale = adapted.scale.data();
+    // What they are multiplied as: within half a step of what they were.
+    for (size_t j = 0; j < rank; ++j) {
+      for (size_t i = 0; i < in; ++i) {
+        const int8_t q = static_cast<int8_t>(adapted.a[j * LoraMatrix::int8_a_bytes(1, in) + i]);
+        float& value = adapted.a_values[j * in + i];
+        CHECK(std::fabs(static_cast<float>(q) * a_scale[j] - value) <= 0.501f * a_scale[j]);
+        value = static_cast<float>(q) * a_scale[j];
+      }
+      for (size_t n = 0; n < out; ++n) {
+        const size_t pairs = (rank + 1) / 2;
+        const int8_t q = static_cast<int8_t>(adapted.b[n / 16 * pairs * 32 + j / 2 * 32 + n % 16 * 2 + j % 2]);
+        float& value = adapted.b_values[n * rank + j];
+        CHECK(std::fabs(static_cast<float>(q) * b_scale[j] - value) <= 0.501f * b_scale[j]);
+        value = static_cast<float>(q) * b_scale[j];
+      }
+    }
+  } else {
+    adapted.a.resize(LoraMatrix::a_bytes(m.type, rank, in));
+    adapted.b.resize(LoraMatrix::b_bytes(m.type, rank, out));
+    LoraMatrix::pack_a(m.type, rank, in, adapted.a_file.data(), adapted.a.data());
+    LoraMatrix::pack_b(m.type, rank, out, adapted.b_file.data(), adapted.b.data());
+  }
   m.a = adapted.a.data();
   m.b_t = adapted.b.data();
   if (random() % 4 == 0) {
@@ -95,7 +123,7 @@ std::vector<std::vector<float>> apply(OpContext& context, const Batch& batch, si
                                     batch.y.begin() + static_cast<ptrdiff_t>(last));
   std::vector<std::vector<float>> h;
   std::vector<LoraCall> calls;
-  for (size_t i = first; i < last; ++i) h.emplace_back(batch.rows[i] * batch.adapted[i].matrix.rank, NAN);
+  for (size_t i = first; i < last; ++i) h.emplace_back(LoraCall::scratch_floats(batch.adapted[i].matrix, batch.rows[i]), NAN);
   for (size_t i = first; i < last; ++i)
     calls.push_back({&batch.adapted[i].matrix, batch.x[i].data(), batch.x_stride[i], y[i - first].data(), batch.y_stride[i],
                      batch.rows[i], h[i - first].data()});
@@ -128,7 +156,8 @@ void check_against_double(const Batch& batch, const std::vector<std::vector<floa
           expected *= m.magnitude[n];
           size *= std::fabs(m.magnitude[n]);
         }
-        CHECK(std::fabs(y[i][at] - expected) <= 1e-5 * size);
+        // 16-bit activations and h, each within half of 1/32767 of their row's largest.
+        CHECK(std::fabs(y[i][at] - expected) <= (m.int8() ? 2e-3 : 1e-5) * size);
       }
     }
   }
@@ -171,6 +200,7 @@ TEST(lora_cuts_large_calls_without_changing_bits) {
       adapted.matrix.a = adapted.a.data();
       adapted.matrix.b_t = adapted.b.data();
       if (adapted.matrix.magnitude != nullptr) adapted.matrix.magnitude = adapted.magnitude.data();
+      if (adapted.matrix.int8()) adapted.matrix.scale = adapted.scale.data();
       batch.rows.push_back(more->rows[0]);
       batch.x.push_back(more->x[0]);
       batch.y.push_back(more->y[0]);
@@ -204,8 +234,8 @@ TEST(lora_of_a_row_does_not_depend_on_the_rows_beside_it) {
     for (size_t row = 0; row < 64; ++row) {
       std::vector<float> y(batch.y[0].begin() + static_cast<ptrdiff_t>(row * 192),
                            batch.y[0].begin() + static_cast<ptrdiff_t>((row + 1) * 192));
-      float h[16];
-      const LoraCall call{&batch.adapted[0].matrix, batch.x[0].data() + row * 576, 576, y.data(), 192, 1, h};
+      std::vector<float> h(LoraCall::scratch_floats(batch.adapted[0].matrix, 1));
+      const LoraCall call{&batch.adapted[0].matrix, batch.x[0].data() + row * 576, 576, y.data(), 192, 1, h.data()};
       lora(context, {&call, 1});
       CHECK(std::memcmp(y.data(), together.data() + row * 192, 192 * sizeof(float)) == 0);
     }

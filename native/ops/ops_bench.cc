@@ -139,7 +139,7 @@ void lora_case(OpContext& context, const char* what, size_t adapters, size_t row
   size_t adapter_bytes = 0;
   for (const auto& group : kGroups) {
     for (const Shape& s : group)
-      adapter_bytes += LoraMatrix::a_bytes(DType::f16, kRank, s.in) + LoraMatrix::b_bytes(DType::f16, kRank, s.out);
+      adapter_bytes += LoraMatrix::int8_a_bytes(kRank, s.in) + LoraMatrix::int8_b_bytes(kRank, s.out);
   }
   adapter_bytes *= kLayers;
   std::vector<uint8_t*> storage;
@@ -148,7 +148,13 @@ void lora_case(OpContext& context, const char* what, size_t adapters, size_t row
     std::fill(bytes, bytes + adapter_bytes, 0x1c);
     storage.push_back(bytes);
   }
-  std::vector<float> x(adapters * rows * kForward, 0.01f), y(adapters * rows * 3 * kForward), h(adapters * rows * 3 * kRank);
+  std::vector<float> x(adapters * rows * kForward, 0.01f), y(adapters * rows * 3 * kForward), h;
+  const std::vector<float> scale(kRank, 1e-3f);
+  LoraMatrix shape;
+  shape.rank = kRank;
+  shape.scale = scale.data();
+  const size_t call_scratch = LoraCall::scratch_floats(shape, rows);
+  h.resize(adapters * 3 * call_scratch);
   std::vector<std::vector<LoraMatrix>> matrices(adapters);
   for (size_t i = 0; i < adapters; ++i) {
     uint8_t* at = storage[i];
@@ -156,14 +162,14 @@ void lora_case(OpContext& context, const char* what, size_t adapters, size_t row
       for (const auto& group : kGroups) {
         for (const Shape& s : group) {
           LoraMatrix m;
-          m.type = DType::f16;
+          m.scale = scale.data();
           m.rank = kRank;
           m.in = s.in;
           m.out = s.out;
           m.a = at;
-          at += LoraMatrix::a_bytes(m.type, kRank, s.in);
+          at += m.a_bytes();
           m.b_t = at;
-          at += LoraMatrix::b_bytes(m.type, kRank, s.out);
+          at += m.b_bytes();
           matrices[i].push_back(m);
         }
       }
@@ -181,7 +187,7 @@ void lora_case(OpContext& context, const char* what, size_t adapters, size_t row
           for (size_t i = 0; i < adapters; ++i) {
             const LoraMatrix& m = matrices[i][first + s];
             calls.push_back({&m, x.data() + i * rows * m.in, m.in, y.data() + i * rows * 3 * kForward + s * kForward,
-                             3 * kForward, rows, h.data() + (i * 3 + s) * rows * kRank});
+                             3 * kForward, rows, h.data() + (i * 3 + s) * call_scratch});
           }
         }
         first += kGroups[g].size();
@@ -193,7 +199,7 @@ void lora_case(OpContext& context, const char* what, size_t adapters, size_t row
     for (size_t g = 0; g < 4; ++g) group_time[g] = std::min(group_time[g], spent[g]);
   });
   const double weights = static_cast<double>(adapters * adapter_bytes);
-  report(what, time, weights, weights / 2 * static_cast<double>(rows) * 2);
+  report(what, time, weights, weights * static_cast<double>(rows) * 2);
   std::printf("    q k v %.2f ms, o %.2f, gate up %.2f, down %.2f\n", group_time[0] * 1e3, group_time[1] * 1e3,
               group_time[2] * 1e3, group_time[3] * 1e3);
   for (uint8_t* bytes : storage) std::free(bytes);

@@ -1,12 +1,14 @@
 #include "ops/lora_kernels.h"
 
 #if defined(__x86_64__)
-#include "ops/generic/lora.h"
+#include "ops/generic/lora_int8.h"
 
 namespace colophon::avx512 {
 
-void lora_shrink(const LoraPart& part) { generic::lora_shrink<simd::Avx512>(part); }
-void lora_expand(const LoraPart& part) { generic::lora_expand<simd::Avx512>(part); }
+float lora_quantize(const float* x, size_t columns, int16_t* q) { return generic::quantize<simd::Avx512>(x, columns, q); }
+void lora_shrink(const LoraPart& part) { generic::shrink_part<simd::Avx512>(part); }
+void lora_quantize_h(const LoraCall& call) { generic::quantize_h<simd::Avx512>(call); }
+void lora_expand(const LoraPart& part) { generic::expand_part<simd::Avx512>(part); }
 void lora_whole(const LoraCall* const* calls, size_t count) { generic::lora_whole<simd::Avx512>(calls, count); }
 
 }  // namespace colophon::avx512

@@ -1,6 +1,6 @@
 #pragma once
 
-// Shrink and expand for every instruction set; ops/lora.h defines the arithmetic, ops/reference/lora.cc spells it
+// Shrink and expand of float adapters (int8 ones: lora_int8.h) for every instruction set; ops/lora.h defines the arithmetic, ops/reference/lora.cc spells it
 // plainly.
 //
 // Two regimes. Many rows share an adapter: tiles of rows times rank rows (shrink) or column groups (expand) stay in
@@ -50,9 +50,8 @@ class Ahead {
     matrix_ = matrix;
     const LoraMatrix& m = *calls_[matrix / 2]->matrix;
     const bool b = matrix % 2 != 0;
-    const size_t element = m.type == DType::f32 ? 4 : 2;
     at_ = static_cast<const char*>(b ? m.b_t : m.a);
-    end_ = at_ + m.rank * padded(b ? m.out : m.in) * element;
+    end_ = at_ + (b ? m.b_bytes() : m.a_bytes());
   }
 
   const LoraCall* const* calls_;
@@ -260,24 +259,20 @@ inline void few_rows(const LoraCall& call, Ahead& ahead) {
   shrink_rows<V, Type, R, kRanks>({&call, 0, R, 0, call.matrix->rank}, 0, ahead);
   expand_few<V, Type, R>({&call, 0, R, 0, call.matrix->out}, 0, ahead);
 }
+/// Shrink and expand of one call.
 template <typename V>
-inline void lora_whole(const LoraCall* const* calls, size_t count) {
-  Ahead ahead(calls, count);
-  for (size_t i = 0; i < count; ++i) {
-    const LoraCall& call = *calls[i];
-    with_type(call.matrix->type, [&]<typename Type>(Type) {
-      if (call.rows <= kFewRows) ahead.begin(i);
-      switch (call.rows) {
-        case 1: return few_rows<V, Type, 1>(call, ahead);
-        case 2: return few_rows<V, Type, 2>(call, ahead);
-        case 3: return few_rows<V, Type, 3>(call, ahead);
-        case 4: return few_rows<V, Type, 4>(call, ahead);
-        default:
-          shrink<V, Type>({&call, 0, call.rows, 0, call.matrix->rank});
-          expand<V, Type>({&call, 0, call.rows, 0, call.matrix->out});
-      }
-    });
-  }
+inline void whole_floats(const LoraCall& call, Ahead& ahead) {
+  with_type(call.matrix->type, [&]<typename Type>(Type) {
+    switch (call.rows) {
+      case 1: return few_rows<V, Type, 1>(call, ahead);
+      case 2: return few_rows<V, Type, 2>(call, ahead);
+      case 3: return few_rows<V, Type, 3>(call, ahead);
+      case 4: return few_rows<V, Type, 4>(call, ahead);
+      default:
+        shrink<V, Type>({&call, 0, call.rows, 0, call.matrix->rank});
+        expand<V, Type>({&call, 0, call.rows, 0, call.matrix->out});
+    }
+  });
 }
 
 }  // namespace
