@@ -34,7 +34,7 @@ export interface RunningServer {
 /** Starts everything. Throws ConfigError, or an error whose message is a sentence that names the plugin at fault. */
 export async function startServer(config: Config, options: ServerOptions = {}): Promise<RunningServer> {
   checkBinding(config);
-  const log = options.log ?? createLog(config.log);
+  const log = options.log ?? (await createLog(config.log));
   const metrics = createMetrics();
   const host = new PluginHost({ config, log, metrics: metrics.registry });
   await host.setup(options.plugins ?? (await loadPlugins(config)));

@@ -1,4 +1,4 @@
-import cliProgress from 'cli-progress';
+import { createRequire } from 'node:module';
 import type { Progress } from '../models/index.ts';
 import { type Output, size } from './output.ts';
 
@@ -18,7 +18,9 @@ export function terminalProgress(output: Output): Progress {
 function bar(output: Output, label: string, total: number, start: number) {
   const began = Date.now();
   let at = start;
-  const drawn = new cliProgress.SingleBar({
+  // Read when something is drawn at last: most commands never do.
+  const { SingleBar } = createRequire(import.meta.url)('cli-progress') as typeof import('cli-progress');
+  const drawn = new SingleBar({
     stream: output.streams.stderr as NodeJS.WriteStream,
     format: `  ${label}  {bar}  {percentage}%  {done} of {all}  {rate}  {eta_formatted}`,
     barCompleteChar: '█',

@@ -28,6 +28,13 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 1024 },
+    // Given here, so that Fastify's own two are not even read.
+    schemaController: {
+      compilersFactory: {
+        buildValidator: () => validatorCompiler as never,
+        buildSerializer: () => () => JSON.stringify,
+      },
+    },
     // Before any hook: the URL or the HTTP itself is broken.
     frameworkErrors: (error, request, reply) => {
       request.outcome = {};
@@ -36,8 +43,6 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     },
     clientErrorHandler: refuseBrokenHttp,
   }) as unknown as FastifyInstance;
-  app.setValidatorCompiler(validatorCompiler as never);
-  app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler(sendError);
   app.decorateRequest('startedAt', 0);
   app.decorateRequest('outcome', null as never);

@@ -1,13 +1,13 @@
 /** Checks bodies against their TypeBox schema and words what is wrong as OpenAI does. */
 import type { FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
-import Compile from 'typebox/compile';
+import Schema from 'typebox/schema';
 import { ColophonError } from '../contract/index.ts';
 import { describe, type Fault, findFault, nameType } from '../schema/fault.ts';
 
 /** Fastify's validator compiler; a schema is compiled once, a fault is looked for only in what failed. */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema }) => {
-  const validator = Compile(schema);
+  const validator = Schema.Compile(schema);
   return (value: unknown) => (validator.Check(value) ? { value } : { error: explain(schema, value) });
 };
 

