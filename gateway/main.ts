@@ -6,8 +6,6 @@ import { checkBinding } from './access/access.ts';
 import { type Config, ConfigError } from './config/index.ts';
 import { ColophonError, type Plugin } from './contract/index.ts';
 import { loadPlugins, PluginHost } from './host/index.ts';
-import { buildApp } from './http/app.ts';
-import { Catalogue } from './http/catalogue.ts';
 import { trackConnections } from './http/idle_connections.ts';
 import type { Services } from './http/services.ts';
 import { createLog } from './observe/log.ts';
@@ -37,7 +35,13 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   const log = options.log ?? (await createLog(config.log));
   const metrics = createMetrics();
   const host = new PluginHost({ config, log, metrics: metrics.registry });
-  await host.setup(options.plugins ?? (await loadPlugins(config)));
+  const plugins = options.plugins ?? (await loadPlugins(config));
+  // The gateway's own code is read while the plugins set up: an engine reads its weights on threads of its own.
+  const [{ buildApp }, { Catalogue }] = await Promise.all([
+    import('./http/app.ts'),
+    import('./http/catalogue.ts'),
+    host.setup(plugins),
+  ]);
   const services: Services = {
     config,
     host,

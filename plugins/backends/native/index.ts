@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Static, Type } from 'typebox';
 import { definePlugin, type Host, type TextDefinition } from '../../../gateway/contract/index.ts';
-import { type EngineOptions, native } from '../../../native/binding/index.ts';
+import { type EngineOptions, type NativeEngine, native } from '../../../native/binding/index.ts';
 import { AdapterFolders } from './adapter_folders.ts';
 import { NativeBackend } from './backend.ts';
 import { makeDemoAdapters } from './demo.ts';
@@ -113,7 +113,7 @@ export default definePlugin({
       throw new Error('The native engine needs a model: set COLOPHON_MODEL or plugins.native.model.');
     const addon = native();
     const base = await readBase(config.model);
-    const engine = await addon.createEngine({
+    const loading = addon.createEngine({
       model: base.model,
       isa: config.isa,
       precision: config.precision,
@@ -126,6 +126,7 @@ export default definePlugin({
       prefixCache: config.prefix_cache,
       speculate: config.speculate,
     });
+    const [engine, text] = await bothReady(loading, base.text());
     const info = engine.info();
     host.log.info(
       {
@@ -147,7 +148,7 @@ export default definePlugin({
       model: config.model_name ?? basename(config.model).replace(/\.gguf$/i, ''),
       root: config.model_source ?? config.model,
       created: Math.floor((await stat(config.model)).mtimeMs / 1000),
-      text: base.text,
+      text,
       maxQueued: config.max_queued,
     });
     registerMetrics(host.metrics, engine);
@@ -156,18 +157,34 @@ export default definePlugin({
   },
 });
 
-/** The base's files and its text: a GGUF file or a Hugging Face folder. */
-async function readBase(path: string): Promise<{ model: EngineOptions['model']; text: TextDefinition }> {
+/** The base's files and how its text is read: of a GGUF file or a Hugging Face folder. */
+async function readBase(
+  path: string,
+): Promise<{ model: EngineOptions['model']; text: () => Promise<TextDefinition> }> {
   const info = await stat(path).catch(() => undefined);
   if (!info) throw new Error(`There is no model at ${path}.`);
   if (info.isDirectory()) {
     const { paths, hyperparameters, text } = await readHuggingFaceBase(path);
-    return { model: { format: 'safetensors', paths, hyperparameters }, text };
+    return { model: { format: 'safetensors', paths, hyperparameters }, text: async () => text };
   }
   return {
     model: { format: 'gguf', path },
-    text: textDefinitionOfGguf(await native().readGgufMetadata(path)),
+    text: async () => textDefinitionOfGguf(await native().readGgufMetadata(path)),
   };
+}
+
+/** What is wrong with the text is told first; an engine that nothing will use is closed. */
+async function bothReady(
+  loading: Promise<NativeEngine>,
+  reading: Promise<TextDefinition>,
+): Promise<[NativeEngine, TextDefinition]> {
+  const [engine, text] = await Promise.allSettled([loading, reading]);
+  if (text.status === 'rejected') {
+    if (engine.status === 'fulfilled') await engine.value.close();
+    throw text.reason;
+  }
+  if (engine.status === 'rejected') throw engine.reason;
+  return [engine.value, text.value];
 }
 
 /** Demo adapters are a courtesy: a base for which none can be made is served without. */
