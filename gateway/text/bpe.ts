@@ -32,7 +32,7 @@ export const byteCharacters: readonly string[] = (() => {
  * Symbols without a token and without a fallback vanish, and their neighbours become adjacent.
  */
 export class Bpe {
-  readonly #vocabulary: Map<string, number>;
+  readonly #vocabulary: ReadonlyMap<string, number>;
   readonly #pairs: PairTable;
   readonly #byteLevel: boolean;
   /** Token of each byte, -1 where there is none: by the byte's character, or as <0xNN> for the fallback. */
@@ -44,25 +44,27 @@ export class Bpe {
   readonly #scratch = makeScratch(keptScratchSymbols);
   readonly #cache = new LRUCache<string, number[]>({ max: cachedWords });
 
-  constructor(model: BpeModel, byteLevel: boolean) {
-    this.#vocabulary = new Map(Object.entries(model.vocab));
+  /** `vocabulary`: what the model's vocab holds. */
+  constructor(model: BpeModel, vocabulary: ReadonlyMap<string, number>, byteLevel: boolean) {
+    this.#vocabulary = vocabulary;
     this.#byteLevel = byteLevel;
     this.#byteFallback = model.byte_fallback === true;
     this.#ignoreMerges = model.ignore_merges === true;
-    this.#unknownId = model.unk_token ? (this.#vocabulary.get(model.unk_token) ?? -1) : -1;
+    this.#unknownId = model.unk_token ? (vocabulary.get(model.unk_token) ?? -1) : -1;
     this.#fuseUnknown = model.fuse_unk === true;
     this.#byteIds = Int32Array.from(byteCharacters, (character, byte) => {
       const name = byteLevel ? character : `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
-      return this.#vocabulary.get(name) ?? -1;
+      return vocabulary.get(name) ?? -1;
     });
     this.#pairs = new PairTable(model.merges.length);
-    for (const [rank, merge] of model.merges.entries()) {
+    for (let rank = 0; rank < model.merges.length; rank++) {
+      const merge = model.merges[rank]!;
       const space = typeof merge === 'string' ? merge.indexOf(' ') : 0;
-      const [left, right] =
-        typeof merge === 'string' ? [merge.slice(0, space), merge.slice(space + 1)] : merge;
-      const leftId = this.#vocabulary.get(left);
-      const rightId = this.#vocabulary.get(right);
-      const merged = this.#vocabulary.get(left + right);
+      const left = typeof merge === 'string' ? merge.slice(0, space) : merge[0];
+      const right = typeof merge === 'string' ? merge.slice(space + 1) : merge[1];
+      const leftId = vocabulary.get(left);
+      const rightId = vocabulary.get(right);
+      const merged = vocabulary.get(left + right);
       if (leftId === undefined || rightId === undefined || merged === undefined) {
         throw new Error(
           `The tokenizer's merge ${rank} (${left} ${right}) names a token that is not in its vocabulary.`,

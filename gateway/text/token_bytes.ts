@@ -3,7 +3,13 @@ import { byteCharacters } from './bpe.ts';
 /** How token strings stand for bytes: GPT-2's characters for bytes, or SentencePiece's ▁ and <0xNN>. */
 export type TokenSpelling = 'byte-level' | 'sentencepiece';
 
-const byteOfCharacter = new Map(byteCharacters.map((character, byte) => [character, byte]));
+/** The byte of each character's code; -1 where it stands for none. */
+const byteOfCode = (() => {
+  const codes = byteCharacters.map((character) => character.charCodeAt(0));
+  const bytes = new Int16Array(Math.max(...codes) + 1).fill(-1);
+  for (const [byte, code] of codes.entries()) bytes[code] = byte;
+  return bytes;
+})();
 
 /** The bytes of every token, by id, in one buffer. */
 export class TokenBytes {
@@ -18,21 +24,24 @@ export class TokenBytes {
     literal: ReadonlySet<number>,
     spelling: TokenSpelling,
   ) {
-    const pieces: Buffer[] = [];
     let longest = 0;
     this.#offsets = new Uint32Array(tokens.length + 1);
+    // No spelling takes more bytes than UTF-8: three for each unit of UTF-16.
+    const room = tokens.reduce((sum, token) => sum + 3 * (token?.length ?? 0), 0);
+    const bytes = Buffer.allocUnsafeSlow(room);
+    let end = 0;
     for (let id = 0; id < tokens.length; id++) {
       const token = tokens[id] ?? '';
-      const piece = literal.has(id)
-        ? Buffer.from(token, 'utf8')
+      const start = end;
+      end += literal.has(id)
+        ? bytes.write(token, start)
         : spelling === 'byte-level'
-          ? byteLevelBytes(token)
-          : sentencePieceBytes(token);
-      pieces.push(piece);
-      longest = Math.max(longest, piece.length);
-      this.#offsets[id + 1] = this.#offsets[id]! + piece.length;
+          ? writeByteLevel(token, bytes, start)
+          : writeSentencePiece(token, bytes, start);
+      longest = Math.max(longest, end - start);
+      this.#offsets[id + 1] = end;
     }
-    this.#bytes = Buffer.concat(pieces);
+    this.#bytes = Buffer.from(bytes.subarray(0, end));
     this.longest = longest;
   }
 
@@ -46,17 +55,18 @@ export class TokenBytes {
   }
 }
 
-function byteLevelBytes(token: string): Buffer {
-  const bytes = Buffer.allocUnsafe(token.length);
+function writeByteLevel(token: string, into: Buffer, start: number): number {
   for (let at = 0; at < token.length; at++) {
-    const byte = byteOfCharacter.get(token[at]!);
-    if (byte === undefined) return Buffer.from(token, 'utf8'); // no spelling of bytes: the string itself
-    bytes[at] = byte;
+    const byte = byteOfCode[token.charCodeAt(at)] ?? -1;
+    if (byte < 0) return into.write(token, start); // no spelling of bytes: the string itself
+    into[start + at] = byte;
   }
-  return bytes;
+  return token.length;
 }
 
-function sentencePieceBytes(token: string): Buffer {
+function writeSentencePiece(token: string, into: Buffer, start: number): number {
   const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token);
-  return byte ? Buffer.from(byte[1]!, 'hex') : Buffer.from(token.replaceAll('▁', ' '), 'utf8');
+  if (!byte) return into.write(token.replaceAll('▁', ' '), start);
+  into[start] = Number.parseInt(byte[1]!, 16);
+  return 1;
 }

@@ -54,7 +54,8 @@ export class Tokenizer {
   readonly #added: AddedToken[];
   /** Cut out before and after normalising, for each reading. */
   readonly #splitters: Record<SpecialReading, { raw: AddedSplitter; normalized: AddedSplitter }>;
-  readonly #idOfToken: Map<string, number>;
+  readonly #vocabulary: ReadonlyMap<string, number>;
+  readonly #idOfAdded: ReadonlyMap<string, number>;
   readonly #tokenBytes: TokenBytes;
   readonly #stripSpace: boolean;
   readonly #prompts = new LRUCache<string, number[]>({
@@ -75,7 +76,6 @@ export class Tokenizer {
     }
     const splitting = preTokenizer(json.pre_tokenizer as Component | null | undefined);
     this.#prefixSpace = splitting.prefixSpace;
-    this.#bpe = new Bpe(model, splitting.byteLevel);
     this.#added = ((json.added_tokens ?? []) as Array<Partial<AddedToken>>).map(completeAddedToken);
     this.specialIds = new Set(this.#added.filter((token) => token.special).map((token) => token.id));
 
@@ -109,13 +109,17 @@ export class Tokenizer {
       plain: splitters(this.#added.filter((token) => !token.special)),
     };
 
-    this.#idOfToken = new Map(Object.entries(model.vocab));
+    const vocabulary = new Map<string, number>();
     const tokens: Array<string | undefined> = new Array(definition.vocabularySize).fill(undefined);
-    for (const [token, id] of this.#idOfToken) tokens[id] = token;
-    for (const token of this.#added) {
-      tokens[token.id] = token.content;
-      this.#idOfToken.set(token.content, token.id);
+    for (const token of Object.keys(model.vocab)) {
+      const id = model.vocab[token]!;
+      vocabulary.set(token, id);
+      tokens[id] = token;
     }
+    for (const token of this.#added) tokens[token.id] = token.content;
+    this.#vocabulary = vocabulary;
+    this.#idOfAdded = new Map(this.#added.map((token) => [token.content, token.id]));
+    this.#bpe = new Bpe(model, vocabulary, splitting.byteLevel);
     const decoding = decoder(json.decoder as Component | null | undefined);
     this.#stripSpace = decoding.stripSpace;
     this.#tokenBytes = new TokenBytes(
@@ -181,7 +185,7 @@ export class Tokenizer {
 
   /** The id of a token by its string, as in the vocabulary. */
   idOf(token: string): number | undefined {
-    return this.#idOfToken.get(token);
+    return this.#idOfAdded.get(token) ?? this.#vocabulary.get(token);
   }
 
   /** The strings of the special tokens. */
@@ -205,7 +209,7 @@ export class Tokenizer {
     const tokens = process ? process([text]).tokens : [text];
     const ids = (strings: string[]) =>
       strings.map((token) => {
-        const id = this.#idOfToken.get(token);
+        const id = this.idOf(token);
         if (id === undefined)
           throw unsupported(`the post-processor's token ${JSON.stringify(token)}, which is in no vocabulary`);
         return id;
