@@ -126,6 +126,23 @@ inline __m512i dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
   return r;
 }
 
+inline __m512i cvtepi32_epi64(__m256i a) {
+  Lanes<int64_t, 8> r;
+  const Lanes<int32_t, 8> x(a);
+  for (int i = 0; i < 8; ++i) r.lane[i] = x.lane[i];
+  return r;
+}
+inline __m256i cvtepi32_epi16(__m512i a) {
+  return map<Lanes<int16_t>>(I32(a), [](int32_t x) { return static_cast<int16_t>(x); });
+}
+inline __m512i madd_epi16(__m512i a, __m512i b) {
+  I32 r;
+  const Lanes<int16_t, 32> x(a), y(b);
+  for (int i = 0; i < 16; ++i)
+    r.lane[i] = int32_t{x.lane[2 * i]} * y.lane[2 * i] + int32_t{x.lane[2 * i + 1]} * y.lane[2 * i + 1];
+  return r;
+}
+
 }  // namespace colophon::emulated
 
 #define _mm512_cvtepi32_ps(a) ::colophon::emulated::cvtepi32_ps(a)
@@ -156,6 +173,12 @@ inline __m512i dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
 #define _mm512_fmsub_ps(a, b, c) ::colophon::emulated::fmsub_ps(a, b, c)
 #undef _mm512_dpbusd_epi32
 #define _mm512_dpbusd_epi32(sum, a, b) ::colophon::emulated::dpbusd_epi32(sum, a, b)
+#undef _mm512_cvtepi32_epi64
+#define _mm512_cvtepi32_epi64(a) ::colophon::emulated::cvtepi32_epi64(a)
+#undef _mm512_cvtepi32_epi16
+#define _mm512_cvtepi32_epi16(a) ::colophon::emulated::cvtepi32_epi16(a)
+#undef _mm512_madd_epi16
+#define _mm512_madd_epi16(a, b) ::colophon::emulated::madd_epi16(a, b)
 
 // What ops/simd.h asks before it shows its AVX-512 lanes.
 #define __AVX512F__ 1
