@@ -3,7 +3,6 @@
 // [int8|float32]
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "ops/bench.h"
 #include "ops/linear.h"
 
 namespace colophon {
@@ -19,24 +19,7 @@ namespace {
 constexpr size_t kLayers = 30, kHidden = 576, kKeys = 192, kForward = 1536, kVocabulary = 49152,
                  kMostRows = 512;
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-/// The best of many short runs: what the machine gives when nothing else runs on it.
-template <typename Body>
-double time_of(const Body& body) {
-  double best = 1e30, spent = 0;
-  for (size_t runs = 0; runs < 10 || spent < 0.3; ++runs) {
-    const double start = seconds();
-    body();
-    const double elapsed = seconds() - start;
-    best = std::min(best, elapsed);
-    spent += elapsed;
-    if (spent > 3) break;
-  }
-  return best;
-}
+using bench::time_of;
 
 PackedMatrix random_matrix(ThreadPool& pool, WeightMemory& memory, DType type, size_t rows, size_t columns) {
   static std::mt19937 random(1);
@@ -82,11 +65,6 @@ struct Rooms {
   }
 };
 
-void report(const char* name, size_t rows, double time, double products, size_t bytes) {
-  std::printf("%-10s rows %3zu  %8.1f us  %7.1f GOP/s  %6.1f GB/s\n", name, rows, time * 1e6,
-              2 * products / time / 1e9, static_cast<double>(bytes) / time / 1e9);
-}
-
 void run(size_t threads, Isa isa, Precision precision) {
   ThreadPool pool(threads);
   OpContext context{pool, isa};
@@ -95,21 +73,11 @@ void run(size_t threads, Isa isa, Precision precision) {
   const QuantizedRows hidden = rooms.hidden.rows(), forward = rooms.forward.rows();
   quantize_rows(context, rooms.x.data(), kMostRows, kHidden, hidden);
   quantize_rows(context, rooms.x.data(), kMostRows, kForward, forward);
-  std::printf("%zu threads, %s, %s\n", threads, std::string(to_string(isa)).c_str(),
-              std::string(to_string(precision)).c_str());
-
-  // The memory's speed: every thread reads its tasks of one large array.
-  std::vector<uint64_t> memory((size_t{256} << 20) / 8, 1);
-  std::vector<uint64_t> sums(threads * 8);
-  const size_t piece = memory.size() / 64;
-  const double read = time_of([&] {
-    pool.parallel_for(64, [&](size_t task, size_t worker) {
-      uint64_t sum = 0;
-      for (size_t i = task * piece; i < (task + 1) * piece; ++i) sum += memory[i];
-      sums[worker * 8] += sum;
-    });
-  });
-  std::printf("memory     read %.1f GB/s\n", static_cast<double>(memory.size()) * 8 / read / 1e9);
+  const bench::Report lines(bench::measure_ceilings(pool, isa));
+  const auto report = [&](const char* name, size_t rows, double time, double products, size_t bytes) {
+    const auto kind = precision == Precision::int8 ? bench::Report::Kind::int8 : bench::Report::Kind::float32;
+    lines.add("linear " + std::string(name) + " " + std::to_string(rows), time, kind, static_cast<double>(bytes), 2 * products);
+  };
 
   const auto call = [&](const PackedMatrix& weight, float* y) {
     const QuantizedRows* quantized = weight.columns() == kHidden ? &hidden : &forward;
@@ -125,9 +93,9 @@ void run(size_t threads, Isa isa, Precision precision) {
       report(name, rows, time, static_cast<double>(rows * weights[0].rows() * weights[0].columns()),
              weights[0].bytes());
     };
-    one("q, o", model.q);
-    one("k, v", model.k);
-    one("gate, up", model.gate);
+    one("q,o", model.q);
+    one("k,v", model.k);
+    one("gate,up", model.gate);
     one("down", model.down);
     const auto head = [&](size_t count) {
       const LinearCall c = call(model.head, rooms.logits.data());
@@ -167,8 +135,7 @@ void run(size_t threads, Isa isa, Precision precision) {
       head(logits);
     });
     products += static_cast<double>(logits * kVocabulary * kHidden);
-    report("PASS", rows, time, products, bytes + model.head.bytes());
-    std::printf("           %.0f tokens/s in the linears\n", static_cast<double>(rows) / time);
+    report("all", rows, time, products, bytes + model.head.bytes());
   }
 }
 

@@ -1,21 +1,18 @@
-// How fast attention and LoRA are at the default model's shapes (SmolLM2-135M) on this machine, beside what its cores
+// How fast attention, LoRA and the ops of rows are at the default model's shapes (SmolLM2-135M) on this machine, beside what its cores
 // and its memory can give. Usage: ops_bench [threads] [reference|avx2|avx512] [part of a case's name]
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 #include "engine/error.h"
 #include "ops/attention.h"
+#include "ops/bench.h"
 #include "ops/elementwise.h"
 #include "ops/lora.h"
 
@@ -25,77 +22,15 @@ namespace {
 constexpr size_t kLayers = 30, kHidden = 576, kHeads = 9, kKvHeads = 3, kHeadDim = 64, kForward = 1536;
 constexpr size_t kKeys = kKvHeads * kHeadDim;
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-/// The best of several runs: what the machine gives when nothing else runs on it.
-template <typename Body>
-double time_of(const Body& body) {
-  double best = 1e30, spent = 0;
-  for (size_t runs = 0; runs < 3 || spent < 0.5; ++runs) {
-    const double start = seconds();
-    body();
-    const double elapsed = seconds() - start;
-    best = std::min(best, elapsed);
-    spent += elapsed;
-    if (spent > 5) break;
-  }
-  return best;
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) float read_all(const float* x, size_t n) {
-  __m256 sums[8] = {};
-  for (size_t i = 0; i + 64 <= n; i += 64) {
-#pragma GCC unroll 8
-    for (size_t k = 0; k < 8; ++k) sums[k] = _mm256_add_ps(sums[k], _mm256_load_ps(x + i + k * 8));
-  }
-  for (size_t k = 1; k < 8; ++k) sums[0] = _mm256_add_ps(sums[0], sums[k]);
-  return _mm256_cvtss_f32(sums[0]);
-}
-__attribute__((target("avx2,fma"))) float multiply_add(size_t steps) {
-  __m256 sums[12];
-  for (__m256& sum : sums) sum = _mm256_set1_ps(1);
-  const __m256 a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f);
-  for (size_t i = 0; i < steps; ++i) {
-#pragma GCC unroll 12
-    for (size_t k = 0; k < 12; ++k) sums[k] = _mm256_fmadd_ps(sums[k], a, b);
-  }
-  for (size_t k = 1; k < 12; ++k) sums[0] = _mm256_add_ps(sums[0], sums[k]);
-  return _mm256_cvtss_f32(sums[0]);
-}
-
-void ceilings(ThreadPool& pool) {
-  if (!isa_supported(Isa::avx2)) return;
-  const size_t threads = pool.threads();
-  volatile float keep = 0;
-  const size_t floats = size_t{64} << 20;
-  auto* memory = static_cast<float*>(std::aligned_alloc(size_t{1} << 21, floats * sizeof(float)));
-  std::fill(memory, memory + floats, 1.0f);
-  const double read = time_of([&] {
-    pool.parallel_for(64, [&](size_t task, size_t) { keep = read_all(memory + task * (floats / 64), floats / 64); });
-  });
-  std::free(memory);
-  const size_t steps = 1000000;
-  const double fma = time_of([&] { pool.parallel_for(threads, [&](size_t, size_t) { keep = multiply_add(steps); }); });
-  std::printf("ceilings: memory read %.1f GB/s, AVX2 multiply-add %.0f GFLOP/s\n", floats * 4 / read / 1e9,
-              static_cast<double>(threads * steps) * 12 * 16 / fma / 1e9);
-}
-#else
-void ceilings(ThreadPool&) {}
-#endif
+using bench::seconds;
+using bench::time_of;
+using Kind = bench::Report::Kind;
 
 const char* wanted = "";
 bool skipped(const char* what) { return std::strstr(what, wanted) == nullptr; }
 
-void report(const char* what, double time, double bytes, double flops) {
-  std::printf("%-34s %9.2f ms %8.1f GB/s %8.1f GFLOP/s\n", what, time * 1e3, bytes / time / 1e9, flops / time / 1e9);
-  std::fflush(stdout);
-}
-
 /// `sequences` runs of `rows` rows that end at position `context_length`, in all layers.
-void attention_case(OpContext& context, const char* what, KvType type, size_t sequences, size_t context_length, size_t rows) {
+void attention_case(OpContext& context, const bench::Report& report, const char* what, KvType type, size_t sequences, size_t context_length, size_t rows) {
   if (skipped(what)) return;
   KvLayout kv{type, kLayers, kKvHeads, kHeadDim, nullptr};
   const size_t pages = (context_length + kPageTokens - 1) / kPageTokens;
@@ -114,13 +49,14 @@ void attention_case(OpContext& context, const char* what, KvType type, size_t se
   double seen = 0;  // pairs of a row and a position
   for (size_t row = 0; row < rows; ++row) seen += static_cast<double>(context_length - rows + row + 1);
   const double positions = static_cast<double>(sequences * context_length * kLayers);
-  report(what, time, positions * 2 * kKeys * static_cast<double>(kv.element_bytes()),
+  report.add("attention " + std::string(what), time, Kind::float32, positions * 2 * kKeys * static_cast<double>(kv.element_bytes()),
          seen * static_cast<double>(sequences * kLayers) * kHidden * 4);
   const double write = time_of([&] {
     for (size_t layer = 0; layer < kLayers; ++layer)
       kv_write(context, kv, layer, runs, q.data(), kKeys, q.data(), kKeys);
   });
-  std::printf("    its kv_write %23.2f ms\n", write * 1e3);
+  const double written = static_cast<double>(sequences * rows * kLayers * 2 * kKeys);
+  report.add("kv_write " + std::string(what), write, Kind::float32, written * static_cast<double>(4 + kv.element_bytes()), 0);
 }
 
 struct Shape {
@@ -133,7 +69,7 @@ const std::vector<std::vector<Shape>> kGroups = {{{kHidden, kHidden}, {kHidden, 
                                                  {{kForward, kHidden}}};
 
 /// `adapters` of rank 16 on every linear, each with `rows` rows; all layers.
-void lora_case(OpContext& context, const char* what, size_t adapters, size_t rows) {
+void lora_case(OpContext& context, const bench::Report& report, const char* what, size_t adapters, size_t rows) {
   if (skipped(what)) return;
   constexpr uint32_t kRank = 16;
   size_t adapter_bytes = 0;
@@ -176,9 +112,7 @@ void lora_case(OpContext& context, const char* what, size_t adapters, size_t row
     }
   }
   std::vector<LoraCall> calls;
-  double group_time[4] = {1e9, 1e9, 1e9, 1e9};
   const double time = time_of([&] {
-    double spent[4] = {};
     size_t first = 0;
     for (size_t layer = 0; layer < kLayers; ++layer) {
       for (size_t g = 0; g < kGroups.size(); ++g) {
@@ -191,21 +125,16 @@ void lora_case(OpContext& context, const char* what, size_t adapters, size_t row
           }
         }
         first += kGroups[g].size();
-        const double start = seconds();
         lora(context, calls);
-        spent[g] += seconds() - start;
       }
     }
-    for (size_t g = 0; g < 4; ++g) group_time[g] = std::min(group_time[g], spent[g]);
   });
   const double weights = static_cast<double>(adapters * adapter_bytes);
-  report(what, time, weights, weights * static_cast<double>(rows) * 2);
-  std::printf("    q k v %.2f ms, o %.2f, gate up %.2f, down %.2f\n", group_time[0] * 1e3, group_time[1] * 1e3,
-              group_time[2] * 1e3, group_time[3] * 1e3);
+  report.add("lora " + std::string(what), time, Kind::int8, weights, weights * static_cast<double>(rows) * 2);
   for (uint8_t* bytes : storage) std::free(bytes);
 }
 
-void row_cases(OpContext& context, size_t rows) {
+void row_cases(OpContext& context, const bench::Report& report, size_t rows) {
   std::vector<float> x(rows * kForward, 0.5f), residual(rows * kForward, 1e-9f), weight(kForward, 1.0f), out(rows * kForward);
   QuantizedBuffer buffer(rows, kForward);
   const QuantizedRows quantized = buffer.rows();
@@ -216,7 +145,11 @@ void row_cases(OpContext& context, size_t rows) {
   });
   const double silu = time_of([&] { gated(context, Activation::silu, x.data(), residual.data(), rows, kForward, out.data(), &quantized); });
   const double turn = time_of([&] { rope(context, table, x.data(), kHidden, rows, kHeads, kHeadDim, positions.data()); });
-  std::printf("%3zu rows: rms_norm %.1f us, gated %.1f us, rope %.1f us\n", rows, norm * 1e6, silu * 1e6, turn * 1e6);
+  const std::string count = " " + std::to_string(rows);
+  const double of_norm = static_cast<double>(rows * kHidden * sizeof(float)), of_gated = static_cast<double>(rows * kForward * sizeof(float));
+  report.add("rms_norm" + count, norm, Kind::float32, 4 * of_norm, 0);
+  report.add("gated" + count, silu, Kind::float32, 3 * of_gated, 0);
+  report.add("rope" + count, turn, Kind::float32, 2 * of_norm, 0);
 }
 
 int run(int argc, char** argv) {
@@ -224,30 +157,28 @@ int run(int argc, char** argv) {
   ThreadPool pool(std::max<size_t>(threads, 1));
   OpContext context{pool, argc > 2 ? parse_isa(argv[2]) : best_isa()};
   if (argc > 3) wanted = argv[3];
-  std::printf("%zu threads, %s\n", pool.threads(), std::string(to_string(context.isa)).c_str());
-  ceilings(pool);
-  attention_case(context, "decode, 64 x 128, f16", KvType::f16, 64, 128, 1);
-  attention_case(context, "decode, 64 x 1024, f16", KvType::f16, 64, 1024, 1);
-  attention_case(context, "decode, 64 x 1024, f32", KvType::f32, 64, 1024, 1);
-  attention_case(context, "decode, 1 x 1024, f16", KvType::f16, 1, 1024, 1);
-  attention_case(context, "prefill, 512, f16", KvType::f16, 1, 512, 512);
-  attention_case(context, "prefill, 512 of 2048, f16", KvType::f16, 1, 2048, 512);
-  lora_case(context, "64 adapters x 1 row", 64, 1);
-  lora_case(context, "16 adapters x 4 rows", 16, 4);
-  lora_case(context, "1 adapter x 1 row", 1, 1);
-  lora_case(context, "1 adapter x 64 rows", 1, 64);
-  lora_case(context, "1 adapter x 512 rows", 1, 512);
+  const bench::Report report(bench::measure_ceilings(pool, context.isa));
+  attention_case(context, report, "decode, 64 x 128, f16", KvType::f16, 64, 128, 1);
+  attention_case(context, report, "decode, 64 x 1024, f16", KvType::f16, 64, 1024, 1);
+  attention_case(context, report, "decode, 64 x 1024, f32", KvType::f32, 64, 1024, 1);
+  attention_case(context, report, "decode, 1 x 1024, f16", KvType::f16, 1, 1024, 1);
+  attention_case(context, report, "prefill, 512, f16", KvType::f16, 1, 512, 512);
+  attention_case(context, report, "prefill, 512 of 2048, f16", KvType::f16, 1, 2048, 512);
+  lora_case(context, report, "64 adapters x 1 row", 64, 1);
+  lora_case(context, report, "16 adapters x 4 rows", 16, 4);
+  lora_case(context, report, "1 adapter x 1 row", 1, 1);
+  lora_case(context, report, "1 adapter x 64 rows", 1, 64);
+  lora_case(context, report, "1 adapter x 512 rows", 1, 512);
   if (skipped("rows")) return 0;
-  for (const size_t rows : {1, 64, 512}) row_cases(context, rows);
+  for (const size_t rows : {1, 64, 512}) row_cases(context, report, rows);
   std::vector<float> logits(49152);
   std::mt19937 random(1);
   for (float& logit : logits) logit = static_cast<float>(random() % 20000) / 1000 - 10;
   volatile double keep = 0;
   const double best = time_of([&] { keep = static_cast<double>(argmax(context, logits.data(), logits.size())); });
   const double sum = time_of([&] { keep = log_sum_exp(context, logits.data(), logits.size()); });
-  const double table = time_of([&] { RopeTable(64, 100000, {}, {}, 8192); });
-  std::printf("49152 logits: argmax %.1f us, log_sum_exp %.1f us; rope table of 8192 positions: %.1f ms\n", best * 1e6, sum * 1e6,
-              table * 1e3);
+  report.add("argmax 49152", best, Kind::float32, static_cast<double>(logits.size() * sizeof(float)), 0);
+  report.add("log_sum_exp 49152", sum, Kind::float32, static_cast<double>(logits.size() * sizeof(float)), 0);
   return 0;
 }
 
