@@ -112,7 +112,7 @@ async function drain(
   app: FastifyInstance,
   connections: ReturnType<typeof trackConnections>,
 ): Promise<void> {
-  const { log, host, answers, config } = services;
+  const { log, host, catalogue, answers, config } = services;
   services.draining = true;
   log.info({ answers: answers.size }, 'draining');
   await host.drain();
@@ -130,6 +130,7 @@ async function drain(
   await app.close();
   clearInterval(sweep);
   clearTimeout(deadline);
+  await catalogue.close();
   await host.close();
   log.info('closed');
 }

@@ -2,12 +2,15 @@
 import { type Backend, ColophonError, type ModelCard } from '../contract/index.ts';
 import type { PluginHost } from '../host/index.ts';
 import { suggest } from '../schema/suggest.ts';
+import { Encoder } from '../text/encoder.ts';
 import { TextModel } from '../text/text_model.ts';
 
 export interface Served {
   backend: Backend;
   card: ModelCard;
   text: TextModel;
+  /** For texts of any length. */
+  encoder: Encoder;
 }
 
 /** Names that a suggestion is looked for among, at most: with thousands of adapters a typo must stay cheap. */
@@ -16,7 +19,7 @@ const suggestedAmong = 1000;
 export class Catalogue {
   readonly #host: PluginHost;
   /** One for each base: adapters share their base's. */
-  readonly #texts = new Map<string, Promise<TextModel>>();
+  readonly #texts = new Map<string, Promise<Pick<Served, 'text' | 'encoder'>>>();
 
   constructor(host: PluginHost) {
     this.#host = host;
@@ -31,7 +34,7 @@ export class Catalogue {
   async find(id: string): Promise<Served> {
     const found = await this.card(id);
     if (!found) throw await this.#unknown(id);
-    return { ...found, text: await this.#text(found.backend, found.card) };
+    return { ...found, ...(await this.#text(found.backend, found.card)) };
   }
 
   /** The first base model, for requests that may leave the model out. */
@@ -50,11 +53,18 @@ export class Catalogue {
     return undefined;
   }
 
-  #text(backend: Backend, card: ModelCard): Promise<TextModel> {
+  async close(): Promise<void> {
+    for (const text of this.#texts.values()) await (await text.catch(() => undefined))?.encoder.close();
+  }
+
+  #text(backend: Backend, card: ModelCard): Promise<Pick<Served, 'text' | 'encoder'>> {
     const key = `${backend.name}\0${card.parent ?? card.id}`;
     let text = this.#texts.get(key);
     if (!text) {
-      text = backend.text(card.id).then((definition) => new TextModel(definition));
+      text = backend.text(card.id).then((definition) => {
+        const model = new TextModel(definition);
+        return { text: model, encoder: new Encoder(model, definition) };
+      });
       text.catch(() => this.#texts.delete(key));
       this.#texts.set(key, text);
     }

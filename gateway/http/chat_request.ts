@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
-import type { ChatMessage, SpecialReading } from '../text/text_model.ts';
+import type { ChatMessage, ChatTemplateOptions, SpecialReading } from '../text/text_model.ts';
 import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
 import { ignoredFields, lengthFields, modelField, outputFields, samplingFields } from './fields.ts';
@@ -50,7 +50,11 @@ export interface ChatRequest {
   choices: ChoiceRequest[];
 }
 
-export function readChatRequest(body: ChatBody, served: Served, special: SpecialReading): ChatRequest {
+export async function readChatRequest(
+  body: ChatBody,
+  served: Served,
+  special: SpecialReading,
+): Promise<ChatRequest> {
   refuseUnsupported(body, [
     ['echo', (value) => value === true, 'echo is only supported by /v1/completions.'],
   ]);
@@ -64,7 +68,10 @@ export function readChatRequest(body: ChatBody, served: Served, special: Special
   }
   const least = leastTokens(served.text, contentBytes(body.messages));
   refuseHopeless(least, served.card.maxModelLength, 'messages');
-  const prompt = encodeMessages(body, served, special);
+  const prompt = await served.encoder.encodeChat(readMessages(body.messages), {
+    special,
+    ...templateOptions(body),
+  });
   const maxTokens = tokenBudget({
     promptTokens: prompt.length,
     asked,
@@ -79,24 +86,17 @@ export function readChatRequest(body: ChatBody, served: Served, special: Special
   return { prompt, choices };
 }
 
-/** The ids of a chat as the model's template writes it. */
-export function encodeMessages(
-  body: Pick<
-    ChatBody,
-    'messages' | 'add_generation_prompt' | 'continue_final_message' | 'chat_template_kwargs'
-  >,
-  served: Served,
-  special: SpecialReading,
-): number[] {
-  const continued = body.continue_final_message ?? false;
-  return served.text.encodeChat(readMessages(body.messages), {
-    special,
-    continueFinalMessage: continued,
+/** What a body says about how its messages become text. */
+export function templateOptions(
+  body: Pick<ChatBody, 'add_generation_prompt' | 'continue_final_message' | 'chat_template_kwargs'>,
+): ChatTemplateOptions {
+  return {
+    continueFinalMessage: body.continue_final_message ?? false,
     ...(body.add_generation_prompt === null || body.add_generation_prompt === undefined
       ? {}
       : { addGenerationPrompt: body.add_generation_prompt }),
     ...(body.chat_template_kwargs ? { templateArguments: templateArguments(body.chat_template_kwargs) } : {}),
-  }).ids;
+  };
 }
 
 function contentBytes(messages: ChatBody['messages']): number {
@@ -109,7 +109,7 @@ function contentBytes(messages: ChatBody['messages']): number {
 }
 
 /** Templates know no "developer"; for them it is the system, which it replaced. */
-function readMessages(messages: ChatBody['messages']): ChatMessage[] {
+export function readMessages(messages: ChatBody['messages']): ChatMessage[] {
   return messages.map((message, index) => {
     const calls = (message as { tool_calls?: unknown }).tool_calls;
     if (Array.isArray(calls) && calls.length > 0) {

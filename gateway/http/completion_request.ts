@@ -53,7 +53,10 @@ export interface CompletionRequest {
   perPrompt: number;
 }
 
-export function readCompletionRequest(body: CompletionBody, served: Served): CompletionRequest {
+export async function readCompletionRequest(
+  body: CompletionBody,
+  served: Served,
+): Promise<CompletionRequest> {
   refuseUnsupported(body);
   checkShared(body, body.max_tokens);
   if (body.echo && body.prompt_logprobs && body.stream) {
@@ -61,7 +64,7 @@ export function readCompletionRequest(body: CompletionBody, served: Served): Com
       param: 'prompt_logprobs',
     });
   }
-  const prompts = readPrompts(body, served);
+  const prompts = await readPrompts(body, served);
   const perPrompt = body.n ?? 1;
   if (prompts.length * perPrompt > choicesAtMost) {
     throw new ColophonError(
@@ -93,19 +96,27 @@ export function readCompletionRequest(body: CompletionBody, served: Served): Com
  * The prompts of a body. Here special-token strings are special tokens: the caller writes the whole prompt, template and
  * all, as with transformers and vLLM.
  */
-export function readPrompts(
+export async function readPrompts(
   body: Pick<CompletionBody, 'prompt' | 'add_special_tokens' | 'skip_special_tokens'>,
   served: Served,
-): Prompt[] {
+): Promise<Prompt[]> {
   const { prompt } = body;
   const single = typeof prompt === 'string' || typeof prompt[0] === 'number';
   const all = (single ? [prompt] : prompt) as Array<string | number[]>;
+  const texts = all.filter((item) => typeof item === 'string');
+  for (const text of texts) {
+    const least = leastTokens(served.text, Buffer.byteLength(text));
+    refuseHopeless(least, served.card.maxModelLength, 'prompt');
+  }
+  const encoded = await served.encoder.encode(texts, {
+    special: 'parse',
+    addBos: body.add_special_tokens ?? true,
+  });
   return all.map((item, index) => {
     const param = single ? 'prompt' : `prompt[${index}]`;
     if (typeof item === 'string') {
-      const least = leastTokens(served.text, Buffer.byteLength(item));
-      refuseHopeless(least, served.card.maxModelLength, 'prompt');
-      const ids = served.text.encode(item, { special: 'parse', addBos: body.add_special_tokens ?? true });
+      // Prompts are all texts or all ids.
+      const ids = encoded[index]!;
       if (ids.length > 0) return { ids, text: () => item };
       throw new ColophonError(
         `Invalid '${param}': the prompt is empty; there must be at least one token to continue.`,

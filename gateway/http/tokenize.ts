@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
-import { encodeMessages, messagesField, templateFields } from './chat_request.ts';
+import { messagesField, readMessages, templateFields, templateOptions } from './chat_request.ts';
 import { modelField, tokenId } from './fields.ts';
 import { refuseUnsupported } from './refused.ts';
 import { checkTokenIds } from './sampling.ts';
@@ -26,7 +26,7 @@ export function tokenizeRoutes(app: FastifyInstance, services: Services): void {
   app.post<{ Body: Static<typeof tokenizeBody> }>(
     '/tokenize',
     { schema: { body: tokenizeBody } },
-    async (request) => {
+    async (request, reply) => {
       const { body } = request;
       refuseUnsupported(body);
       const served = await services.catalogue.findOrFirst(body.model);
@@ -37,15 +37,16 @@ export function tokenizeRoutes(app: FastifyInstance, services: Services): void {
           code: messages ? 'invalid_value' : 'missing_required_parameter',
         });
       }
-      const tokens = messages
-        ? encodeMessages({ ...body, messages }, served, special)
-        : served.text.encode(prompt!, { special: 'parse', addBos: body.add_special_tokens ?? true });
-      return {
-        count: tokens.length,
-        max_model_len: served.card.maxModelLength,
-        tokens,
-        token_strs: body.return_token_strs ? tokens.map((id) => served.text.tokenText(id)) : null,
-      };
+      const { count, ids, strings } = await served.encoder.list(messages ? readMessages(messages) : prompt!, {
+        special: messages ? special : 'parse',
+        addBos: body.add_special_tokens ?? true,
+        strings: body.return_token_strs ?? false,
+        ...(messages ? templateOptions(body) : {}),
+      });
+      const { maxModelLength } = served.card;
+      return reply
+        .type('application/json; charset=utf-8')
+        .send(`{"count":${count},"max_model_len":${maxModelLength},"tokens":${ids},"token_strs":${strings}}`);
     },
   );
 
@@ -54,9 +55,9 @@ export function tokenizeRoutes(app: FastifyInstance, services: Services): void {
     { schema: { body: detokenizeBody } },
     async (request) => {
       const { model, tokens } = request.body;
-      const { text } = await services.catalogue.findOrFirst(model);
+      const { text, encoder } = await services.catalogue.findOrFirst(model);
       checkTokenIds(tokens, text.vocabularySize, 'tokens');
-      return { prompt: text.decode(tokens) };
+      return { prompt: await encoder.decode(tokens) };
     },
   );
 }
