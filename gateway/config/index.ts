@@ -5,3 +5,4 @@ export { type Config, type ConfigSources, loadConfig } from './load.ts';
 export * from './paths.ts';
 export * from './schema.ts';
 export * from './settings.ts';
+export { misspeltVariables } from './variables.ts';

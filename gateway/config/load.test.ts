@@ -7,6 +7,7 @@ import { Bytes, parseBytes } from './bytes.ts';
 import { ConfigError } from './error.ts';
 import { loadConfig } from './load.ts';
 import { installationPaths } from './paths.ts';
+import { misspeltVariables } from './variables.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'colophon-config-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -104,6 +105,13 @@ test('every environment name of the documentation is read', () => {
   });
 });
 
+test('the variable that was probably meant is named', () => {
+  const env = { COLOPHON_ADPTER_DIRS: '/a', COLOPHON_PORT: '1', COLOPHON_BENCH_X: '', OTHER: '' };
+  expect(misspeltVariables(env)).toEqual([
+    'COLOPHON_ADPTER_DIRS is not a setting. Did you mean COLOPHON_ADAPTER_DIRS?',
+  ]);
+});
+
 describe('what is wrong is said with its place', () => {
   test.each<[string, string, string]>([
     [
@@ -176,6 +184,18 @@ describe('what is wrong is said with its place', () => {
     expect(failure(() => config.plugin('native', native)).message).toBe(
       'COLOPHON_THREADS must be an integer from 1 to 1024, but is 0.',
     );
+  });
+
+  test('in the file, even where something else stands in front of it', () => {
+    const file = write('server:\n  port: eighty\n');
+    expect(failure(() => loadConfig({ file, env: { COLOPHON_PORT: '80' } })).message).toContain(
+      ':2:9: server.port',
+    );
+    const config = loadConfig({
+      file: write('plugins:\n  native:\n    threads: 0\n'),
+      env: { COLOPHON_THREADS: '2' },
+    });
+    expect(failure(() => config.plugin('native', native)).message).toContain(':3:14: plugins.native.threads');
   });
 
   test('a secret is never repeated', () => {

@@ -50,6 +50,9 @@ export function loadConfig(sources: ConfigSources = {}): Config {
       place(tree, origins, setting, { label: (setting as Setting).flag ?? setting.key, setting }, flag);
     }
   }
+  // The file's own mistakes, also where the environment or a flag stands in front of them.
+  const ofFile = file && findFault(configSchema, coerce(configSchema as Node, file.values));
+  if (ofFile) throw fileError(file, ofFile.path, ofFile);
   const locate = (fault: Fault, prefix: string[]): ConfigError => {
     const full = [...prefix, ...fault.path];
     const origin = nearestOrigin(origins, full);
@@ -65,15 +68,24 @@ export function loadConfig(sources: ConfigSources = {}): Config {
     file: path,
     origin: (at) => originOf(origins, file, at),
     plugin: (name, schema) => {
+      const written = sectionOf(file?.values, name);
+      const inFile = findFault(closed(schema), coerce(schema as Node, written));
+      if (inFile && inFile.kind !== 'missing')
+        throw fileError(file, ['plugins', name, ...inFile.path], inFile);
       // From the tree, not from values: there the texts were read without the plugin's schema.
-      const sections = (tree.plugins ?? {}) as Record<string, Record<string, unknown> | null>;
-      const { from: _from, enabled: _enabled, ...own } = sections[name] ?? {};
-      const section = coerce(schema as Node, own);
+      const section = coerce(schema as Node, sectionOf(tree, name));
       const wrong = findFault(closed(schema), section);
       if (wrong) throw locate(wrong, ['plugins', name]);
       return section as Static<typeof schema>;
     },
   };
+}
+
+/** What a plugin's section says to the plugin itself. */
+function sectionOf(tree: Record<string, unknown> | undefined, name: string): Record<string, unknown> {
+  const sections = (tree?.plugins ?? {}) as Record<string, Record<string, unknown> | null>;
+  const { from: _from, enabled: _enabled, ...own } = sections[name] ?? {};
+  return own;
 }
 
 /** Unknown settings of a plugin are refused as ours are, unless its schema says otherwise. */

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type Config, ConfigError } from '../../config/index.ts';
+import { type Config, ConfigError, misspeltVariables } from '../../config/index.ts';
 import { configuredBase } from '../../models/configure.ts';
 import { findCachedModel } from '../../models/index.ts';
 import { Client, serverUrl } from '../client.ts';
@@ -35,6 +35,8 @@ const fail = (check: string, found: string, remedy: string): Finding => ({
   remedy,
 });
 
+const serverAnswers = 'a server answers there';
+
 /** Free memory that weights, pages and adapters of the default model need at least. */
 const comfortableBytes = 1.5e9;
 
@@ -46,6 +48,9 @@ export async function doctor(flags: ServeFlags, output: Output): Promise<number>
     config = configOf(flags);
     await nativeSettings(config);
     findings.push(ok('configuration', config.file ?? 'defaults and environment'));
+    for (const doubt of misspeltVariables(process.env)) {
+      findings.push(warn('configuration', doubt, 'Correct its name, or unset it.'));
+    }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     findings.push(fail('configuration', error.message, 'Correct the value that it names.'));
@@ -67,7 +72,12 @@ export async function doctor(flags: ServeFlags, output: Output): Promise<number>
   const failed = findings.filter((finding) => finding.status === 'fail').length;
   output.result({ ok: failed === 0, findings }, lines.join('\n'));
   if (failed > 0) output.say(`${failed} ${failed === 1 ? 'thing has' : 'things have'} to be mended.`);
-  else output.next('colophon serve');
+  else
+    output.next(
+      findings.some(({ check, found }) => check === 'port' && found.endsWith(serverAnswers))
+        ? 'colophon run'
+        : 'colophon serve',
+    );
   return failed > 0 ? exitCodes.failure : exitCodes.ok;
 }
 
@@ -220,7 +230,7 @@ async function port(config: Config): Promise<Finding> {
     probe.listen({ host, port: wanted, exclusive: true }, () => probe.close(() => resolve(undefined)));
   });
   if (code === undefined) return ok('port', `${where} is free`);
-  if (await new Client(serverUrl(config)).answers()) return ok('port', `${where}: a server answers there`);
+  if (await new Client(serverUrl(config)).answers()) return ok('port', `${where}: ${serverAnswers}`);
   if (code === 'EADDRINUSE')
     return warn(
       'port',

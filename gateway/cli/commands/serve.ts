@@ -1,4 +1,5 @@
-import type { Config } from '../../config/index.ts';
+import { existsSync } from 'node:fs';
+import { type Config, misspeltVariables } from '../../config/index.ts';
 import type { RunningServer } from '../../main.ts';
 import { configuredBase, withLocalModel } from '../../models/configure.ts';
 import { adapterFolders, nativeSettings } from '../engine.ts';
@@ -12,6 +13,7 @@ export async function serve(flags: ServeFlags, output: Output): Promise<number> 
   const config = configOf(flags);
   const server = await openServer(config, output);
   endOnSignal(server, output);
+  for (const doubt of await doubts(config)) output.say(doubt);
   output.result(...(await describe(config, server.url, output)));
   output.next('colophon run    (in another terminal; Ctrl-C here stops the server)');
   return exitCodes.ok;
@@ -40,6 +42,18 @@ function endOnSignal(server: RunningServer, output: Output): void {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+}
+
+/** What is probably not as it was meant, though nothing forbids it. */
+async function doubts(config: Config): Promise<string[]> {
+  const { adapter_dirs: folders } = await nativeSettings(config);
+  const missing = folders.filter((folder) => !existsSync(folder));
+  return [
+    ...misspeltVariables(process.env),
+    ...missing.map(
+      (folder) => `The adapter folder ${folder} does not exist. Create it, or correct COLOPHON_ADAPTER_DIRS.`,
+    ),
+  ];
 }
 
 async function describe(config: Config, url: string, output: Output): Promise<[object, string]> {
