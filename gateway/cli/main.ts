@@ -3,14 +3,17 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { exitCodes, explain } from './failure.ts';
 import { packageFolder } from './installation.ts';
 import { Output, type OutputOptions } from './output.ts';
 import { type ServeFlags, withServerFlags } from './server_flags.ts';
 
+let serving = false;
+
 /** Runs one command line (without the program's name) and gives its exit code. A server goes on after it. */
 export async function main(args: readonly string[]): Promise<number> {
+  process.stdout.off('error', readerLeft).on('error', readerLeft);
   let exitCode: number = exitCodes.ok;
   const program = build((code) => {
     exitCode = code;
@@ -26,6 +29,12 @@ export async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(`${sentence}${stack}${hint}\n`);
     return code;
   }
+}
+
+/** "colophon ls | head" has read what it wanted: no failure. A server goes on without its reader. */
+function readerLeft(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  if (!serving) process.exit(exitCodes.ok);
 }
 
 function build(exit: (code: number) => void): Command {
@@ -57,6 +66,7 @@ function build(exit: (code: number) => void): Command {
   withServerFlags(add(program, 'serve', 'serve the base model and its adapters over the OpenAI API')).action(
     async (options: ServeFlags & OutputOptions) => {
       const { serve } = await import('./commands/serve.ts');
+      serving = true;
       exit(await serve(options, output(options)));
     },
   );
@@ -143,7 +153,7 @@ function build(exit: (code: number) => void): Command {
 function number(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value)) {
-    throw new CommanderError(1, 'colophon.number', `"${text}" is not a number.`);
+    throw new InvalidArgumentError(`It must be a number.`);
   }
   return value;
 }

@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { configuredBase } from '../../models/configure.ts';
 import { findCachedModel } from '../../models/index.ts';
 import { adapterFolders, nativeSettings } from '../engine.ts';
@@ -15,6 +17,7 @@ export async function ls(flags: ServeFlags, output: Output): Promise<number> {
     adapterFolders(config, settings),
   ]);
   const adapters = [...(await folders.list())].sort(([a], [b]) => (a < b ? -1 : 1));
+  const sizes = await Promise.all(adapters.map(([, { path }]) => adapterBytes(path)));
   const models = [
     {
       name: base.name,
@@ -23,12 +26,12 @@ export async function ls(flags: ServeFlags, output: Output): Promise<number> {
       here: local !== undefined,
       bytes: local?.bytes,
     },
-    ...adapters.map(([name, { path }]) => ({
+    ...adapters.map(([name, { path }], index) => ({
       name,
       kind: 'adapter',
       where: path,
       here: true,
-      bytes: undefined,
+      bytes: sizes[index],
     })),
   ];
   const rows = models.map((model) => [
@@ -42,4 +45,9 @@ export async function ls(flags: ServeFlags, output: Output): Promise<number> {
   else if (adapters.length === 0) output.next('colophon adapter import FOLDER');
   else output.next(`colophon run ${adapters[0]![0]}`);
   return exitCodes.ok;
+}
+
+/** Size of the weights; undefined where the adapter lacks them. */
+async function adapterBytes(folder: string): Promise<number | undefined> {
+  return (await stat(join(folder, 'adapter_model.safetensors')).catch(() => undefined))?.size;
 }

@@ -97,6 +97,7 @@ class Chat {
     const lines = createInterface({ input: process.stdin, output: process.stderr, historySize: 200 });
     let answering: AbortController | undefined;
     let left = false;
+    let said = false;
     lines.on('SIGINT', () => {
       if (answering) {
         answering.abort();
@@ -108,6 +109,7 @@ class Chat {
     try {
       for (;;) {
         const line = await question(lines, this.#output.paint('cyan', '>>> ', process.stderr));
+        said = line !== undefined;
         if (line === undefined || ['/exit', '/quit', '/bye'].includes(line.trim())) break;
         if (line.trim() === '') continue;
         if (line.trim() === '/clear') {
@@ -131,6 +133,8 @@ class Chat {
     } finally {
       lines.close();
     }
+    // Left with Ctrl-C or Ctrl-D, the terminal still stands behind the prompt.
+    if (!said) this.#output.streams.stderr.write('\n');
     return left ? exitCodes.interrupted : exitCodes.ok;
   }
 
