@@ -25,7 +25,7 @@ const counters: Reading[] = [
   ['colophon_engine_step_seconds_total', 'Seconds spent in steps.', (s) => s.stepSeconds],
   [
     'colophon_engine_prompt_tokens_total',
-    'Prompt tokens, computed or from the prefix cache.',
+    'Prompt tokens computed; those from the prefix cache are counted apart.',
     (s) => s.promptTokens,
   ],
   ['colophon_engine_cached_tokens_total', 'Prompt tokens from the prefix cache.', (s) => s.cachedTokens],
