@@ -100,6 +100,16 @@ describe('a stream', () => {
     });
   });
 
+  test('holds no half of a character where its length cuts one', async () => {
+    const cut = { model, messages, max_tokens: Buffer.byteLength('Hello, w') + 1 };
+    const { body } = await server.post('/v1/chat/completions', { ...cut, stream: true });
+    const { events } = eventsOf(body);
+    expect(events.map((event) => event.choices[0].delta.content ?? '').join('')).toBe('Hello, w');
+    expect(events.at(-1).choices[0].finish_reason).toBe('length');
+    const whole = await server.post('/v1/chat/completions', cut);
+    expect(whole.body.choices[0].message.content).toBe('Hello, w');
+  });
+
   test('comes through the openai client, whose final object is that of the plain answer', async () => {
     const runner = server.openai.chat.completions.stream({
       model,

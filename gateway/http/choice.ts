@@ -85,7 +85,8 @@ export async function runChoice(
   };
 
   const finish = (step: ChoiceStep, reason: 'stop' | 'length'): void => {
-    const { emit, stopped } = stopStrings.push(detokenizer.flush());
+    // Cut at its length, an answer may end inside a character: the half is left out, as vLLM does; the ids still have it.
+    const { emit, stopped } = stopStrings.push(reason === 'length' ? '' : detokenizer.flush());
     step.text += emit + stopStrings.flush();
     step.finish = stopped === undefined ? reason : 'stop';
     if (stopped !== undefined) step.stopReason = stopped;
