@@ -39,7 +39,8 @@ function completionWhole({ body, request, naming, envelope }: Context): Answer {
   const collected = request.choices.map(newCollection);
   const choiceJson = (choice: CollectedChoice, index: number) => {
     const prompt = request.prompts[Math.floor(index / request.perPrompt)]!;
-    const shown = body.echo ? withPrompt(naming, prompt, choice, choice.promptLogprobs) : choice;
+    const logprobs = collected[index - (index % request.perPrompt)]!.promptLogprobs;
+    const shown = body.echo ? withPrompt(naming, prompt, choice, logprobs) : choice;
     return {
       index,
       text: shown.text,
@@ -47,8 +48,8 @@ function completionWhole({ body, request, naming, envelope }: Context): Answer {
       finish_reason: choice.finish,
       ...(choice.stopReason === null ? {} : { stop_reason: choice.stopReason }),
       ...(body.return_token_ids ? { token_ids: choice.ids, prompt_token_ids: prompt.ids } : {}),
-      ...(body.prompt_logprobs !== undefined && body.prompt_logprobs !== null && choice.promptLogprobs
-        ? { prompt_logprobs: promptLogprobs(naming, prompt.ids, choice.promptLogprobs) }
+      ...(body.prompt_logprobs !== undefined && body.prompt_logprobs !== null && logprobs
+        ? { prompt_logprobs: promptLogprobs(naming, prompt.ids, logprobs) }
         : {}),
     };
   };

@@ -114,6 +114,30 @@ describe('a stream', () => {
 });
 
 describe('echo', () => {
+  test('has the log-probabilities of a prompt computed once for all its choices', async () => {
+    server.backend.requests.length = 0;
+    const request = { model, prompt: ['ab', 'cd'], n: 3, echo: true, logprobs: 1, prompt_logprobs: 1 };
+    const { body } = await server.post(path, request);
+    expect(server.backend.requests.map((one) => one.promptLogprobs)).toEqual([
+      1,
+      undefined,
+      undefined,
+      1,
+      undefined,
+      undefined,
+    ]);
+    const shown = body.choices.map(
+      (choice: { logprobs: { token_logprobs: number[] }; prompt_logprobs: object }) => [
+        choice.logprobs.token_logprobs.slice(0, 2),
+        choice.prompt_logprobs,
+      ],
+    );
+    expect(shown[1]).toEqual(shown[0]);
+    expect(shown[2]).toEqual(shown[0]);
+    expect(shown[4]).toEqual(shown[3]);
+    expect(shown[3]).not.toEqual(shown[0]);
+  });
+
   test('puts the prompt, as it was given, before the completion', async () => {
     expect(text(await server.post(path, { model, prompt: 'ab', echo: true }))).toEqual(['abAB']);
     expect(text(await server.post(path, { model, prompt: mockTokens('ab'), echo: true }))).toEqual(['abAB']);

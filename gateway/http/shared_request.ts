@@ -55,15 +55,24 @@ export function choicesOf(
     stopTokenIds,
     sampling,
     ...(options.logprobs === undefined ? {} : { logprobs: options.logprobs }),
-    ...(options.promptLogprobs === undefined ? {} : { promptLogprobs: options.promptLogprobs }),
     ...(body.cache_salt ? { cacheSalt: body.cache_salt } : {}),
   };
   const stop = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []);
+  // They are the same for all choices of a prompt, and cost its whole computation: no cache holds them. A stream shows
+  // each choice as it comes, with the prompt before it.
+  const promptLogprobs = (index: number) =>
+    options.promptLogprobs === undefined || (index > 0 && !body.stream)
+      ? {}
+      : { promptLogprobs: options.promptLogprobs };
   return Array.from({ length: body.n ?? 1 }, (_, index) => ({
     backend: served.backend,
     text: served.text,
     adapter: served.card.parent !== null,
-    generate: { ...generate, sampling: samplingOfChoice(sampling, (options.first ?? 0) + index) },
+    generate: {
+      ...generate,
+      ...promptLogprobs(index),
+      sampling: samplingOfChoice(sampling, (options.first ?? 0) + index),
+    },
     stop,
     includeStop: body.include_stop_str_in_output ?? false,
     skipSpecial: body.skip_special_tokens ?? true,
