@@ -64,31 +64,32 @@ async function main(argv: string[]): Promise<void> {
   if (args.peers.includes('vllm'))
     contestants.push(new Vllm(setting, peerModel, args.flags.has('vllm-eager')));
 
-  const measured = await measureAll(chosen, contestants, args.repeats);
-  const result = report(
-    'serving',
-    chosen.map((each) => {
-      const medians = [...measured.get(each.id)!.values].map(
-        ([name, values]) => [name, median(values)] as const,
-      );
-      const peers = medians.filter(([name]) => name !== 'ours');
-      return caseResult(each.id, each.unit, new Map(medians).get('ours'), Object.fromEntries(peers));
-    }),
-  );
-  process.stdout.write(`${reportTable(result)}\n`);
-  tellAbsent(chosen, measured);
-
   const whole = chosen.length === cases.length && args.peers.length === peerNames.length;
   const output = args.flags.get('output');
-  if (typeof output === 'string') save(resolve(output));
-  else if (whole && !args.quick && !args.flags.has('no-ours'))
-    save(resolve('bench', 'results', 'serving.json'));
-  else say('A part of the bench is not saved; --output FILE does.');
-
-  function save(file: string): void {
-    writeReport(file, result);
-    say(`Saved to ${file}`);
-  }
+  const file =
+    typeof output === 'string'
+      ? resolve(output)
+      : whole && !args.quick && !args.flags.has('no-ours')
+        ? resolve('bench', 'results', 'serving.json')
+        : undefined;
+  const resultOf = (measured: Map<string, Measured>) =>
+    report(
+      'serving',
+      chosen.map((each) => {
+        const medians = [...measured.get(each.id)!.values].map(
+          ([name, values]) => [name, median(values)] as const,
+        );
+        const peers = medians.filter(([name]) => name !== 'ours');
+        return caseResult(each.id, each.unit, new Map(medians).get('ours'), Object.fromEntries(peers));
+      }),
+    );
+  // After every round, so that a run that is cut leaves its whole rounds.
+  const measured = await measureAll(chosen, contestants, args.repeats, (soFar) => {
+    if (file !== undefined) writeReport(file, resultOf(soFar));
+  });
+  process.stdout.write(`${reportTable(resultOf(measured))}\n`);
+  tellAbsent(chosen, measured);
+  say(file === undefined ? 'A part of the bench is not saved; --output FILE does.' : `Saved to ${file}`);
 }
 
 /** A round is every case by every contestant, one beside the other, so that what disturbs the machine meets all. */
@@ -96,6 +97,7 @@ async function measureAll(
   chosen: Case[],
   contestants: Contestant[],
   repeats: number,
+  afterRound: (measured: Map<string, Measured>) => void,
 ): Promise<Map<string, Measured>> {
   const measured = new Map<string, Measured>(
     chosen.map((each) => [each.id, { values: new Map(), absent: new Map() }]),
@@ -121,6 +123,7 @@ async function measureAll(
           }
         }
       }
+      afterRound(measured);
     }
   } finally {
     for (const contestant of contestants) contestant.end();
