@@ -118,7 +118,7 @@ test('a tiny cache forces sequences back into the queue, drafts are verified, ra
     threads: 2,
     stepTokens: 48,
     maxSequences: 12,
-    kvBytes: 16 << 20,
+    kvBytes: 11 << 20,
     adapterBytes: 2 << 20,
   });
   const expected = solo.map(fingerprint);
