@@ -51,8 +51,8 @@ struct LoraCall {
   size_t y_stride;
   size_t rows;
   float* h;  ///< scratch_floats() of this call alone
-  const int16_t* x_quants = nullptr;  ///< lora() sets these where the matrix is int8: [rows][round_up(in, 32)]
-  const float* x_units = nullptr;     ///< [rows]
+  int16_t* x_quants = nullptr;  ///< lora() sets these where the matrix is int8: [rows][round_up(in, 32)]
+  float* x_units = nullptr;     ///< [rows]
 
   /// h [rows][rank]; for int8 matrices then h's units [rows] and h in 16 bits [rows][round_up(rank, 32)].
   static size_t scratch_floats(const LoraMatrix& matrix, size_t rows) {

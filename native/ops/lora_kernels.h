@@ -17,14 +17,14 @@ struct LoraPart {
 
 #define COLOPHON_DECLARE(isa)                                        \
   namespace colophon::isa {                                          \
-  /* One row in 16 bits, [round_up(columns, 32)]; returns its unit. */ \
-  float lora_quantize(const float* x, size_t columns, int16_t* q);   \
+  /* The rows of an int8 call in 16 bits, to its x_quants and x_units. */ \
+  void lora_quantize_x(const LoraCall& call);                        \
   void lora_shrink(const LoraPart& part);                            \
   /* h of an int8 call in 16 bits, between shrink and expand. */     \
   void lora_quantize_h(const LoraCall& call);                        \
   void lora_expand(const LoraPart& part);                            \
-  /* Shrink and expand of each call, one after the other. */         \
-  void lora_whole(const LoraCall* const* calls, size_t count);       \
+  /* Each call from x to y, one after the other; neighbours of one x_quants have the same rows. */ \
+  void lora_whole(const LoraCall* calls, size_t count);              \
   }
 COLOPHON_DECLARE(reference)
 COLOPHON_DECLARE(avx2)

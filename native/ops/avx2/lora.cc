@@ -5,11 +5,11 @@
 
 namespace colophon::avx2 {
 
-float lora_quantize(const float* x, size_t columns, int16_t* q) { return generic::quantize<simd::Avx2>(x, columns, q); }
+void lora_quantize_x(const LoraCall& call) { generic::quantize_x<simd::Avx2>(call); }
 void lora_shrink(const LoraPart& part) { generic::shrink_part<simd::Avx2>(part); }
 void lora_quantize_h(const LoraCall& call) { generic::quantize_h<simd::Avx2>(call); }
 void lora_expand(const LoraPart& part) { generic::expand_part<simd::Avx2>(part); }
-void lora_whole(const LoraCall* const* calls, size_t count) { generic::lora_whole<simd::Avx2>(calls, count); }
+void lora_whole(const LoraCall* calls, size_t count) { generic::lora_whole<simd::Avx2>(calls, count); }
 
 }  // namespace colophon::avx2
 #endif

@@ -21,7 +21,7 @@ inline size_t padded(size_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 /// are short: the CPU's own prefetchers would start anew at each.
 class Ahead {
  public:
-  Ahead(const LoraCall* const* calls, size_t count) : calls_(calls), matrices_(2 * count) {}
+  Ahead(const LoraCall* calls, size_t count) : calls_(calls), matrices_(2 * count) {}
 
   /// Call `index` is next. The first time, and after calls that were not followed, the lead is taken anew.
   void begin(size_t index) {
@@ -48,13 +48,13 @@ class Ahead {
       return;
     }
     matrix_ = matrix;
-    const LoraMatrix& m = *calls_[matrix / 2]->matrix;
+    const LoraMatrix& m = *calls_[matrix / 2].matrix;
     const bool b = matrix % 2 != 0;
     at_ = static_cast<const char*>(b ? m.b_t : m.a);
     end_ = at_ + (b ? m.b_bytes() : m.a_bytes());
   }
 
-  const LoraCall* const* calls_;
+  const LoraCall* calls_;
   size_t matrices_, matrix_ = 0;  ///< A and B of each call, in order
   const char *at_ = nullptr, *end_ = nullptr;
 };

@@ -100,6 +100,12 @@ inline float quantize(const float* x, size_t columns, int16_t* q) {
 }
 
 template <typename V>
+inline void quantize_x(const LoraCall& call) {
+  const size_t in = call.matrix->in, stride = LoraMatrix::int8_a_bytes(1, call.matrix->in);
+  for (size_t row = 0; row < call.rows; ++row)
+    call.x_units[row] = quantize<V>(call.x + row * call.x_stride, in, call.x_quants + row * stride);
+}
+template <typename V>
 inline void quantize_h(const LoraCall& call) {
   const LoraMatrix& m = *call.matrix;
   for (size_t row = 0; row < call.rows; ++row)
@@ -249,9 +255,9 @@ inline void expand_part(const LoraPart& part) {
   part.call->matrix->int8() ? expand_int8<V>(part, nothing) : lora_expand<V>(part);
 }
 
-/// Shrink and expand of each call, one after the other, what comes next fetched ahead where the rows are few.
+/// Each call from x to y, one after the other, what comes next fetched ahead where the rows are few.
 template <typename V>
-inline void lora_whole(const LoraCall* const* calls, size_t count) {
+inline void lora_whole(const LoraCall* calls, size_t count) {
   Ahead ahead(calls, count);
   const auto run_int8 = [](const LoraCall& call, auto& next) {
     shrink_int8<V>({&call, 0, call.rows, 0, call.matrix->rank}, next);
@@ -259,12 +265,15 @@ inline void lora_whole(const LoraCall* const* calls, size_t count) {
     expand_int8<V>({&call, 0, call.rows, 0, call.matrix->out}, next);
   };
   for (size_t i = 0; i < count; ++i) {
-    const LoraCall& call = *calls[i];
+    const LoraCall& call = calls[i];
     const bool few = call.rows <= kFewRows;
     if (few) ahead.begin(i);
     if (!call.matrix->int8()) {
       whole_floats<V>(call, ahead);
-    } else if (few) {
+      continue;
+    }
+    if (i == 0 || calls[i - 1].x_quants != call.x_quants) quantize_x<V>(call);
+    if (few) {
       run_int8(call, ahead);
     } else {
       NothingAhead nothing;

@@ -50,9 +50,7 @@ void expand_int8(const LoraPart& part) {
   }
 }
 
-}  // namespace
-
-float lora_quantize(const float* x, size_t columns, int16_t* q) {
+float quantize(const float* x, size_t columns, int16_t* q) {
   const auto clamped = [x](size_t i) { return !(x[i] > -1e30f) ? -1e30f : x[i] > 1e30f ? 1e30f : x[i]; };
   float largest = 0;
   for (size_t i = 0; i < columns; ++i) largest = std::fmax(largest, std::fabs(clamped(i)));
@@ -63,10 +61,18 @@ float lora_quantize(const float* x, size_t columns, int16_t* q) {
   return zero ? 0 : largest / 32767.0f;
 }
 
+}  // namespace
+
+void lora_quantize_x(const LoraCall& call) {
+  const size_t in = call.matrix->in, stride = LoraMatrix::int8_a_bytes(1, in);
+  for (size_t row = 0; row < call.rows; ++row)
+    call.x_units[row] = quantize(call.x + row * call.x_stride, in, call.x_quants + row * stride);
+}
+
 void lora_quantize_h(const LoraCall& call) {
   const LoraMatrix& m = *call.matrix;
   for (size_t row = 0; row < call.rows; ++row)
-    call.h_units()[row] = lora_quantize(call.h + row * m.rank, m.rank, call.h_quants() + row * LoraCall::h_stride(m));
+    call.h_units()[row] = quantize(call.h + row * m.rank, m.rank, call.h_quants() + row * LoraCall::h_stride(m));
 }
 
 void lora_shrink(const LoraPart& part) {
@@ -101,11 +107,14 @@ void lora_expand(const LoraPart& part) {
   }
 }
 
-void lora_whole(const LoraCall* const* calls, size_t count) {
+void lora_whole(const LoraCall* calls, size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    lora_shrink({calls[i], 0, calls[i]->rows, 0, calls[i]->matrix->rank});
-    if (calls[i]->matrix->int8()) lora_quantize_h(*calls[i]);
-    lora_expand({calls[i], 0, calls[i]->rows, 0, calls[i]->matrix->out});
+    const LoraCall& call = calls[i];
+    const bool int8 = call.matrix->int8();
+    if (int8) lora_quantize_x(call);
+    lora_shrink({&call, 0, call.rows, 0, call.matrix->rank});
+    if (int8) lora_quantize_h(call);
+    lora_expand({&call, 0, call.rows, 0, call.matrix->out});
   }
 }
 
