@@ -1,12 +1,22 @@
 #include "adapters/adapter_store.h"
 
-#include <algorithm>
 #include <chrono>
 
 namespace colophon {
+namespace {
 
-AdapterStore::AdapterStore(AdapterBase base, size_t budget_bytes, std::function<void()> changed)
-    : base_(std::move(base)), budget_bytes_(budget_bytes), changed_(std::move(changed)) {
+/// Urgent loads in a row that may go before a load() that is first in the queue, so that it comes to its end under any
+/// traffic.
+constexpr size_t kOvertakes = 8;
+
+Error not_loaded() {
+  return Error(ErrorCode::not_found, "the adapter was unloaded before the request could run");
+}
+
+}  // namespace
+
+AdapterStore::AdapterStore(AdapterBase base, AdapterStoreOptions options, std::function<void()> changed)
+    : base_(std::move(base)), options_(std::move(options)), changed_(std::move(changed)) {
   loader_ = std::thread([this] { load_loop(); });
 }
 
@@ -24,10 +34,10 @@ AdapterStore::~AdapterStore() {
 
 uint32_t AdapterStore::add(AdapterSpec spec) {
   const size_t bytes = LoraAdapter::check(spec, base_);
-  if (bytes > budget_bytes_)
+  if (bytes > options_.budget_bytes)
     throw Error(ErrorCode::resource_exhausted,
                 "adapter \"" + spec.name + "\" takes " + std::to_string(bytes) +
-                    " bytes, more than the whole budget of " + std::to_string(budget_bytes_) +
+                    " bytes, more than the whole budget of " + std::to_string(options_.budget_bytes) +
                     "; raise COLOPHON_ADAPTER_BYTES");
   std::lock_guard lock(mutex_);
   const uint32_t handle = next_handle_++;
@@ -38,24 +48,55 @@ uint32_t AdapterStore::add(AdapterSpec spec) {
 }
 
 bool AdapterStore::remove(uint32_t handle) {
-  std::lock_guard lock(mutex_);
-  const auto found = entries_.find(handle);
-  if (found == entries_.end() || found->second.removed) return false;
-  found->second.removed = true;
-  drop_if_removed(handle);
+  Entries::node_type removed;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = entries_.find(handle);
+    if (found == entries_.end() || found->second.removed) return false;
+    found->second.removed = true;
+    drop_pin(found->second);
+    file(handle, found->second);
+    removed = take_removed(handle);
+  }
+  bury(std::move(removed));
   return true;
 }
 
-/// Frees a removed entry that no sequence holds and that is not just being loaded. Holds the lock.
-void AdapterStore::drop_if_removed(uint32_t handle) {
+/// Takes out a removed entry that no sequence holds and that is not just being read. Holds the lock; what it returns is
+/// buried without it.
+AdapterStore::Entries::node_type AdapterStore::take_removed(uint32_t handle) {
   const auto found = entries_.find(handle);
-  if (found == entries_.end()) return;
+  if (found == entries_.end()) return {};
   Entry& entry = found->second;
-  if (!entry.removed || entry.sequences > 0 || entry.residency == Residency::loading) return;
-  if (entry.residency == Residency::ram) bytes_used_ -= entry.bytes;
-  queue_.erase(std::remove(queue_.begin(), queue_.end(), handle), queue_.end());
-  entries_.erase(found);
-  work_.notify_all();  // a load may have waited for this room
+  if (!entry.removed || entry.sequences > 0 || entry.reading) return {};
+  if (entry.residency == Residency::ram) {
+    bytes_used_ -= entry.bytes;
+    --resident_;
+  }
+  if (entry.list) entry.list->erase(entry.place);
+  if (urgent_ == handle) urgent_ = 0;
+  work_.notify_all();  // a load may have waited for this room, or behind this one
+  return entries_.extract(found);
+}
+
+/// Tells those who wait for its load. Without the lock.
+void AdapterStore::bury(Entries::node_type node) {
+  if (node.empty()) return;
+  const Error gone = not_loaded();
+  for (const Done& done : node.mapped().waiters) done(&gone);
+}
+
+/// Puts an entry at the end of the list where it belongs now; where that is the list it is in, it keeps its place. Holds
+/// the lock.
+void AdapterStore::file(uint32_t handle, Entry& entry) {
+  List* list = nullptr;
+  if (entry.residency == Residency::loading && !entry.reading) list = &queue_;
+  if (entry.residency == Residency::ram && entry.running == 0 && !entry.pinned)
+    list = entry.sequences > 0 ? &wanted_ : &idle_;
+  if (list == entry.list) return;
+  if (entry.list) entry.list->erase(entry.place);
+  if (list) entry.place = list->insert(list->end(), handle);
+  entry.list = list;
 }
 
 std::shared_ptr<const AdapterSpec> AdapterStore::retain(uint32_t handle) {
@@ -63,57 +104,108 @@ std::shared_ptr<const AdapterSpec> AdapterStore::retain(uint32_t handle) {
   const auto found = entries_.find(handle);
   if (found == entries_.end() || found->second.removed) return nullptr;
   ++found->second.sequences;
+  file(handle, found->second);
   return found->second.spec;
 }
 
 void AdapterStore::forget(uint32_t handle) {
-  std::lock_guard lock(mutex_);
-  const auto found = entries_.find(handle);
-  if (found == entries_.end()) return;
-  --found->second.sequences;
-  drop_if_removed(handle);
+  Entries::node_type removed;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = entries_.find(handle);
+    if (found == entries_.end()) return;
+    Entry& entry = found->second;
+    if (--entry.sequences == 0) {
+      if (urgent_ == handle) urgent_ = 0;
+      file(handle, entry);
+      work_.notify_one();  // a load may wait for this room
+    }
+    removed = take_removed(handle);
+  }
+  bury(std::move(removed));
 }
 
-AdapterStore::Want AdapterStore::want(uint32_t handle, bool retry) {
+/// Puts an adapter that is not resident into the queue of loads. Holds the lock.
+void AdapterStore::ask(uint32_t handle, Entry& entry, bool urgent) {
+  if (entry.residency != Residency::loading) {
+    entry.residency = Residency::loading;
+    file(handle, entry);
+    work_.notify_one();
+  }
+  if (urgent && !entry.reading && urgent_ != handle) {
+    urgent_ = handle;
+    blocked_ = 0;
+    work_.notify_one();
+  }
+}
+
+AdapterStore::Want AdapterStore::want(uint32_t handle, bool retry, bool urgent) {
   std::lock_guard lock(mutex_);
   const auto found = entries_.find(handle);
   if (found == entries_.end()) return Want::failed;
   Entry& entry = found->second;
   if (entry.residency == Residency::ram) return Want::ready;
   if (entry.residency == Residency::failed && !retry) return Want::failed;
-  if (entry.residency != Residency::loading &&
-      std::find(queue_.begin(), queue_.end(), handle) == queue_.end()) {
-    entry.residency = Residency::disk;
-    queue_.push_back(handle);
-    work_.notify_all();
-  }
-  return blocked_ == handle ? Want::no_room : Want::pending;
+  ask(handle, entry, urgent);
+  // What an urgent want waits for may be the room of a load() that has been overtaken often enough.
+  return blocked_ == handle || (urgent_ == handle && blocked_ != 0) ? Want::no_room : Want::pending;
 }
 
 Error AdapterStore::error(uint32_t handle) const {
   std::lock_guard lock(mutex_);
   const auto found = entries_.find(handle);
-  if (found == entries_.end())
-    return Error(ErrorCode::not_found, "the adapter was unloaded before the request could run");
-  return Error(found->second.error_code, found->second.error);
+  return found == entries_.end() ? not_loaded() : Error(found->second.error_code, found->second.error);
 }
 
 void AdapterStore::load(uint32_t handle, Done done) {
-  const Want want = this->want(handle, true);
   {
     std::lock_guard lock(mutex_);
     const auto found = entries_.find(handle);
-    if (want != Want::failed && found != entries_.end() && found->second.residency != Residency::ram) {
+    if (found == entries_.end()) {
+      const Error gone = not_loaded();
+      return done(&gone);
+    }
+    if (found->second.residency != Residency::ram) {
+      ask(handle, found->second, false);
       found->second.waiters.push_back(std::move(done));
       return;
     }
   }
-  if (want == Want::failed) {
-    const Error why = error(handle);
-    done(&why);
-  } else {
-    done(nullptr);
-  }
+  done(nullptr);
+}
+
+void AdapterStore::pin(uint32_t handle) {
+  std::lock_guard lock(mutex_);
+  const auto found = entries_.find(handle);
+  if (found == entries_.end() || found->second.removed) throw not_loaded();
+  Entry& entry = found->second;
+  if (entry.pinned) return;
+  if (bytes_pinned_ + entry.bytes > options_.budget_bytes)
+    throw Error(ErrorCode::resource_exhausted,
+                "adapter \"" + entry.spec->name + "\" of " + std::to_string(entry.bytes) +
+                    " bytes cannot be pinned: pinned adapters take " + std::to_string(bytes_pinned_) +
+                    " bytes of the budget of " + std::to_string(options_.budget_bytes) +
+                    " already; unpin one or raise COLOPHON_ADAPTER_BYTES");
+  entry.pinned = true;
+  bytes_pinned_ += entry.bytes;
+  file(handle, entry);
+  work_.notify_one();  // the next load may have become one that can never have room
+}
+
+void AdapterStore::unpin(uint32_t handle) {
+  std::lock_guard lock(mutex_);
+  const auto found = entries_.find(handle);
+  if (found == entries_.end()) return;
+  drop_pin(found->second);
+  file(handle, found->second);
+}
+
+/// Holds the lock; file() comes after.
+void AdapterStore::drop_pin(Entry& entry) {
+  if (!entry.pinned) return;
+  entry.pinned = false;
+  bytes_pinned_ -= entry.bytes;
+  work_.notify_one();  // a load may wait for this room
 }
 
 const LoraAdapter* AdapterStore::acquire(uint32_t handle) {
@@ -121,7 +213,7 @@ const LoraAdapter* AdapterStore::acquire(uint32_t handle) {
   const auto found = entries_.find(handle);
   if (found == entries_.end() || found->second.residency != Residency::ram) return nullptr;
   ++found->second.running;
-  found->second.last_used = ++clock_;
+  file(handle, found->second);
   return found->second.adapter.get();
 }
 
@@ -129,100 +221,131 @@ void AdapterStore::release(uint32_t handle) {
   std::lock_guard lock(mutex_);
   const auto found = entries_.find(handle);
   if (found == entries_.end()) return;
-  found->second.last_used = ++clock_;
   if (--found->second.running > 0) return;
-  work_.notify_all();  // a load may wait for this room
+  file(handle, found->second);
+  work_.notify_one();  // a load may wait for this room
 }
 
-/// Evicts adapters that nobody runs on until `bytes` fit: first those that nobody waits for either, the least
-/// recently used before the others. Holds the lock.
-bool AdapterStore::make_room(size_t bytes, uint32_t keep) {
-  while (bytes_used_ + bytes > budget_bytes_) {
-    uint32_t victim = 0;
-    std::pair<bool, uint64_t> best{true, UINT64_MAX};
-    for (const auto& [handle, entry] : entries_) {
-      const std::pair<bool, uint64_t> order{entry.sequences > 0, entry.last_used};
-      if (handle == keep || entry.residency != Residency::ram || entry.running > 0 || !(order < best))
-        continue;
-      best = order;
-      victim = handle;
-    }
-    if (victim == 0) return false;
-    Entry& entry = entries_[victim];
-    entry.adapter.reset();
+/// Evicts until `bytes` fit: the least recently used that nobody wants first; with `from_wanted` then those that came last
+/// to be wanted by waiting sequences, whose turn is furthest away. Holds the lock.
+bool AdapterStore::make_room(size_t bytes, bool from_wanted, Load& load) {
+  while (bytes_used_ + bytes > options_.budget_bytes) {
+    if (idle_.empty() && !(from_wanted && !wanted_.empty())) return false;
+    const uint32_t victim = idle_.empty() ? wanted_.back() : idle_.front();
+    Entry& entry = entries_.at(victim);
+    load.evicted.push_back(std::move(entry.adapter));
     entry.residency = Residency::disk;
+    file(victim, entry);
     ++entry.evictions;
     ++evictions_;
+    --resident_;
     bytes_used_ -= entry.bytes;
   }
   return true;
 }
 
-void AdapterStore::load_loop() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    // The first of the queue waits for room rather than being overtaken: overtaking would starve large
-    // adapters.
-    work_.wait(lock, [&] {
-      blocked_ = 0;
-      if (stop_) return true;
-      if (queue_.empty()) return false;
-      if (make_room(entries_[queue_.front()].bytes, queue_.front())) return true;
-      blocked_ = queue_.front();
-      return false;
-    });
-    if (stop_) return;
-    const uint32_t handle = queue_.front();
-    queue_.pop_front();
-    Entry* entry = &entries_[handle];
-    entry->residency = Residency::loading;
-    bytes_used_ += entry->bytes;
-    const std::shared_ptr<const AdapterSpec> spec = entry->spec;
-    const size_t bytes = entry->bytes;
-    lock.unlock();
+/// Takes the next load out of the queue where there is room for it. The first waits for room rather than being overtaken,
+/// which would starve large adapters; only an urgent one goes before it. Holds the lock.
+bool AdapterStore::take(Load& load) {
+  blocked_ = 0;
+  if (queue_.empty()) return false;
+  const uint32_t first = queue_.front();
+  const bool first_is_due = overtaken_ >= kOvertakes && !entries_.at(first).waiters.empty();
+  const uint32_t handle = urgent_ != 0 && !first_is_due ? urgent_ : first;
+  Entry& entry = entries_.at(handle);
+  const size_t pinned_by_others = bytes_pinned_ - (entry.pinned ? entry.bytes : 0);
+  load.fits = pinned_by_others + entry.bytes <= options_.budget_bytes;
+  if (load.fits && !make_room(entry.bytes, urgent_ != 0, load)) {
+    blocked_ = handle;
+    return false;
+  }
+  overtaken_ = handle == first ? 0 : overtaken_ + 1;
+  if (handle == urgent_) urgent_ = 0;
+  entry.reading = true;
+  file(handle, entry);
+  if (load.fits) bytes_used_ += entry.bytes;
+  load.handle = handle;
+  load.spec = entry.spec;
+  load.bytes = entry.bytes;
+  return true;
+}
 
-    std::unique_ptr<LoraAdapter> adapter;
-    ErrorCode code = ErrorCode::internal;
-    std::string sentence;
-    const auto start = std::chrono::steady_clock::now();
-    try {
-      // The file may have changed since it was registered; then its size is no longer what the budget holds.
-      if (LoraAdapter::check(*spec, base_) != bytes)
-        throw Error(ErrorCode::bad_adapter,
-                    "adapter \"" + spec->name + "\" changed on disk after it was registered; load it again");
-      adapter = LoraAdapter::load(*spec, base_);
-    } catch (const Error& error) {
-      code = error.code();
-      sentence = error.what();
-    } catch (const std::exception& error) {
-      sentence = "adapter \"" + spec->name + "\" could not be loaded: " + error.what();
-    }
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+/// Reads an adapter. Without the lock.
+AdapterStore::Outcome AdapterStore::run(const Load& load) const {
+  const AdapterSpec& spec = *load.spec;
+  Outcome out;
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    if (!load.fits)
+      throw Error(ErrorCode::resource_exhausted,
+                  "adapter \"" + spec.name + "\" takes " + std::to_string(load.bytes) +
+                      " bytes, more than the pinned adapters leave of the budget of " +
+                      std::to_string(options_.budget_bytes) + "; unpin one or raise COLOPHON_ADAPTER_BYTES");
+    // The file may have changed since it was registered; then its size is no longer what the budget holds.
+    if (LoraAdapter::check(spec, base_) != load.bytes)
+      throw Error(ErrorCode::bad_adapter,
+                  "adapter \"" + spec.name + "\" changed on disk after it was registered; load it again");
+    out.adapter = LoraAdapter::load(spec, base_);
+  } catch (const Error& error) {
+    out.code = error.code();
+    out.error = error.what();
+  } catch (const std::exception& error) {
+    out.error = "adapter \"" + spec.name + "\" could not be loaded: " + error.what();
+  }
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return out;
+}
 
-    lock.lock();
-    entry = &entries_[handle];  // loading entries are never erased
-    if (adapter) {
-      entry->adapter = std::move(adapter);
-      entry->residency = Residency::ram;
-      entry->last_used = ++clock_;
-      ++entry->loads;
+/// Makes a load's outcome known. Without the lock.
+void AdapterStore::finish(const Load& load, Outcome outcome) {
+  std::vector<Done> waiters;
+  Entries::node_type removed;
+  const bool loaded = outcome.adapter != nullptr;
+  const Error why(outcome.code, outcome.error);
+  {
+    std::lock_guard lock(mutex_);
+    Entry& entry = entries_.at(load.handle);  // entries that are being read are never erased
+    entry.reading = false;
+    if (loaded) {
+      entry.adapter = std::move(outcome.adapter);
+      entry.residency = Residency::ram;
+      ++resident_;
+      ++entry.loads;
       ++loads_;
-      entry->load_seconds = seconds;
+      entry.load_seconds = outcome.seconds;
     } else {
-      entry->residency = Residency::failed;
-      entry->error_code = code;
-      entry->error = sentence;
-      bytes_used_ -= bytes;
+      entry.residency = Residency::failed;
+      entry.error_code = outcome.code;
+      entry.error = std::move(outcome.error);
+      if (load.fits) bytes_used_ -= load.bytes;
     }
-    std::vector<Done> waiters;
-    waiters.swap(entry->waiters);
-    const bool loaded = entry->residency == Residency::ram;
-    drop_if_removed(handle);
-    lock.unlock();
-    const Error why(code, sentence);
-    for (const Done& done : waiters) done(loaded ? nullptr : &why);
-    changed_();
-    lock.lock();
+    file(load.handle, entry);
+    waiters.swap(entry.waiters);
+    removed = take_removed(load.handle);
+  }
+  for (const Done& done : waiters) done(loaded ? nullptr : &why);
+  bury(std::move(removed));
+  changed_();
+}
+
+void AdapterStore::load_loop() {
+  for (;;) {
+    Load load;
+    {
+      std::unique_lock lock(mutex_);
+      while (!stop_ && !take(load)) {
+        if (load.evicted.empty()) {
+          work_.wait(lock);
+        } else {  // some room was made, not enough; what made it must not live on while the rest is waited for
+          lock.unlock();
+          load.evicted.clear();
+          lock.lock();
+        }
+      }
+      if (stop_) return;
+    }
+    load.evicted.clear();
+    finish(load, run(load));
   }
 }
 
@@ -232,17 +355,12 @@ AdapterState AdapterStore::state(uint32_t handle) const {
   if (found == entries_.end())
     throw Error(ErrorCode::not_found, "there is no adapter with the handle " + std::to_string(handle));
   const Entry& entry = found->second;
-  Residency residency = entry.residency;
-  if (residency == Residency::disk && std::find(queue_.begin(), queue_.end(), handle) != queue_.end())
-    residency = Residency::loading;
-  return {residency, entry.bytes, entry.sequences, entry.loads, entry.evictions, entry.load_seconds};
+  return {entry.residency, entry.bytes, entry.sequences, entry.loads, entry.evictions, entry.load_seconds, entry.pinned};
 }
 
 AdapterTotals AdapterStore::totals() const {
   std::lock_guard lock(mutex_);
-  size_t resident = 0;
-  for (const auto& [handle, entry] : entries_) resident += entry.residency == Residency::ram;
-  return {entries_.size(), resident, bytes_used_, loads_, evictions_};
+  return {entries_.size(), resident_, bytes_used_, bytes_pinned_, loads_, evictions_};
 }
 
 }  // namespace colophon

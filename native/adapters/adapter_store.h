@@ -2,8 +2,8 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -24,20 +24,27 @@ struct AdapterState {
   uint32_t uses;  ///< sequences that wait for it or run on it
   uint64_t loads, evictions;
   double load_seconds;
+  bool pinned;
 };
 
 struct AdapterTotals {
-  size_t registered, resident, bytes_used;
+  size_t registered, resident, bytes_used, bytes_pinned;
   uint64_t loads, evictions;
 };
 
+struct AdapterStoreOptions {
+  size_t budget_bytes = 0;  ///< of resident adapters
+};
+
 /// Registered adapters and which of them are in memory. A thread of its own loads them, so that a step never waits for
-/// one (promise 3); resident ones stay within the byte budget (promise 4): the least recently used that no running
-/// sequence holds makes room. Every method may be called from any thread.
+/// one (promise 3); resident ones stay within the byte budget (promise 4). Room is made by adapters that no sequence
+/// wants, the least recently used first. One that waiting sequences want gives way only to an urgent want, so that
+/// sequences in the queue do not take each other's adapters away before they ran. Every method may be called from any
+/// thread; none takes longer the more adapters there are.
 class AdapterStore {
  public:
   /// `changed` is called (on the loading thread) whenever a load ended.
-  AdapterStore(AdapterBase base, size_t budget_bytes, std::function<void()> changed);
+  AdapterStore(AdapterBase base, AdapterStoreOptions options, std::function<void()> changed);
   ~AdapterStore();
 
   /// Checks the file against the base and registers it. Throws Error(bad_adapter | not_found | resource_exhausted).
@@ -51,53 +58,89 @@ class AdapterStore {
   void forget(uint32_t handle);
 
   enum class Want { ready, pending, no_room, failed };
-  /// Asks for residency. ready: acquire() will succeed now. no_room: its load waits until running sequences let go of
-  /// another adapter. failed: the last load failed, error() says why; with `retry` it is tried again.
-  Want want(uint32_t handle, bool retry);
+  /// Asks for residency. ready: acquire() will succeed now. no_room: its load waits until others let go of another
+  /// adapter. failed: the last load failed, error() says why; with `retry` it is tried again. `urgent`: no sequence waits
+  /// before the one that asks, so that its adapter is loaded next, if need be in place of one that waiting sequences want;
+  /// the last urgent want counts.
+  Want want(uint32_t handle, bool retry, bool urgent);
   Error error(uint32_t handle) const;
   /// Calls `done` (null: resident; else why not) once, now or on the loading thread.
   using Done = std::function<void(const Error*)>;
   void load(uint32_t handle, Done done);
+  /// A pinned adapter is never evicted once it is resident; its bytes are kept from all others. Throws Error(not_found |
+  /// resource_exhausted): the pinned ones would take more than the budget.
+  void pin(uint32_t handle);
+  /// Unknown handles and ones that are not pinned are ignored.
+  void unpin(uint32_t handle);
   /// A running sequence holds the weights so that they stay resident; null where they are not.
   const LoraAdapter* acquire(uint32_t handle);
   void release(uint32_t handle);
 
   AdapterState state(uint32_t handle) const;
   AdapterTotals totals() const;
-  size_t budget_bytes() const { return budget_bytes_; }
 
  private:
+  using List = std::list<uint32_t>;
   struct Entry {
     std::shared_ptr<const AdapterSpec> spec;
     size_t bytes = 0;
     Residency residency = Residency::disk;
+    bool reading = false;  ///< a load is under way; while residency is loading and this is false, it is in queue_
     std::unique_ptr<LoraAdapter> adapter;
     uint32_t sequences = 0;  ///< retained
     uint32_t running = 0;    ///< acquired
-    bool removed = false;
-    uint64_t last_used = 0;
+    bool pinned = false, removed = false;
     uint64_t loads = 0, evictions = 0;
     double load_seconds = 0;
     ErrorCode error_code = ErrorCode::internal;
     std::string error;
     std::vector<Done> waiters;
+    List* list = nullptr;  ///< the one of queue_, idle_ and wanted_ that it is in, at `place`
+    List::iterator place;
+  };
+  using Entries = std::unordered_map<uint32_t, Entry>;
+  /// A load with its room reserved, or one that can never have any.
+  struct Load {
+    uint32_t handle = 0;
+    bool fits = false;
+    std::shared_ptr<const AdapterSpec> spec;
+    size_t bytes = 0;
+    std::vector<std::unique_ptr<LoraAdapter>> evicted;  ///< freed without the lock
+  };
+  struct Outcome {
+    std::unique_ptr<LoraAdapter> adapter;  ///< null: failed
+    ErrorCode code = ErrorCode::internal;
+    std::string error;
+    double seconds = 0;
   };
   void load_loop();
-  bool make_room(size_t bytes, uint32_t keep);
-  void drop_if_removed(uint32_t handle);
+  bool take(Load& load);
+  Outcome run(const Load& load) const;
+  void finish(const Load& load, Outcome outcome);
+  bool make_room(size_t bytes, bool from_wanted, Load& load);
+  void ask(uint32_t handle, Entry& entry, bool urgent);
+  void file(uint32_t handle, Entry& entry);
+  void drop_pin(Entry& entry);
+  Entries::node_type take_removed(uint32_t handle);
+  static void bury(Entries::node_type node);
 
   const AdapterBase base_;
-  const size_t budget_bytes_;
+  const AdapterStoreOptions options_;
   const std::function<void()> changed_;
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
-  std::unordered_map<uint32_t, Entry> entries_;
-  std::deque<uint32_t> queue_;  ///< asked for, in order
-  size_t bytes_used_ = 0;       ///< resident and being loaded
-  uint64_t clock_ = 0, loads_ = 0, evictions_ = 0;
+  Entries entries_;
+  List queue_;   ///< asked for, in order
+  List idle_;    ///< resident, wanted by nobody and not pinned; the least recently used first
+  List wanted_;  ///< resident, not pinned, wanted by waiting sequences only; the first that came to be so first
+  size_t bytes_used_ = 0;  ///< resident and being loaded
+  size_t bytes_pinned_ = 0, resident_ = 0;
+  uint64_t loads_ = 0, evictions_ = 0;
   uint32_t next_handle_ = 1;
-  uint32_t blocked_ = 0;  ///< first of the queue, where it waits for room
+  uint32_t urgent_ = 0;   ///< an urgent want, in queue_
+  uint32_t blocked_ = 0;  ///< the next load, where it waits for room
+  size_t overtaken_ = 0;  ///< urgent loads in a row that went before the first of the queue
   bool stop_ = false;
   std::thread loader_;
 };

@@ -45,7 +45,7 @@ class EngineImpl final : public Engine {
     max_context = std::min<size_t>(max_context, size_t{arena_->pages()} * kPageTokens);
     model_ = Model::load(context_, file, options.precision, options.step_tokens, max_context);
     pages_ = std::make_unique<PageCache>(arena_->pages());
-    adapters_ = std::make_unique<AdapterStore>(model_->adapter_base(), options.adapter_bytes, [this] { wake(true); });
+    adapters_ = std::make_unique<AdapterStore>(model_->adapter_base(), AdapterStoreOptions{options.adapter_bytes}, [this] { wake(true); });
     // Every running sequence must have its token in every step.
     const size_t max_sequences = std::min(options.max_sequences, options.step_tokens);
     scheduler_ = std::make_unique<Scheduler>(

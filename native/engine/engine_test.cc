@@ -308,6 +308,39 @@ TEST(engine_keeps_adapters_within_their_budget) {
   CHECK_THROWS("more than the whole budget", none->adapters().add(specs[0]));
 }
 
+TEST(engine_loads_each_adapter_about_once_for_those_who_wait) {
+  const TempDir folder;
+  EngineOptions options = options_for(write_tiny_model(folder));
+  constexpr size_t kAdapters = 48, kSequences = 78;
+  std::vector<AdapterSpec> specs;
+  for (uint32_t i = 0; i < kAdapters; ++i) specs.push_back(write_tiny_adapter(folder, i + 1, 4));
+  size_t each;
+  {
+    Harness roomy(options);
+    each = roomy->adapters().state(roomy->adapters().add(specs[0])).bytes;
+  }
+  for (const size_t room : {size_t{1}, size_t{5}}) {
+    for (const size_t slots : {size_t{2}, size_t{256}}) {
+      options.adapter_bytes = room * each;
+      options.max_sequences = slots;
+      Harness harness(options);
+      std::vector<uint32_t> adapters, ids;
+      for (const AdapterSpec& spec : specs) adapters.push_back(harness->adapters().add(spec));
+      std::mt19937 random(11);
+      for (size_t i = 0; i < kSequences; ++i) {
+        SequenceRequest request = random_request(random, {});
+        request.adapter = adapters[i % kAdapters];
+        ids.push_back(harness->submit(request));
+      }
+      for (const uint32_t id : ids) CHECK(harness.wait(id).finish == FinishReason::length);
+      const EngineStats stats = settled(harness);
+      // Few are loaded for a sequence that then gives way to an urgent one.
+      CHECK(stats.adapters.loads >= kAdapters && stats.adapters.loads <= kSequences + kSequences / 4);
+      CHECK(stats.adapters.evictions < stats.adapters.loads);
+    }
+  }
+}
+
 TEST(engine_reports_an_adapter_that_fails_to_load) {
   const TempDir folder;
   Harness harness(options_for(write_tiny_model(folder)));

@@ -18,7 +18,7 @@ size_t pages_for(size_t tokens) { return (tokens + kPageTokens - 1) / kPageToken
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
   // Asked for at once, so that loading overlaps the wait for a place.
   if (sequence->request.adapter != 0) {
-    adapters_.want(sequence->request.adapter, true);
+    adapters_.want(sequence->request.adapter, true, false);
     sequence->adapter_asked = true;
   }
   waiting_.push_back(std::move(sequence));
@@ -178,15 +178,16 @@ std::vector<ScheduledRun> Scheduler::plan(std::vector<std::unique_ptr<Sequence>>
   }
 
   // New ones in order of arrival. Where pages are short the first that does not fit ends the search, so that no small
-  // request overtakes a large one for ever; one that waits for its adapter is passed by, unless that adapter waits for
-  // room: then no adapter behind it starts, so that running ones end and the room comes.
+  // request overtakes a large one for ever; one that waits for its adapter is passed by. The want of the first of all
+  // is urgent; where even that waits for room, no adapter behind it starts, so that running ones end and the room comes.
   waiting_for_adapter_ = 0;
   bool pages_short = preempted;
   bool adapters_short = false;
+  bool first = true;  // nobody before it goes on waiting
   for (size_t i = 0; i < waiting_.size();) {
     std::unique_ptr<Sequence>& sequence = waiting_[i];
     if (sequence->request.adapter != 0) {
-      const AdapterStore::Want want = adapters_.want(sequence->request.adapter, !sequence->adapter_asked);
+      const AdapterStore::Want want = adapters_.want(sequence->request.adapter, !sequence->adapter_asked, first);
       sequence->adapter_asked = true;
       if (want == AdapterStore::Want::failed) {
         failed.push_back(std::move(sequence));
@@ -194,7 +195,8 @@ std::vector<ScheduledRun> Scheduler::plan(std::vector<std::unique_ptr<Sequence>>
         continue;
       }
       if (want != AdapterStore::Want::ready || adapters_short) {
-        adapters_short = adapters_short || want == AdapterStore::Want::no_room;
+        adapters_short = adapters_short || (first && want == AdapterStore::Want::no_room);
+        first = false;
         ++waiting_for_adapter_;
         ++i;
         continue;
@@ -207,6 +209,7 @@ std::vector<ScheduledRun> Scheduler::plan(std::vector<std::unique_ptr<Sequence>>
       continue;
     }
     pages_short = true;
+    first = false;
     ++i;
   }
 
