@@ -28,7 +28,15 @@ const VARIANTS = [
     sanitizers: 'thread',
     env: { TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1:history_size=4' },
     // What several threads do, without the long comparisons of kernels that one thread at a time runs.
-    fast: ['thread', 'engine_cancels', 'engine_keeps', 'engine_lets', 'engine_reports', 'lora_adapter'],
+    fast: [
+      'thread',
+      'engine_cancels',
+      'engine_keeps',
+      'engine_lets',
+      'engine_loads',
+      'engine_reports',
+      'adapter',
+    ],
   },
 ];
 

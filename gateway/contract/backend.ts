@@ -107,7 +107,8 @@ export interface Backend {
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GeneratePart[]>;
   /** Adapters that come and go by call; absent where the backend cannot. */
   adapters?: {
-    load(name: string, path: string, options: { replace: boolean }): Promise<ModelCard>;
+    /** `pin`: it stays in memory until it is unloaded, or loaded again with false; left out, a replaced one's pin is kept. */
+    load(name: string, path: string, options: { replace: boolean; pin?: boolean }): Promise<ModelCard>;
     unload(name: string): Promise<void>;
   };
   /** Ready to serve; where not, a sentence says why. */

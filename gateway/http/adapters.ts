@@ -9,6 +9,7 @@ const loadBody = Type.Object({
   lora_name: maybe(Type.String({ maxLength: 256 })),
   lora_path: maybe(Type.String({ maxLength: 4096 })),
   load_inplace: maybe(Type.Boolean({ description: 'Replace an adapter of that name.' })),
+  pin: maybe(Type.Boolean({ description: 'Keep it in memory, however little it is used.' })),
 });
 
 const unloadBody = Type.Object({
@@ -21,7 +22,7 @@ export function adapterRoutes(app: FastifyInstance, services: Services): void {
     '/v1/load_lora_adapter',
     { schema: { body: loadBody } },
     async (request, reply) => {
-      const { lora_name: name, lora_path: path, load_inplace: replace } = request.body;
+      const { lora_name: name, lora_path: path, load_inplace: replace, pin } = request.body;
       if (!name || !path) {
         throw new ColophonError("Both 'lora_name' and 'lora_path' must be provided.", {
           param: name ? 'lora_path' : 'lora_name',
@@ -43,7 +44,7 @@ export function adapterRoutes(app: FastifyInstance, services: Services): void {
         });
       }
       const backend = known?.backend.adapters ? known.backend : firstWithAdapters(services);
-      await backend.adapters!.load(name, path, { replace: replace ?? false });
+      await backend.adapters!.load(name, path, { replace: replace ?? false, pin: pin ?? undefined });
       return reply
         .type('text/plain; charset=utf-8')
         .send(`Success: LoRA adapter '${name}' added successfully.`);

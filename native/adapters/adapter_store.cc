@@ -1,6 +1,8 @@
 #include "adapters/adapter_store.h"
 
+#include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace colophon {
 namespace {
@@ -8,6 +10,8 @@ namespace {
 /// Urgent loads in a row that may go before a load() that is first in the queue, so that it comes to its end under any
 /// traffic.
 constexpr size_t kOvertakes = 8;
+/// Warnings that are kept until they are taken.
+constexpr size_t kWarnings = 16;
 
 Error not_loaded() {
   return Error(ErrorCode::not_found, "the adapter was unloaded before the request could run");
@@ -16,8 +20,11 @@ Error not_loaded() {
 }  // namespace
 
 AdapterStore::AdapterStore(AdapterBase base, AdapterStoreOptions options, std::function<void()> changed)
-    : base_(std::move(base)), options_(std::move(options)), changed_(std::move(changed)) {
-  loader_ = std::thread([this] { load_loop(); });
+    : base_(std::move(base)),
+      options_(std::move(options)),
+      changed_(std::move(changed)),
+      packed_(options_.packed_dir, options_.packed_bytes, [this](const std::string& sentence) { warn(sentence); }) {
+  for (size_t i = 0; i < std::max<size_t>(options_.loaders, 1); ++i) loaders_.emplace_back([this] { load_loop(); });
 }
 
 AdapterStore::~AdapterStore() {
@@ -26,14 +33,15 @@ AdapterStore::~AdapterStore() {
     stop_ = true;
   }
   work_.notify_all();
-  loader_.join();
+  for (std::thread& loader : loaders_) loader.join();
   const Error closed(ErrorCode::resource_exhausted, "the engine is shutting down");
   for (const auto& [handle, entry] : entries_)
     for (const Done& done : entry.waiters) done(&closed);
 }
 
 uint32_t AdapterStore::add(AdapterSpec spec) {
-  const size_t bytes = LoraAdapter::check(spec, base_);
+  const std::optional<size_t> packed = packed_.check(spec, base_);
+  const size_t bytes = packed ? *packed : LoraAdapter::check(spec, base_);
   if (bytes > options_.budget_bytes)
     throw Error(ErrorCode::resource_exhausted,
                 "adapter \"" + spec.name + "\" takes " + std::to_string(bytes) +
@@ -62,20 +70,20 @@ bool AdapterStore::remove(uint32_t handle) {
   return true;
 }
 
-/// Takes out a removed entry that no sequence holds and that is not just being read. Holds the lock; what it returns is
+/// Takes out a removed entry that no sequence and no loading thread holds. Holds the lock; what it returns is
 /// buried without it.
 AdapterStore::Entries::node_type AdapterStore::take_removed(uint32_t handle) {
   const auto found = entries_.find(handle);
   if (found == entries_.end()) return {};
   Entry& entry = found->second;
-  if (!entry.removed || entry.sequences > 0 || entry.reading) return {};
+  if (!entry.removed || entry.sequences > 0 || entry.held) return {};
   if (entry.residency == Residency::ram) {
     bytes_used_ -= entry.bytes;
     --resident_;
   }
   if (entry.list) entry.list->erase(entry.place);
   if (urgent_ == handle) urgent_ = 0;
-  work_.notify_all();  // a load may have waited for this room, or behind this one
+  work_.notify_one();  // a load may have waited for this room, or behind this one
   return entries_.extract(found);
 }
 
@@ -90,8 +98,8 @@ void AdapterStore::bury(Entries::node_type node) {
 /// the lock.
 void AdapterStore::file(uint32_t handle, Entry& entry) {
   List* list = nullptr;
-  if (entry.residency == Residency::loading && !entry.reading) list = &queue_;
-  if (entry.residency == Residency::ram && entry.running == 0 && !entry.pinned)
+  if (entry.residency == Residency::loading && !entry.held) list = &queue_;
+  if (entry.residency == Residency::ram && entry.running == 0 && !entry.held && !entry.pinned)
     list = entry.sequences > 0 ? &wanted_ : &idle_;
   if (list == entry.list) return;
   if (entry.list) entry.list->erase(entry.place);
@@ -132,7 +140,7 @@ void AdapterStore::ask(uint32_t handle, Entry& entry, bool urgent) {
     file(handle, entry);
     work_.notify_one();
   }
-  if (urgent && !entry.reading && urgent_ != handle) {
+  if (urgent && !entry.held && urgent_ != handle) {
     urgent_ = handle;
     blocked_ = 0;
     work_.notify_one();
@@ -261,51 +269,60 @@ bool AdapterStore::take(Load& load) {
   }
   overtaken_ = handle == first ? 0 : overtaken_ + 1;
   if (handle == urgent_) urgent_ = 0;
-  entry.reading = true;
+  entry.held = true;
   file(handle, entry);
   if (load.fits) bytes_used_ += entry.bytes;
   load.handle = handle;
   load.spec = entry.spec;
   load.bytes = entry.bytes;
+  if (!queue_.empty()) work_.notify_one();  // whoever wakes a loader wakes one; there may be room for more
   return true;
 }
 
 /// Reads an adapter. Without the lock.
-AdapterStore::Outcome AdapterStore::run(const Load& load) const {
+AdapterStore::Outcome AdapterStore::run(const Load& load) {
   const AdapterSpec& spec = *load.spec;
   Outcome out;
   const auto start = std::chrono::steady_clock::now();
+  // The file may have changed since it was registered; then its size is no longer what the budget holds.
+  const auto check_bytes = [&](size_t bytes) {
+    if (bytes == load.bytes) return;
+    throw Error(ErrorCode::bad_adapter,
+                "adapter \"" + spec.name + "\" changed on disk after it was registered; load it again");
+  };
   try {
     if (!load.fits)
       throw Error(ErrorCode::resource_exhausted,
                   "adapter \"" + spec.name + "\" takes " + std::to_string(load.bytes) +
                       " bytes, more than the pinned adapters leave of the budget of " +
                       std::to_string(options_.budget_bytes) + "; unpin one or raise COLOPHON_ADAPTER_BYTES");
-    // The file may have changed since it was registered; then its size is no longer what the budget holds.
-    if (LoraAdapter::check(spec, base_) != load.bytes)
-      throw Error(ErrorCode::bad_adapter,
-                  "adapter \"" + spec.name + "\" changed on disk after it was registered; load it again");
-    out.adapter = LoraAdapter::load(spec, base_);
+    out.adapter = packed_.load(spec, base_);
+    if (!out.adapter) {
+      check_bytes(LoraAdapter::check(spec, base_));
+      out.adapter = LoraAdapter::load(spec, base_);
+      out.pack = packed_.wants(spec);
+    }
+    check_bytes(out.adapter->bytes());
   } catch (const Error& error) {
+    out = {};
     out.code = error.code();
     out.error = error.what();
   } catch (const std::exception& error) {
+    out = {};
     out.error = "adapter \"" + spec.name + "\" could not be loaded: " + error.what();
   }
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return out;
 }
 
-/// Makes a load's outcome known. Without the lock.
+/// Makes a load's outcome known, then packs the adapter where it should be. Without the lock.
 void AdapterStore::finish(const Load& load, Outcome outcome) {
   std::vector<Done> waiters;
-  Entries::node_type removed;
-  const bool loaded = outcome.adapter != nullptr;
+  const LoraAdapter* const loaded = outcome.adapter.get();
   const Error why(outcome.code, outcome.error);
   {
     std::lock_guard lock(mutex_);
-    Entry& entry = entries_.at(load.handle);  // entries that are being read are never erased
-    entry.reading = false;
+    Entry& entry = entries_.at(load.handle);  // held entries are never erased
     if (loaded) {
       entry.adapter = std::move(outcome.adapter);
       entry.residency = Residency::ram;
@@ -319,13 +336,41 @@ void AdapterStore::finish(const Load& load, Outcome outcome) {
       entry.error = std::move(outcome.error);
       if (load.fits) bytes_used_ -= load.bytes;
     }
-    file(load.handle, entry);
     waiters.swap(entry.waiters);
-    removed = take_removed(load.handle);
   }
+  if (!outcome.pack) let_go(load.handle);
   for (const Done& done : waiters) done(loaded ? nullptr : &why);
-  bury(std::move(removed));
   changed_();
+  if (!outcome.pack) return;
+  packed_.save(*loaded, *load.spec, base_);  // sequences run on it meanwhile
+  let_go(load.handle);
+}
+
+/// A loading thread is done with an entry. Without the lock.
+void AdapterStore::let_go(uint32_t handle) {
+  Entries::node_type removed;
+  {
+    std::lock_guard lock(mutex_);
+    Entry& entry = entries_.at(handle);
+    entry.held = false;
+    file(handle, entry);
+    removed = take_removed(handle);
+  }
+  bury(std::move(removed));
+}
+
+void AdapterStore::warn(const std::string& sentence) {
+  {
+    std::lock_guard lock(mutex_);
+    if (warnings_.size() == kWarnings) return;
+    warnings_.push_back(sentence);
+  }
+  changed_();
+}
+
+std::vector<std::string> AdapterStore::take_warnings() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(warnings_, {});
 }
 
 void AdapterStore::load_loop() {
@@ -360,7 +405,7 @@ AdapterState AdapterStore::state(uint32_t handle) const {
 
 AdapterTotals AdapterStore::totals() const {
   std::lock_guard lock(mutex_);
-  return {entries_.size(), resident_, bytes_used_, bytes_pinned_, loads_, evictions_};
+  return {entries_.size(), resident_, bytes_used_, bytes_pinned_, loads_, evictions_, packed_.totals()};
 }
 
 }  // namespace colophon

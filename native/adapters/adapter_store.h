@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "adapters/lora_adapter.h"
+#include "adapters/packed_folder.h"
 #include "engine/error.h"
 
 namespace colophon {
@@ -30,25 +31,32 @@ struct AdapterState {
 struct AdapterTotals {
   size_t registered, resident, bytes_used, bytes_pinned;
   uint64_t loads, evictions;
+  PackedTotals packed;
 };
 
 struct AdapterStoreOptions {
   size_t budget_bytes = 0;  ///< of resident adapters
+  size_t loaders = 2;       ///< loads under way at once
+  std::string packed_dir;   ///< where packed forms are kept; empty: nowhere
+  uint64_t packed_bytes = uint64_t{32} << 30;  ///< what they may take there
 };
 
-/// Registered adapters and which of them are in memory. A thread of its own loads them, so that a step never waits for
-/// one (promise 3); resident ones stay within the byte budget (promise 4). Room is made by adapters that no sequence
+/// Registered adapters and which of them are in memory. One that is registered with the hash of its tensors is packed
+/// (packed_folder.h) when it was first read; from then on the file is the packed one, and its original may change or go. Threads of its own load them, several at once, so that a step
+/// never waits for one (promise 3); resident ones stay within the byte budget (promise 4). Room is made by adapters that no sequence
 /// wants, the least recently used first. One that waiting sequences want gives way only to an urgent want, so that
 /// sequences in the queue do not take each other's adapters away before they ran. Every method may be called from any
 /// thread; none takes longer the more adapters there are.
 class AdapterStore {
  public:
-  /// `changed` is called (on the loading thread) whenever a load ended.
+  /// `changed` is called (on a loading thread) whenever a load ended or there is a warning.
   AdapterStore(AdapterBase base, AdapterStoreOptions options, std::function<void()> changed);
   ~AdapterStore();
 
-  /// Checks the file against the base and registers it. Throws Error(bad_adapter | not_found | resource_exhausted).
+  /// Checks the file's header (of the packed form where there is one) against the base and registers it. Throws Error(bad_adapter | not_found | resource_exhausted).
   uint32_t add(AdapterSpec spec);
+  /// What went wrong without an adapter failing since this was last asked, as sentences; at most a few.
+  std::vector<std::string> take_warnings();
   /// No new sequence; the memory goes when the last one that holds the handle forgets it. False where it is unknown.
   bool remove(uint32_t handle);
 
@@ -64,7 +72,7 @@ class AdapterStore {
   /// the last urgent want counts.
   Want want(uint32_t handle, bool retry, bool urgent);
   Error error(uint32_t handle) const;
-  /// Calls `done` (null: resident; else why not) once, now or on the loading thread.
+  /// Calls `done` (null: resident; else why not) once, now or on a loading thread.
   using Done = std::function<void(const Error*)>;
   void load(uint32_t handle, Done done);
   /// A pinned adapter is never evicted once it is resident; its bytes are kept from all others. Throws Error(not_found |
@@ -85,7 +93,7 @@ class AdapterStore {
     std::shared_ptr<const AdapterSpec> spec;
     size_t bytes = 0;
     Residency residency = Residency::disk;
-    bool reading = false;  ///< a load is under way; while residency is loading and this is false, it is in queue_
+    bool held = false;  ///< by a loading thread; while residency is loading and this is false, it is in queue_
     std::unique_ptr<LoraAdapter> adapter;
     uint32_t sequences = 0;  ///< retained
     uint32_t running = 0;    ///< acquired
@@ -109,14 +117,17 @@ class AdapterStore {
   };
   struct Outcome {
     std::unique_ptr<LoraAdapter> adapter;  ///< null: failed
+    bool pack = false;                     ///< it was read from its original and has no packed form yet
     ErrorCode code = ErrorCode::internal;
     std::string error;
     double seconds = 0;
   };
   void load_loop();
   bool take(Load& load);
-  Outcome run(const Load& load) const;
+  Outcome run(const Load& load);
   void finish(const Load& load, Outcome outcome);
+  void let_go(uint32_t handle);
+  void warn(const std::string& sentence);
   bool make_room(size_t bytes, bool from_wanted, Load& load);
   void ask(uint32_t handle, Entry& entry, bool urgent);
   void file(uint32_t handle, Entry& entry);
@@ -127,6 +138,7 @@ class AdapterStore {
   const AdapterBase base_;
   const AdapterStoreOptions options_;
   const std::function<void()> changed_;
+  PackedFolder packed_;
 
   mutable std::mutex mutex_;
   std::condition_variable work_;
@@ -141,8 +153,9 @@ class AdapterStore {
   uint32_t urgent_ = 0;   ///< an urgent want, in queue_
   uint32_t blocked_ = 0;  ///< the next load, where it waits for room
   size_t overtaken_ = 0;  ///< urgent loads in a row that went before the first of the queue
+  std::vector<std::string> warnings_;
   bool stop_ = false;
-  std::thread loader_;
+  std::vector<std::thread> loaders_;
 };
 
 }  // namespace colophon

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <future>
+#include <map>
 
+#include "model/model_file.h"
 #include "testing/files.h"
 #include "testing/test.h"
 
@@ -20,7 +22,8 @@ constexpr size_t kBytes = 2 * kRank * kSize * sizeof(float);  // of one adapter 
 /// with `gated` stand still while the gate is closed.
 class Harness {
  public:
-  explicit Harness(size_t adapters, AdapterStoreOptions options = {}) {
+  explicit Harness(size_t adapters, AdapterStoreOptions options = {}, bool packed = false) {
+    if (packed) options.packed_dir = packed_dir();
     options.budget_bytes = adapters * kBytes;
     const LinearShape shape{kSize, kSize};
     AdapterBase base{1, {shape, shape, shape, shape, shape, shape, shape}, [this](size_t, Linear, size_t row, float* out) {
@@ -36,25 +39,40 @@ class Harness {
   AdapterStore* operator->() { return store_.get(); }
 
   std::string file_of(uint32_t number) const { return folder_.path(std::to_string(number) + ".safetensors"); }
-  /// Writes and registers the adapter of that number. A gated one is a DoRA, whose load asks for the base's rows; its
-  /// magnitudes take a quarter of an adapter more.
-  uint32_t add(uint32_t number, bool gated = false) {
+  /// Writes the file of that number, of values that begin at `first`.
+  void write(uint32_t number, uint32_t first, bool gated = false) {
     SafetensorsWriter file;
     const auto values = [&](size_t count) {
       std::string out;
-      for (size_t i = 0; i < count; ++i) out += bytes_of(static_cast<float>(number + i % 7));
+      for (size_t i = 0; i < count; ++i) out += bytes_of(static_cast<float>(first + i % 7));
       return out;
     };
     const std::string stem = "base_model.model.model.layers.0.self_attn.q_proj.";
     file.tensor(stem + "lora_A.weight", "F32", {kRank, kSize}, values(kRank * kSize));
     file.tensor(stem + "lora_B.weight", "F32", {kSize, kRank}, values(kRank * kSize));
     if (gated) file.tensor(stem + "lora_magnitude_vector", "F32", {kSize}, values(kSize));
+    testing::write_file(file_of(number), file.build());
+    hashes_[number] = hash_file(file_of(number));
+  }
+  /// Registers the adapter of that number and, unless its file was written (and may be gone) already, writes it. A gated
+  /// one is a DoRA, whose load asks for the base's rows; its magnitudes take an eighth of an adapter more.
+  uint32_t add(uint32_t number, bool gated = false) {
+    if (!hashes_.contains(number)) write(number, number, gated);
     AdapterSpec spec;
     spec.name = "number " + std::to_string(number);
     spec.modules = {{0, Linear::q, kRank, 1.f, gated}};
-    spec.tensors_path = folder_.write(std::to_string(number) + ".safetensors", file.build());
-    spec.content_hash[0] = static_cast<uint8_t>(number);
+    spec.tensors_path = file_of(number);
+    spec.tensors_hash = hashes_.at(number);
+    spec.content_hash = hashes_.at(number);
     return store_->add(spec);
+  }
+  std::string packed_dir() const { return folder_.path("packed"); }
+  std::string packed_file(uint32_t number) const {
+    return packed_dir() + "/" + to_hex(hashes_.at(number)) + ".float-1.packed";
+  }
+  /// Once `count` adapters in all have been packed.
+  void packed(uint64_t count) {
+    while (store_->totals().packed.saves < count) std::this_thread::yield();
   }
 
   Residency residency(uint32_t handle) { return store_->state(handle).residency; }
@@ -105,6 +123,7 @@ class Harness {
   }
 
   const TempDir folder_;
+  std::map<uint32_t, Digest> hashes_;
   std::mutex mutex_, gate_;
   std::condition_variable changed_, gate_moved_;
   bool closed_ = false;
@@ -253,6 +272,62 @@ TEST(adapter_store_loads_once_what_many_ask_for_at_once) {
   CHECK_EQ(store->totals().loads, 1u);
 }
 
+TEST(adapter_store_reads_several_at_once_and_reserves_their_room_in_order) {
+  AdapterStoreOptions options;
+  options.loaders = 3;
+  Harness store(4, options);  // room for three gated ones
+  uint32_t a[5];
+  for (uint32_t i = 0; i < 5; ++i) a[i] = store.add(i, true);
+  store.close_gate();
+  std::vector<std::future<std::string>> outcomes;
+  for (const uint32_t handle : a) outcomes.push_back(store.load(handle));
+  store.at_gate(3);
+  CHECK_EQ(store->totals().bytes_used, 3 * store->state(a[0]).bytes);
+  CHECK_EQ(store->totals().resident, 0u);
+  store.open_gate();
+  for (auto& outcome : outcomes) CHECK_EQ(outcome.get(), "");
+  CHECK_EQ(store->totals().loads, 5u);
+  CHECK_EQ(store->totals().evictions, 2u);
+  CHECK(store.residency(a[4]) == Residency::ram);
+}
+
+TEST(adapter_store_serves_many_threads) {
+  AdapterStoreOptions options;
+  options.loaders = 4;
+  Harness store(3, options);
+  std::vector<uint32_t> handles;
+  for (uint32_t i = 0; i < 12; ++i) handles.push_back(store.add(i, i % 4 == 3));
+  std::vector<std::thread> threads;
+  for (uint32_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (uint32_t i = 0; i < 200; ++i) {
+        const uint32_t handle = handles[(t * 7 + i * 5) % handles.size()];
+        if (i % 10 == 9) {
+          CHECK_EQ(store.load(handle).get(), "");
+          continue;
+        }
+        if (store->retain(handle) == nullptr) continue;
+        // One thread has the first sequence of the queue; the others only come to run where theirs is there already.
+        Want want = store->want(handle, true, t == 0);
+        while (t == 0 && want != Want::ready) {
+          std::this_thread::yield();
+          want = store->want(handle, true, true);
+        }
+        if (want == Want::ready && store->acquire(handle) != nullptr) {
+          CHECK(store->totals().bytes_used <= 3 * kBytes);
+          store->release(handle);
+        }
+        store->forget(handle);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const uint32_t handle : handles) store->remove(handle);
+  while (store->totals().registered > 0) std::this_thread::yield();
+  CHECK_EQ(store->totals().bytes_used, 0u);
+  CHECK_EQ(store->totals().resident, 0u);
+}
+
 TEST(adapter_store_removes_an_adapter_while_it_loads_or_waits_for_its_load) {
   Harness store(2);
   const uint32_t reading = store.add(1, true), queued = store.add(2), other = store.add(3);
@@ -289,6 +364,77 @@ TEST(adapter_store_removes_an_adapter_that_waits_for_room) {
   CHECK_EQ(store->totals().registered, 1u);
   store->release(used);
   CHECK(store.residency(used) == Residency::ram);
+}
+
+TEST(adapter_store_reads_the_packed_form_once_there_is_one) {
+  Harness store(1, {}, true);
+  const uint32_t one = store.add(1), two = store.add(2);
+  CHECK_EQ(store.load(one).get(), "");
+  store.packed(1);
+  // From now on its original may go: what is served is the content that was registered.
+  std::filesystem::remove(store.file_of(1));
+  CHECK_EQ(store.load(two).get(), "");
+  CHECK_EQ(store.load(one).get(), "");
+  CHECK_EQ(store->totals().packed.loads, 1u);
+  const uint32_t again = store.add(1);
+  CHECK_EQ(store->state(again).bytes, kBytes);
+  CHECK_EQ(store.load(again).get(), "");
+  CHECK_EQ(store->totals().packed.loads, 2u);
+  CHECK(store->take_warnings().empty());
+}
+
+TEST(adapter_store_reads_the_original_where_the_packed_form_is_damaged_or_gone) {
+  Harness store(1, {}, true);
+  const uint32_t one = store.add(1), two = store.add(2);
+  const auto reload = [&] {
+    CHECK_EQ(store.load(two).get(), "");
+    return store.load(one).get();
+  };
+  CHECK_EQ(store.load(one).get(), "");
+  store.packed(1);
+  CHECK_EQ(reload(), "");  // packs two
+  store.packed(2);
+  CHECK_EQ(store->totals().packed.loads, 1u);
+  // One's file is replaced by two's, then deleted, then cut: each time the original is read and packed anew.
+  std::filesystem::copy_file(store.packed_file(2), store.packed_file(1), std::filesystem::copy_options::overwrite_existing);
+  CHECK_EQ(reload(), "");
+  store.packed(3);
+  CHECK_EQ(store->totals().packed.damaged, 1u);
+  std::filesystem::remove(store.packed_file(1));
+  CHECK_EQ(reload(), "");
+  store.packed(4);
+  CHECK_EQ(store->totals().packed.damaged, 1u);
+  std::filesystem::resize_file(store.packed_file(1), 500);
+  CHECK_EQ(reload(), "");
+  store.packed(5);
+  CHECK_EQ(store->totals().packed.damaged, 2u);
+  const std::vector<std::string> warnings = store->take_warnings();
+  CHECK_EQ(warnings.size(), 2u);
+  CHECK(warnings.back().find("it was deleted, the adapter is read from its original") != std::string::npos);
+  CHECK(store->take_warnings().empty());
+  // With neither, the load fails and says that the original is missing; beside it all goes on.
+  std::filesystem::resize_file(store.packed_file(1), 500);
+  std::filesystem::remove(store.file_of(1));
+  CHECK(reload().find("cannot open the file") != std::string::npos);
+  CHECK_EQ(store.load(two).get(), "");
+  // A changed original without a packed form is refused, as without packing.
+  store.write(1, 77);
+  CHECK(store.load(one).get().find("changed on disk after it was registered") != std::string::npos);
+  store.write(1, 1);
+  CHECK_EQ(store.load(one).get(), "");
+}
+
+TEST(adapter_store_serves_from_originals_where_nothing_can_be_packed) {
+  Harness store(1, {}, true);
+  testing::write_file(store.packed_dir(), "a file where the folder should be");
+  const uint32_t one = store.add(1), two = store.add(2);
+  for (int i = 0; i < 3; ++i) {
+    CHECK_EQ(store.load(one).get(), "");
+    CHECK_EQ(store.load(two).get(), "");
+  }
+  while (store->totals().packed.unsaved < 6) std::this_thread::yield();
+  CHECK_EQ(store->take_warnings().size(), 1u);
+  CHECK_EQ(store->totals().packed.saves, 0u);
 }
 
 TEST(adapter_store_serves_good_adapters_beside_bad_ones) {

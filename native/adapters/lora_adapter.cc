@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <unordered_map>
@@ -18,8 +17,6 @@
 
 namespace colophon {
 namespace {
-
-constexpr size_t kAlignment = 64;  // a cache line, and an AVX-512 register
 
 [[noreturn]] void refuse(const AdapterSpec& spec, const std::string& rest) {
   throw Error(ErrorCode::bad_adapter, "the adapter " + quote(spec.name) + " " + rest);
@@ -38,13 +35,8 @@ SafetensorsHeader read_header(const File& file, Sha256* hash = nullptr) {
 }
 
 /// One module with its tensors in the file and their places in the allocation.
-struct PlannedModule {
-  AdaptedModule module;
-  uint32_t in, out;
+struct PlannedModule : PlacedModule {
   std::array<const SafetensorsEntry*, kLoraParts> parts{};
-  DType type = DType::f32;  ///< of A and B in memory, unless they are int8
-  std::array<size_t, kLoraParts> offsets{};
-  size_t scale_offset = 0;  ///< of int8 matrices
 };
 
 struct Plan {
@@ -94,7 +86,7 @@ class Planner {
       if (slot != kNone)
         throw Error(ErrorCode::internal, "the adapter " + quote(spec_.name) + " names " + where + " twice");
       slot = plan_.modules.size();
-      plan_.modules.push_back({module, base_.shapes[linear].in, base_.shapes[linear].out});
+      plan_.modules.push_back({{module, base_.shapes[linear].in, base_.shapes[linear].out}});
     }
   }
 
@@ -197,24 +189,10 @@ class Planner {
   }
 
   void lay_out() {
-    const auto reserve = [&](size_t bytes) {
-      const size_t at = plan_.bytes;
-      plan_.bytes += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-      return at;
-    };
     for (PlannedModule& planned : plan_.modules) {
       const DType a = *planned.parts[0]->type, b = *planned.parts[1]->type;
       planned.type = a == b ? a : DType::f32;  // f16 and bf16 hold numbers that the other cannot
-      const uint32_t rank = planned.module.rank;
-      if (base_.int8) {
-        planned.offsets[0] = reserve(LoraMatrix::int8_a_bytes(rank, planned.in));
-        planned.offsets[1] = reserve(LoraMatrix::int8_b_bytes(rank, planned.out));
-        planned.scale_offset = reserve(rank * sizeof(float));
-      } else {
-        planned.offsets[0] = reserve(LoraMatrix::a_bytes(planned.type, rank, planned.in));
-        planned.offsets[1] = reserve(LoraMatrix::b_bytes(planned.type, rank, planned.out));
-      }
-      if (planned.module.dora) planned.offsets[2] = reserve(LoraMatrix::b_bytes(DType::f32, 1, planned.out));
+      plan_.bytes = place_module(planned, base_.int8, plan_.bytes);
     }
   }
 
@@ -310,16 +288,13 @@ std::unique_ptr<LoraAdapter> LoraAdapter::load(const AdapterSpec& spec, const Ad
   const SafetensorsHeader header = read_header(file, spec.tensors_hash ? &hash : nullptr);
   const Plan plan = Planner(spec, base, header).plan();
 
-  std::unique_ptr<LoraAdapter> adapter(new LoraAdapter());
-  adapter->storage_ = {static_cast<uint8_t*>(std::aligned_alloc(kAlignment, plan.bytes)),
-                       [](uint8_t* p) { std::free(p); }};
-  uint8_t* storage = adapter->storage_.get();
+  AdapterStorage allocated = allocate_adapter(plan.bytes, true);
+  uint8_t* storage = allocated.get();
   if (storage == nullptr) {
     throw Error(ErrorCode::resource_exhausted, "there is no memory for the adapter " + quote(spec.name) +
                                                    " of " + std::to_string(plan.bytes) +
                                                    " bytes; lower the adapter budget");
   }
-  adapter->bytes_ = plan.bytes;
 
   // A and B come in any order, and each multiplies its part into the scales.
   if (base.int8) {
@@ -343,30 +318,32 @@ std::unique_ptr<LoraAdapter> LoraAdapter::load(const AdapterSpec& spec, const Ad
     refuse(spec, "changed on disk after it was registered (" + spec.tensors_path + "); load it again");
   }
 
-  adapter->matrices_.resize(base.layers * kLinearsPerLayer);
   for (const PlannedModule& planned : plan.modules) {
     const AdaptedModule& module = planned.module;
-    LoraMatrix matrix{planned.type, module.rank, planned.in, planned.out};
-    matrix.a = storage + planned.offsets[0];
-    matrix.b_t = storage + planned.offsets[1];
-    matrix.scaling = module.scaling;
-    if (base.int8) matrix.scale = reinterpret_cast<const float*>(storage + planned.scale_offset);
-    if (module.dora) {
-      float* magnitude = reinterpret_cast<float*>(storage + planned.offsets[2]);
-      const size_t bad = apply_dora_norms(
-          matrix, [&](size_t row, float* out) { base.weight_row(module.layer, module.linear, row, out); },
-          magnitude);
-      if (bad < planned.out) {
-        refuse(spec, "has no finite DoRA magnitude for row " + std::to_string(bad) + " of " +
-                         module_path(module.linear) + " in layer " + std::to_string(module.layer) +
-                         ": the adapted weight's norm is 0; it was made for another base model");
-      }
-      matrix.magnitude = magnitude;
+    if (!module.dora) continue;
+    const size_t bad = apply_dora_norms(
+        matrix_at(planned, base.int8, storage),
+        [&](size_t row, float* out) { base.weight_row(module.layer, module.linear, row, out); },
+        reinterpret_cast<float*>(storage + planned.offsets[2]));
+    if (bad < planned.out) {
+      refuse(spec, "has no finite DoRA magnitude for row " + std::to_string(bad) + " of " +
+                       module_path(module.linear) + " in layer " + std::to_string(module.layer) +
+                       ": the adapted weight's norm is 0; it was made for another base model");
     }
-    adapter->matrices_[module.layer * kLinearsPerLayer + static_cast<size_t>(module.linear)] = matrix;
-    adapter->max_rank_ = std::max(adapter->max_rank_, module.rank);
   }
-  return adapter;
+  return std::make_unique<LoraAdapter>(std::vector<PlacedModule>(plan.modules.begin(), plan.modules.end()),
+                                       std::move(allocated), plan.bytes, base);
+}
+
+LoraAdapter::LoraAdapter(const std::vector<PlacedModule>& modules, AdapterStorage storage, size_t bytes,
+                         const AdapterBase& base)
+    : matrices_(base.layers * kLinearsPerLayer), storage_(std::move(storage)), bytes_(bytes) {
+  for (const PlacedModule& placed : modules) {
+    const AdaptedModule& module = placed.module;
+    matrices_[module.layer * kLinearsPerLayer + static_cast<size_t>(module.linear)] =
+        matrix_at(placed, base.int8, storage_.get());
+    max_rank_ = std::max(max_rank_, module.rank);
+  }
 }
 
 }  // namespace colophon

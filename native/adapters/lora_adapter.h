@@ -7,21 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "adapters/lora_layout.h"
 #include "loader/sha256.h"
 #include "model/hyperparameters.h"
 #include "ops/lora.h"
 
 namespace colophon {
-
-/// One linear that an adapter changes, as its adapter_config.json resolves it (the gateway reads the JSON and
-/// its patterns; the engine only knows the result).
-struct AdaptedModule {
-  uint32_t layer;
-  Linear linear;
-  uint32_t rank;
-  float scaling;  ///< alpha / r, or alpha / sqrt(r)
-  bool dora;
-};
 
 struct AdapterSpec {
   std::string name;          ///< for messages
@@ -45,6 +36,7 @@ struct AdapterBase {
   /// Writes row `row` of the base's weight (float32, Hugging Face order) to `out`; only called for DoRA.
   std::function<void(size_t layer, Linear linear, size_t row, float* out)> weight_row;
   bool int8 = false;  ///< adapters are kept in int8 (ops/lora.h), not in their file's type
+  Digest hash{};      ///< of the base's files; an adapter with DoRA holds its weights' norms
 };
 
 /// The weights of one adapter, packed for the kernels in one allocation.
@@ -64,19 +56,22 @@ class LoraAdapter {
   /// Reads and packs. The bytes are read once, sequentially. Values that are not finite are refused.
   static std::unique_ptr<LoraAdapter> load(const AdapterSpec& spec, const AdapterBase& base);
 
+  /// Of the modules as placed, and their storage, filled.
+  LoraAdapter(const std::vector<PlacedModule>& modules, AdapterStorage storage, size_t bytes, const AdapterBase& base);
+
   /// Null where the adapter leaves this linear alone.
   const LoraMatrix* find(size_t layer, Linear linear) const {
     const LoraMatrix& m = matrices_[layer * kLinearsPerLayer + static_cast<size_t>(linear)];
     return m.rank == 0 ? nullptr : &m;
   }
   size_t bytes() const { return bytes_; }
+  const uint8_t* storage() const { return storage_.get(); }  ///< [bytes()]; the same on every machine
   uint32_t max_rank() const { return max_rank_; }
 
  private:
-  LoraAdapter() = default;
   std::vector<LoraMatrix> matrices_;  ///< [layers][kLinearsPerLayer]; rank 0: none
-  std::unique_ptr<uint8_t[], void (*)(uint8_t*)> storage_{nullptr, nullptr};
-  size_t bytes_ = 0;
+  AdapterStorage storage_;
+  size_t bytes_;
   uint32_t max_rank_ = 0;
 };
 

@@ -214,6 +214,9 @@ EngineOptions to_engine_options(const Napi::Object& o) {
   options.threads = count_or(o, "threads", 0);
   options.kv_bytes = count(o, "kvBytes");
   options.adapter_bytes = count(o, "adapterBytes");
+  options.packed_dir = text_or(o, "packedDir", "");
+  options.packed_bytes = count_or(o, "packedBytes", options.packed_bytes);
+  options.adapter_loaders = count_or(o, "adapterLoaders", options.adapter_loaders);
   options.step_tokens = count_or(o, "stepTokens", options.step_tokens);
   options.max_sequences = count_or(o, "maxSequences", options.max_sequences);
   options.max_context = count_or(o, "maxContext", 0);
@@ -326,6 +329,11 @@ Napi::Object to_js(Napi::Env env, const EngineStats& s) {
   set("adaptersRegistered", static_cast<double>(s.adapters.registered));
   set("adaptersResident", static_cast<double>(s.adapters.resident));
   set("adapterBytesUsed", static_cast<double>(s.adapters.bytes_used));
+  set("adapterPackedLoads", static_cast<double>(s.adapters.packed.loads));
+  set("adapterPackedSaves", static_cast<double>(s.adapters.packed.saves));
+  set("adapterPackedDamaged", static_cast<double>(s.adapters.packed.damaged));
+  set("adapterPackedUnsaved", static_cast<double>(s.adapters.packed.unsaved));
+  set("adapterBytesPinned", static_cast<double>(s.adapters.bytes_pinned));
   set("adapterLoads", static_cast<double>(s.adapters.loads));
   set("adapterEvictions", static_cast<double>(s.adapters.evictions));
   set("stepSeconds", s.step_seconds);
@@ -341,6 +349,7 @@ Napi::Object to_js(Napi::Env env, const AdapterState& s) {
   o.Set("loads", static_cast<double>(s.loads));
   o.Set("evictions", static_cast<double>(s.evictions));
   o.Set("loadSeconds", s.load_seconds);
+  o.Set("pinned", s.pinned);
   return o;
 }
 
@@ -396,6 +405,11 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
       errors[static_cast<uint32_t>(i)] = error;
     }
     o.Set("errors", errors);
+  }
+  if (!result.warnings.empty()) {
+    Napi::Array warnings = Napi::Array::New(env, result.warnings.size());
+    for (size_t i = 0; i < result.warnings.size(); ++i) warnings[static_cast<uint32_t>(i)] = result.warnings[i];
+    o.Set("warnings", warnings);
   }
   return o;
 }

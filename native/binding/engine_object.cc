@@ -58,6 +58,8 @@ void EngineObject::define(Napi::Env env) {
                                                InstanceMethod<&EngineObject::register_adapter>("registerAdapter"),
                                                InstanceMethod<&EngineObject::unregister_adapter>("unregisterAdapter"),
                                                InstanceMethod<&EngineObject::load_adapter>("loadAdapter"),
+                                               InstanceMethod<&EngineObject::pin_adapter>("pinAdapter"),
+                                               InstanceMethod<&EngineObject::unpin_adapter>("unpinAdapter"),
                                                InstanceMethod<&EngineObject::adapter_state>("adapterState"),
                                                InstanceMethod<&EngineObject::submit>("submit"),
                                                InstanceMethod<&EngineObject::cancel>("cancel"),
@@ -143,6 +145,17 @@ Napi::Value EngineObject::load_adapter(const Napi::CallbackInfo& info) {
     settle.Release();
   });
   return promise;
+}
+
+Napi::Value EngineObject::pin_adapter(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  guarded(env, [&] { engine(env).adapters().pin(handle_argument(info)); });
+  return env.Undefined();
+}
+
+Napi::Value EngineObject::unpin_adapter(const Napi::CallbackInfo& info) {
+  engine(info.Env()).adapters().unpin(handle_argument(info));
+  return info.Env().Undefined();
 }
 
 Napi::Value EngineObject::adapter_state(const Napi::CallbackInfo& info) {

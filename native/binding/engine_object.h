@@ -27,6 +27,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value register_adapter(const Napi::CallbackInfo& info);
   Napi::Value unregister_adapter(const Napi::CallbackInfo& info);
   Napi::Value load_adapter(const Napi::CallbackInfo& info);
+  Napi::Value pin_adapter(const Napi::CallbackInfo& info);
+  Napi::Value unpin_adapter(const Napi::CallbackInfo& info);
   Napi::Value adapter_state(const Napi::CallbackInfo& info);
   Napi::Value submit(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);

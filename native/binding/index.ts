@@ -36,6 +36,12 @@ export interface EngineOptions {
   kvBytes: number;
   /** Budget of resident adapters, bytes. */
   adapterBytes: number;
+  /** Adapters that are read into memory at once at most. Default 2. */
+  adapterLoaders?: number;
+  /** Folder in which adapters that were read are kept as they lie in memory, so that they are read fast. Default: none. */
+  packedDir?: string;
+  /** What packedDir may take; the longest unused go first. Default 32 GiB. */
+  packedBytes?: number;
   /** Tokens one step computes at most (decode and prefill together); the size of a prefill chunk. Default 512. */
   stepTokens?: number;
   /** Sequences that run at once at most. Default 256. */
@@ -125,6 +131,7 @@ export interface AdapterState {
   loads: number;
   evictions: number;
   loadSeconds: number;
+  pinned: boolean;
 }
 
 export interface SamplingOptions {
@@ -194,6 +201,8 @@ export interface StepResult {
   topLogprob: Float32Array;
   /** Sentences for entries that finished with error, by sequence. */
   errors?: Array<{ sequence: number; code: NativeErrorCode; message: string }>;
+  /** Sentences for whoever runs the server: what went wrong without a sequence failing. */
+  warnings?: string[];
 }
 
 export interface EngineStats {
@@ -216,8 +225,15 @@ export interface EngineStats {
   adaptersRegistered: number;
   adaptersResident: number;
   adapterBytesUsed: number;
+  /** Kept for pinned adapters, resident or not. */
+  adapterBytesPinned: number;
   adapterLoads: number;
   adapterEvictions: number;
+  /** Loads from packedDir, adapters written there, found damaged there, and not written for want of space or rights. */
+  adapterPackedLoads: number;
+  adapterPackedSaves: number;
+  adapterPackedDamaged: number;
+  adapterPackedUnsaved: number;
   stepSeconds: number;
 }
 
@@ -233,6 +249,12 @@ export interface NativeEngine {
   unregisterAdapter(handle: number): void;
   /** Asks for residency ahead of use; resolves when resident, rejects when the load fails. */
   loadAdapter(handle: number): Promise<void>;
+  /**
+   * Once resident it is never evicted, until it is unpinned or unregistered. Throws with code resource_exhausted where the
+   * pinned adapters would take more than adapterBytes.
+   */
+  pinAdapter(handle: number): void;
+  unpinAdapter(handle: number): void;
   adapterState(handle: number): AdapterState;
   /** Queues a sequence; throws with code invalid_argument on a bad value (empty prompt, ids outside the vocabulary, prompt + 1 > context). */
   submit(request: SequenceRequest): number;

@@ -9,6 +9,7 @@
 #include <future>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "cache/kv_arena.h"
 #include "cache/page_cache.h"
@@ -34,6 +35,8 @@ class EngineImpl final : public Engine {
                                : ModelFile::open_gguf(options.gguf_path);
     const Hyperparameters& h = file.hyperparameters();
     if (options.step_tokens == 0) invalid("a step needs at least one token; stepTokens is 0");
+    if (options.adapter_loaders == 0 || options.adapter_loaders > 64)
+      invalid("the number of adapters loaded at once is " + std::to_string(options.adapter_loaders) + "; 1 to 64 make sense");
     if (options.max_sequences == 0) invalid("at least one sequence must be able to run; maxSequences is 0");
 
     // The file is hashed while it is packed; both read it once, one from the system's cache.
@@ -45,7 +48,13 @@ class EngineImpl final : public Engine {
     max_context = std::min<size_t>(max_context, size_t{arena_->pages()} * kPageTokens);
     model_ = Model::load(context_, file, options.precision, options.step_tokens, max_context);
     pages_ = std::make_unique<PageCache>(arena_->pages());
-    adapters_ = std::make_unique<AdapterStore>(model_->adapter_base(), AdapterStoreOptions{options.adapter_bytes}, [this] { wake(true); });
+    AdapterBase base = model_->adapter_base();
+    base.hash = hash.get();
+    info_.base_hash = base.hash;
+    adapters_ = std::make_unique<AdapterStore>(
+        std::move(base),
+        AdapterStoreOptions{options.adapter_bytes, options.adapter_loaders, options.packed_dir, options.packed_bytes},
+        [this] { wake(true); });
     // Every running sequence must have its token in every step.
     const size_t max_sequences = std::min(options.max_sequences, options.step_tokens);
     scheduler_ = std::make_unique<Scheduler>(
@@ -55,7 +64,7 @@ class EngineImpl final : public Engine {
     logits_.resize(std::min(options.step_tokens, kHeadRows) * h.vocabulary);
     sampler_scratch_.resize(pool_.threads());
 
-    info_ = {context_.isa,      options.precision,      pool_.threads(),  hash.get(),     h,
+    info_ = {context_.isa,      options.precision,      pool_.threads(),  info_.base_hash, h,
              max_context,       model_->weight_bytes(), arena_->bytes(),  arena_->pages(), kPageTokens,
              options.adapter_bytes};
     loop_ = std::thread([this] { loop(); });
@@ -173,16 +182,18 @@ class EngineImpl final : public Engine {
     for (;;) {
       StepResult result;
       std::vector<uint32_t> cancelled;
+      bool adapters_changed;
       {
         std::unique_lock lock(mutex_);
         if (blocked)
           work_.wait(lock, [&] { return stop_ || adapters_changed_ || !inbox_.empty() || !cancelled_.empty(); });
         if (stop_) return;
-        adapters_changed_ = false;
+        adapters_changed = std::exchange(adapters_changed_, false);
         for (auto& sequence : inbox_) scheduler_->add(std::move(sequence));
         inbox_.clear();
         cancelled.swap(cancelled_);
       }
+      if (adapters_changed) result.warnings = adapters_->take_warnings();
       for (const uint32_t id : cancelled) {
         if (std::unique_ptr<Sequence> sequence = scheduler_->remove(id))
           end(*sequence, FinishReason::cancelled, result);
@@ -204,7 +215,7 @@ class EngineImpl final : public Engine {
       }
       blocked = plan.empty();
       record_stats();
-      if (!result.entries.empty()) listener_(std::move(result));
+      if (!result.entries.empty() || !result.warnings.empty()) listener_(std::move(result));
     }
   }
 

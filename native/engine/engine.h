@@ -25,6 +25,9 @@ struct EngineOptions {
   Precision precision = Precision::int8;
   size_t threads = 0;  ///< 0: the number of cores
   size_t kv_bytes = 0, adapter_bytes = 0;
+  size_t adapter_loaders = 2;  ///< adapters read at once
+  std::string packed_dir;      ///< keeps adapters as they lie in memory, so that they are read fast; empty: nowhere
+  uint64_t packed_bytes = uint64_t{32} << 30;
   size_t step_tokens = 256;    ///< rows of one step at most; the size of a prefill chunk
   size_t max_sequences = 256;  ///< running at once
   size_t max_context = 0;      ///< 0: the model's
@@ -64,6 +67,7 @@ struct StepError {
 struct StepResult {
   std::vector<StepEntry> entries;
   std::vector<StepError> errors;
+  std::vector<std::string> warnings;  ///< sentences for whoever runs the server
 };
 
 struct EngineInfo {

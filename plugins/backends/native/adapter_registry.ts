@@ -19,6 +19,8 @@ export interface RegisteredAdapter {
   contentHash: string;
   /** By a load call, not found in a folder. */
   byCall: boolean;
+  /** Kept in memory; adapters that follow it under its name are too. */
+  pinned: boolean;
 }
 
 export interface AdapterListing {
@@ -59,8 +61,11 @@ export class AdapterRegistry {
     return this.#change(name, () => this.#renew(name));
   }
 
-  /** Registers the folder at `path` and waits until its weights are resident. */
-  async load(name: string, path: string, replace: boolean): Promise<RegisteredAdapter> {
+  /**
+   * Registers the folder at `path` and waits until its weights are resident. `pin`: keeps them there, or no longer; left
+   * out, it is as with the one that it replaces.
+   */
+  async load(name: string, path: string, replace: boolean, pin?: boolean): Promise<RegisteredAdapter> {
     const fault = nameFault(name);
     if (fault) throw new ColophonError(fault, { param: 'lora_name', code: 'invalid_adapter_name' });
     if (name === this.#options.reserved) {
@@ -80,16 +85,34 @@ export class AdapterRegistry {
         sameFolder && !replace
           ? ((await this.#renew(name)) ?? (await this.#register(name, real)))
           : await this.#register(name, real);
+      const pinned = pin ?? known?.pinned ?? false;
+      // The old one's pin goes first: both together may not fit.
+      if (known?.pinned) engine.unpinAdapter(known.handle);
       try {
+        if (pinned) engine.pinAdapter(adapter.handle);
         await engine.loadAdapter(adapter.handle);
       } catch (error) {
         if (adapter !== known) this.#drop(adapter);
+        else engine.unpinAdapter(adapter.handle);
+        if (known?.pinned) engine.pinAdapter(known.handle);
         throw error;
       }
+      adapter.pinned = pinned;
       adapter.byCall = true;
       this.#put(adapter);
       return adapter;
     });
+  }
+
+  /** Pins the adapter of that name and waits until its weights are resident; undefined where there is none. */
+  async pin(name: string): Promise<RegisteredAdapter | undefined> {
+    const { engine } = this.#options;
+    const adapter = await this.resolve(name);
+    if (!adapter) return undefined;
+    engine.pinAdapter(adapter.handle);
+    adapter.pinned = true;
+    await engine.loadAdapter(adapter.handle);
+    return adapter;
   }
 
   /** Forgets the adapter; sequences on it finish. False where none of that name is registered. */
@@ -135,6 +158,7 @@ export class AdapterRegistry {
     const adapter = await this.#register(name, path);
     adapter.byCall = known?.byCall === true && path === known.path;
     this.#put(adapter);
+    if (known?.pinned) this.#pinAgain(adapter);
     return adapter;
   }
 
@@ -147,7 +171,7 @@ export class AdapterRegistry {
       const handle = await engine.registerAdapter(spec);
       const after = await stampOf(path);
       if (before && before.stamp === after?.stamp) {
-        return { name, path, ...before, handle, contentHash: spec.contentHash, byCall: false };
+        return { name, path, ...before, handle, contentHash: spec.contentHash, byCall: false, pinned: false };
       }
       engine.unregisterAdapter(handle);
     }
@@ -161,6 +185,14 @@ export class AdapterRegistry {
     const before = this.#byName.get(adapter.name);
     this.#byName.set(adapter.name, adapter);
     if (before && before.handle !== adapter.handle) this.#options.engine.unregisterAdapter(before.handle);
+  }
+
+  /** After the old content of its name has given up its pin; it serves without one where it is too large to be pinned. */
+  #pinAgain(adapter: RegisteredAdapter): void {
+    try {
+      this.#options.engine.pinAdapter(adapter.handle);
+      adapter.pinned = true;
+    } catch {}
   }
 
   #drop(adapter: RegisteredAdapter): void {

@@ -33,6 +33,7 @@ const request: GenerateRequest = {
 
 function setUp(options: { folders?: string[]; maxQueued?: number; onlyFolders?: boolean } = {}) {
   const engine = new FakeEngine();
+  const warnings: string[] = [];
   const backend = new NativeBackend({
     engine,
     folders: new AdapterFolders(options.folders ?? []),
@@ -52,8 +53,9 @@ function setUp(options: { folders?: string[]; maxQueued?: number; onlyFolders?: 
       vocabularySize: 10,
     },
     maxQueued: options.maxQueued ?? 100,
+    warn: (sentence) => warnings.push(sentence),
   });
-  return { engine, backend };
+  return { engine, backend, warnings };
 }
 
 async function readAll(stream: AsyncIterable<GeneratePart[]>): Promise<GeneratePart[][]> {
@@ -342,6 +344,36 @@ test('load waits for residency, refuses a second load, replaces where asked', as
   expect(engine.live()).toEqual([]);
   expect(await backend.model('mine')).toBeUndefined();
   await expect(backend.adapters.unload('mine')).rejects.toMatchObject({ status: 404 });
+});
+
+test("the engine's warnings are told to whoever runs the server", async () => {
+  const { engine, warnings } = setUp();
+  engine.step([], undefined, ['The disk is full.']);
+  engine.step([]);
+  expect(warnings).toEqual(['The disk is full.']);
+});
+
+test('a pin lasts over replacements and new content, until it is taken back', async () => {
+  const folder = temporaryFolder();
+  const path = await makeAdapter(folder, 'one');
+  const { backend, engine } = setUp({ folders: [folder] });
+  const pinned = () => engine.live().map((handle) => engine.adapterState(handle).pinned);
+  await backend.adapters.load('mine', path, { replace: false, pin: true });
+  expect(pinned()).toEqual([true]);
+  const [handle] = engine.live();
+  await makeAdapter(folder, 'one', 2);
+  await backend.adapters.load('mine', path, { replace: true });
+  expect(engine.live()).not.toEqual([handle]);
+  expect(pinned()).toEqual([true]);
+  await makeAdapter(folder, 'one', 3);
+  await backend.model('mine');
+  expect(pinned()).toEqual([true]);
+  await backend.adapters.load('mine', path, { replace: true, pin: false });
+  expect(pinned()).toEqual([false]);
+  await backend.adapters.unload('mine');
+  await backend.pin('one');
+  expect(pinned()).toEqual([true]);
+  await expect(backend.pin('none')).rejects.toMatchObject({ status: 404 });
 });
 
 test('a load that fails leaves nothing behind and keeps what was there', async () => {

@@ -22,6 +22,8 @@ export interface NativeBackendOptions extends Omit<RegistryOptions, 'reserved'> 
   text: TextDefinition;
   /** Sequences that run or wait at most; past them requests are refused with 429. */
   maxQueued: number;
+  /** Receives sentences of the engine for whoever runs the server. */
+  warn?: (sentence: string) => void;
 }
 
 export class NativeBackend implements Backend {
@@ -43,7 +45,7 @@ export class NativeBackend implements Backend {
     this.#registry = new AdapterRegistry({ ...options, reserved: options.model });
     this.#engine.onStep((step) => this.#onStep(step));
     this.adapters = {
-      load: (name, path, { replace }) => this.#load(name, path, replace),
+      load: (name, path, { replace, pin }) => this.#load(name, path, replace, pin),
       unload: (name) => this.#unload(name),
     };
   }
@@ -150,6 +152,7 @@ export class NativeBackend implements Backend {
   }
 
   #onStep(step: StepResult): void {
+    for (const sentence of step.warnings ?? []) this.#options.warn?.(sentence);
     const touched = new Set<Generation>();
     for (let i = 0; i < step.sequence.length; i++) {
       const sequence = step.sequence[i]!;
@@ -161,8 +164,13 @@ export class NativeBackend implements Backend {
     for (const generation of touched) generation.wake();
   }
 
-  async #load(name: string, path: string, replace: boolean): Promise<ModelCard> {
-    const adapter = await this.#registry.load(name, path, replace).catch(rethrow);
+  /** Brings the adapter of that name into memory and keeps it there. Throws a sentence where it cannot. */
+  async pin(name: string): Promise<void> {
+    if (!(await this.#registry.pin(name).catch(rethrow))) throw modelNotFound(name);
+  }
+
+  async #load(name: string, path: string, replace: boolean, pin?: boolean): Promise<ModelCard> {
+    const adapter = await this.#registry.load(name, path, replace, pin).catch(rethrow);
     return this.#adapterCard({ ...adapter, residency: 'ram' });
   }
 

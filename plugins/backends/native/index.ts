@@ -44,6 +44,10 @@ export const nativeConfig = Type.Object(
       description:
         'From where /v1/load_lora_adapter may load: any path of this machine, or the adapter folders only.',
     }),
+    pinned_adapters: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description: 'Names of adapters that are loaded at start and stay in memory.',
+    }),
     demo_adapters: Type.Boolean({
       default: true,
       description: 'Make the demo adapters where there are none.',
@@ -69,6 +73,18 @@ export const nativeConfig = Type.Object(
       default: 2 ** 30,
       minimum: 1 << 20,
       description: 'Budget of the adapters in memory.',
+    }),
+    packed_bytes: bytes({
+      default: 32 * 2 ** 30,
+      minimum: 0,
+      description:
+        'What the packed forms of adapters may take in the cache folder, so that they are read fast again; the longest unused go first. 0: none are kept.',
+    }),
+    adapter_loaders: Type.Integer({
+      default: 2,
+      minimum: 1,
+      maximum: 64,
+      description: 'Adapters that are read into memory at once at most.',
     }),
     step_tokens: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 65536, description: 'Tokens that one step computes at most.' }),
@@ -120,6 +136,9 @@ export default definePlugin({
       threads: config.threads,
       kvBytes: config.kv_bytes,
       adapterBytes: config.adapter_bytes,
+      adapterLoaders: config.adapter_loaders,
+      packedDir: join(host.paths.cache, 'packed'),
+      packedBytes: config.packed_bytes,
       stepTokens: config.step_tokens,
       maxSequences: config.max_sequences,
       maxContext: config.max_context,
@@ -150,8 +169,14 @@ export default definePlugin({
       created: Math.floor((await stat(config.model)).mtimeMs / 1000),
       text,
       maxQueued: config.max_queued,
+      warn: (sentence) => host.log.warn({}, sentence),
     });
     registerMetrics(host.metrics, engine);
+    for (const name of config.pinned_adapters) {
+      await backend.pin(name).catch((error: Error) => {
+        host.log.warn({ adapter: name, error: error.message }, 'An adapter could not be pinned.');
+      });
+    }
     host.provide('backend', backend);
     return { close: () => backend.close() };
   },

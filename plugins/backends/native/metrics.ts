@@ -18,6 +18,11 @@ const gauges: Reading[] = [
   ['colophon_engine_adapters_registered', 'Adapters that are registered.', (s) => s.adaptersRegistered],
   ['colophon_engine_adapters_resident', 'Adapters in memory.', (s) => s.adaptersResident],
   ['colophon_engine_adapter_bytes', 'Bytes of the adapters in memory.', (s) => s.adapterBytesUsed],
+  [
+    'colophon_engine_adapter_bytes_pinned',
+    'Bytes that are kept for pinned adapters.',
+    (s) => s.adapterBytesPinned,
+  ],
 ];
 
 const counters: Reading[] = [
@@ -46,6 +51,22 @@ const counters: Reading[] = [
     (s) => s.acceptedTokens,
   ],
   ['colophon_engine_adapter_loads_total', 'Adapters read into memory.', (s) => s.adapterLoads],
+  [
+    'colophon_engine_adapter_packed_loads_total',
+    'Of the adapters read into memory, those read from their packed form.',
+    (s) => s.adapterPackedLoads,
+  ],
+  ['colophon_engine_adapter_packed_saves_total', 'Adapters that were packed.', (s) => s.adapterPackedSaves],
+  [
+    'colophon_engine_adapter_packed_damaged_total',
+    'Packed adapters that were damaged, and deleted.',
+    (s) => s.adapterPackedDamaged,
+  ],
+  [
+    'colophon_engine_adapter_packed_unsaved_total',
+    'Adapters whose packed form could not be written.',
+    (s) => s.adapterPackedUnsaved,
+  ],
   [
     'colophon_engine_adapter_evictions_total',
     'Adapters that gave up their memory to others.',

@@ -63,6 +63,11 @@ export class FakeEngine implements NativeEngine {
       draftedTokens: 0,
       acceptedTokens: 0,
       adapterBytesUsed: 0,
+      adapterBytesPinned: 0,
+      adapterPackedLoads: 0,
+      adapterPackedSaves: 0,
+      adapterPackedDamaged: 0,
+      adapterPackedUnsaved: 0,
     };
     const adapters = {
       adaptersRegistered: this.live().length,
@@ -83,6 +88,7 @@ export class FakeEngine implements NativeEngine {
       loads: 0,
       evictions: 0,
       loadSeconds: 0,
+      pinned: false,
     };
     this.adapters.set(handle, { spec, state, removed: false });
     return handle;
@@ -95,6 +101,15 @@ export class FakeEngine implements NativeEngine {
   async loadAdapter(handle: number): Promise<void> {
     this.#throwFailure();
     this.adapters.get(handle)!.state.residency = 'ram';
+  }
+
+  pinAdapter(handle: number): void {
+    this.#throwFailure();
+    this.adapters.get(handle)!.state.pinned = true;
+  }
+
+  unpinAdapter(handle: number): void {
+    this.adapters.get(handle)!.state.pinned = false;
   }
 
   adapterState(handle: number): AdapterState {
@@ -128,7 +143,7 @@ export class FakeEngine implements NativeEngine {
   }
 
   /** Delivers one step. */
-  step(entries: Entry[], errors?: StepResult['errors']): void {
+  step(entries: Entry[], errors?: StepResult['errors'], warnings?: string[]): void {
     const tops = entries.map((entry) => entry.logprob?.top ?? []);
     const topOffset = [0];
     for (const top of tops) topOffset.push(topOffset.at(-1)! + top.length);
@@ -144,6 +159,7 @@ export class FakeEngine implements NativeEngine {
       topToken: Int32Array.from(tops.flat(), ([id]) => id),
       topLogprob: Float32Array.from(tops.flat(), ([, logprob]) => logprob),
       errors,
+      warnings,
     });
   }
 
