@@ -37,6 +37,7 @@ class Harness {
   explicit Harness(EngineOptions options) {
     engine_ = Engine::create(options, [this](StepResult&& step) {
       std::lock_guard lock(mutex_);
+      warnings_.insert(warnings_.end(), step.warnings.begin(), step.warnings.end());
       for (const StepError& error : step.errors) errors_[error.sequence] = error.message;
       for (const StepEntry& entry : step.entries) {
         Outcome& outcome = outcomes_[entry.sequence];
@@ -67,12 +68,19 @@ class Harness {
     std::lock_guard lock(mutex_);
     return errors_[id];
   }
+  /// Waits for the first.
+  std::vector<std::string> warnings() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !warnings_.empty(); });
+    return warnings_;
+  }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<uint32_t, Outcome> outcomes_;
   std::map<uint32_t, std::string> errors_;
+  std::vector<std::string> warnings_;
   std::unique_ptr<Engine> engine_;
 };
 
@@ -339,6 +347,75 @@ TEST(engine_loads_each_adapter_about_once_for_those_who_wait) {
       CHECK(stats.adapters.evictions < stats.adapters.loads);
     }
   }
+}
+
+TEST(engine_answers_the_same_from_packed_adapters) {
+  const TempDir folder;
+  EngineOptions options = options_for(write_tiny_model(folder));
+  std::vector<AdapterSpec> specs;
+  for (uint32_t i = 0; i < 4; ++i) {
+    specs.push_back(write_tiny_adapter(folder, i + 1, 8));
+    specs.back().tensors_hash = hash_file(specs.back().tensors_path);
+  }
+  for (const Precision precision : {Precision::int8, Precision::float32}) {
+    options.precision = precision;
+    options.packed_dir = "";
+    options.adapter_bytes = 64 << 20;
+    Harness plain(options);
+    std::vector<uint32_t> adapters;
+    for (const AdapterSpec& spec : specs) adapters.push_back(plain->adapters().add(spec));
+    std::mt19937 random(17);
+    std::vector<SequenceRequest> requests;
+    std::vector<Outcome> expected;
+    for (int i = 0; i < 24; ++i) {
+      requests.push_back(random_request(random, adapters));
+      expected.push_back(plain.run(requests.back()));
+    }
+    options.packed_dir = folder.path("packed");
+    options.adapter_bytes = plain->adapters().state(adapters[0]).bytes;  // one fits
+    for (const bool second : {false, true}) {
+      Harness packed(options);
+      for (const AdapterSpec& spec : specs) packed->adapters().add(spec);
+      for (size_t i = 0; i < requests.size(); ++i) CHECK_EQ(packed.run(requests[i]), expected[i]);
+      while (packed->stats().adapters.packed.saves < (second ? 0u : 4u)) std::this_thread::yield();
+      const AdapterTotals totals = packed->stats().adapters;
+      CHECK(totals.packed.loads > 0);
+      CHECK_EQ(totals.packed.loads + totals.packed.saves, totals.loads);
+      CHECK_EQ(totals.packed.saves, second ? 0u : 4u);
+    }
+  }
+  // What goes wrong with the packed forms is told, and nothing fails.
+  options.packed_dir = specs[0].tensors_path + "/packed";
+  Harness full(options);
+  SequenceRequest request;
+  request.prompt = {1, 2, 3};
+  request.adapter = full->adapters().add(specs[0]);
+  CHECK(full.run(request).finish == FinishReason::length);
+  CHECK(full.warnings()[0].find("cannot write the packed adapter") == 0);
+}
+
+TEST(engine_fails_sequences_for_whose_adapter_the_pins_leave_no_room) {
+  const TempDir folder;
+  EngineOptions options = options_for(write_tiny_model(folder));
+  const AdapterSpec pinned = write_tiny_adapter(folder, 1, 8), other = write_tiny_adapter(folder, 2, 8);
+  {
+    Harness roomy(options);
+    options.adapter_bytes = roomy->adapters().state(roomy->adapters().add(pinned)).bytes;
+  }
+  Harness harness(options);
+  SequenceRequest request;
+  request.prompt = {1, 2, 3};
+  const uint32_t kept = harness->adapters().add(pinned);
+  harness->adapters().pin(kept);
+  request.adapter = harness->adapters().add(other);
+  const uint32_t id = harness->submit(request);
+  CHECK(harness.wait(id).finish == FinishReason::error);
+  CHECK(harness.error(id).find("more than the pinned adapters leave") != std::string::npos);
+  request.adapter = kept;
+  CHECK(harness.run(request).finish == FinishReason::length);
+  harness->adapters().unpin(kept);
+  request.adapter = 2;
+  CHECK(harness.run(request).finish == FinishReason::length);
 }
 
 TEST(engine_reports_an_adapter_that_fails_to_load) {
