@@ -98,6 +98,21 @@ describe('adapters by call', () => {
   const load = (body: object) => server.post('/v1/load_lora_adapter', body);
   const unload = (body: object) => server.post('/v1/unload_lora_adapter', body);
 
+  test('a load call pins, leaves the pin as it is, or takes it back', async () => {
+    const call = { lora_name: 'kept', lora_path: '/a', load_inplace: true };
+    for (const [pin, pinned] of [
+      [true, true],
+      [undefined, true],
+      [null, true],
+      [false, false],
+    ] as const) {
+      expect((await load({ ...call, pin })).status).toBe(200);
+      expect(server.backend.pinned.has('kept'), String(pin)).toBe(pinned);
+    }
+    expect((await load({ ...call, pin: 'yes' })).status).toBe(400);
+    await unload({ lora_name: 'kept' });
+  });
+
   test("load, reload, serve, unload, in vLLM's words", async () => {
     const loaded = await load({ lora_name: 'fresh', lora_path: '/a/fresh' });
     expect(loaded.status).toBe(200);

@@ -33,6 +33,8 @@ export interface MockBackend extends Backend {
   readonly running: number;
   /** Every request that was started. */
   readonly requests: GenerateRequest[];
+  /** Names that load calls pinned. */
+  readonly pinned: Set<string>;
   /** Steps stop until resume() is called. */
   pause(): void;
   resume(): void;
@@ -45,6 +47,7 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
   const context = options.context ?? 4096;
   const adapters = new Map((options.adapters ?? ['mock-adapter']).map((name) => [name, `/adapters/${name}`]));
   const requests: GenerateRequest[] = [];
+  const pinned = new Set<string>();
   const seen = new Set<string>();
   const steps = createSteps();
   let running = 0;
@@ -150,6 +153,7 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
       return running;
     },
     requests,
+    pinned,
     pause: steps.pause,
     resume: steps.resume,
     models: () => [base, ...adapters.keys()].map(card),
@@ -168,7 +172,7 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
       return run(request, signal);
     },
     adapters: {
-      async load(name, path, { replace }) {
+      async load(name, path, { replace, pin }) {
         if (adapters.has(name) && !replace) {
           throw new ColophonError(
             `The lora adapter '${name}' has already been loaded. If you want to load the adapter in place, set 'load_inplace' to True.`,
@@ -182,6 +186,8 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
           });
         }
         adapters.set(name, path);
+        if (pin) pinned.add(name);
+        else if (pin === false) pinned.delete(name);
         return card(name);
       },
       async unload(name) {
