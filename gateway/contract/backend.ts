@@ -59,6 +59,10 @@ export interface GenerateRequest {
   /** The same for the prompt's tokens, from the second on. */
   promptLogprobs?: number;
   cacheSalt?: string;
+  /** Who asks; a backend shares itself fairly among tenants. */
+  tenant?: string;
+  /** Lower values first, as vLLM has it; default 0. */
+  priority?: number;
 }
 
 export interface TokenLogprob {

@@ -120,7 +120,7 @@ test.each(combinations)('$threads threads, chunks of $stepTokens', async (option
   }
 });
 
-test('a tiny cache forces sequences back into the queue, drafts are verified, random ones are cut, and all others keep their bits', async () => {
+test('a tiny cache forces sequences back into the queue, drafts are verified, tenants and classes take places, random ones are cut, and all others keep their bits', async () => {
   const { engine, handles } = await start({
     threads: 2,
     stepTokens: 48,
@@ -130,16 +130,22 @@ test('a tiny cache forces sequences back into the queue, drafts are verified, ra
   });
   const expected = solo.map(fingerprint);
   const mix = fc.array(
-    fc.record({ i: fc.nat(SEQUENCES - 1), cutAfter: fc.option(fc.nat(6), { freq: 3 }), late: fc.boolean() }),
+    fc.record({
+      i: fc.nat(SEQUENCES - 1),
+      cutAfter: fc.option(fc.nat(6), { freq: 3 }),
+      late: fc.boolean(),
+      tenant: fc.constantFrom('a', 'b', 'c'),
+      priority: fc.integer({ min: -1, max: 1 }),
+    }),
     { minLength: 1, maxLength: 24 },
   );
   try {
     await fc.assert(
       fc.asyncProperty(mix, async (items) => {
         const runs: Array<Run & { i: number; cut: boolean }> = [];
-        for (const { i, cutAfter, late } of items) {
+        for (const { i, cutAfter, late, ...order } of items) {
           if (late) await runs.at(-1)?.result;
-          const run = engine.start(request(i, handles), (tokens) => {
+          const run = engine.start({ ...request(i, handles), ...order }, (tokens) => {
             if (cutAfter !== null && tokens >= cutAfter) engine.engine.cancel(run.sequence);
           });
           if (cutAfter === 0) engine.engine.cancel(run.sequence);

@@ -33,6 +33,14 @@ uint32_t count32(const Napi::Object& object, const char* name) {
   if (value > std::numeric_limits<uint32_t>::max()) wrong(object.Env(), name, "below 2^32");
   return static_cast<uint32_t>(value);
 }
+/// Whole numbers of 32 bits, below 0 too.
+int32_t whole32(const Napi::Object& object, const char* name) {
+  const double value = number(object, name);
+  if (!(value >= std::numeric_limits<int32_t>::min() && value <= std::numeric_limits<int32_t>::max()) ||
+      value != std::floor(value))
+    wrong(object.Env(), name, "a whole number of 32 bits");
+  return static_cast<int32_t>(value);
+}
 std::string text(const Napi::Object& object, const char* name) {
   const Napi::Value value = field(object, name);
   if (!value.IsString()) wrong(object.Env(), name, "a string");
@@ -262,6 +270,8 @@ SequenceRequest to_sequence_request(const Napi::Object& o) {
   if (given(field(o, "promptLogprobs")))
     r.prompt_logprobs = static_cast<int>(std::min<uint64_t>(count(o, "promptLogprobs"), 1000));
   r.cache_salt = text_or(o, "cacheSalt", "");
+  r.tenant = text_or(o, "tenant", "");
+  if (given(field(o, "priority"))) r.priority = whole32(o, "priority");
   return r;
 }
 

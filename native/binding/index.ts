@@ -166,6 +166,10 @@ export interface SequenceRequest {
   promptLogprobs?: number;
   /** Isolates the prefix cache. */
   cacheSalt?: string;
+  /** Tenants share the engine fairly, whatever each of them asks for. Default: the one without a name. */
+  tenant?: string;
+  /** 32 bits; lower values first, default 0. */
+  priority?: number;
 }
 
 export const FinishReason = {

@@ -281,7 +281,7 @@ class EngineImpl final : public Engine {
         drafted_tokens_ += drafted;
         accepted_tokens_ += accepted;
       }
-      scheduler_->publish(*sequence);
+      scheduler_->computed(*sequence);
     }
     const Sequence* settled = nullptr;  // its further rows followed a wrong guess, or its end
     for (HeadRow& row : head_rows_) {

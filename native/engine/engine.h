@@ -43,6 +43,8 @@ struct SequenceRequest {
   std::vector<int32_t> stop_token_ids;
   int logprobs = -1, prompt_logprobs = -1;  ///< top count; -1: none at all
   std::string cache_salt;
+  std::string tenant;    ///< among tenants the engine is shared fairly
+  int32_t priority = 0;  ///< lower values first
 };
 
 enum class FinishReason : uint8_t { none, stop, length, cancelled, error };

@@ -118,6 +118,8 @@ SequenceRequest random_request(std::mt19937& random, const std::vector<uint32_t>
   if (random() % 4 == 0) request.sampling.repetition_penalty = 1.2;
   if (random() % 4 == 0) request.sampling.top_k = 20;
   request.logprobs = 0;
+  request.tenant = std::string(1, static_cast<char>('a' + random() % 3));
+  request.priority = static_cast<int32_t>(random() % 3) - 1;
   return request;
 }
 

@@ -1,9 +1,12 @@
 #include "scheduler/scheduler.h"
 
 #include <algorithm>
+#include <tuple>
+#include <unordered_map>
 
 #include "cache/prefix_chain.h"
 #include "ops/attention.h"
+#include "scheduler/turns.h"
 
 namespace colophon {
 namespace {
@@ -13,6 +16,32 @@ constexpr size_t kFewRows = 8;
 
 size_t pages_for(size_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
+/// The later class first, of equals the tenant that holds the most pages, of its sequences the youngest.
+bool gives_up_before(const Sequence& a, const Sequence& b) {
+  const auto order = [](const Sequence& s) { return std::tuple(s.request.priority, s.tenant->pages, s.arrival); };
+  return order(a) > order(b);
+}
+
+// Waiting and running sequences lie in order of arrival.
+
+template <typename Line>
+auto position(Line& line, const Sequence& sequence) {
+  return std::lower_bound(line.begin(), line.end(), sequence.arrival,
+                          [](const std::unique_ptr<Sequence>& s, uint64_t arrival) { return s->arrival < arrival; });
+}
+template <typename Line>
+std::unique_ptr<Sequence> take(Line& line, const Sequence& sequence) {
+  const auto found = position(line, sequence);
+  std::unique_ptr<Sequence> out = std::move(*found);
+  line.erase(found);
+  return out;
+}
+template <typename Line>
+void put(Line& line, std::unique_ptr<Sequence> sequence) {
+  const auto at = position(line, *sequence);
+  line.insert(at, std::move(sequence));
+}
+
 }  // namespace
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
@@ -21,6 +50,10 @@ void Scheduler::add(std::unique_ptr<Sequence> sequence) {
     adapters_.want(sequence->request.adapter, true, false);
     sequence->adapter_asked = true;
   }
+  sequence->arrival = ++arrivals_;
+  Tenant& tenant = tenants_.enter(sequence->request.tenant);
+  sequence->tenant = &tenant;
+  sequence->adapter_served = &tenant.adapters.enter(sequence->request.adapter);
   waiting_.push_back(std::move(sequence));
 }
 
@@ -28,17 +61,30 @@ std::unique_ptr<Sequence> Scheduler::remove(uint32_t id) {
   const auto is_it = [id](const std::unique_ptr<Sequence>& s) { return s->id == id; };
   std::unique_ptr<Sequence> out;
   if (const auto found = std::find_if(running_.begin(), running_.end(), is_it); found != running_.end()) {
-    out = std::move(*found);
-    running_.erase(found);
+    out = take(running_, **found);
     give_up(*out);
   } else if (const auto queued = std::find_if(waiting_.begin(), waiting_.end(), is_it); queued != waiting_.end()) {
-    out = std::move(*queued);
-    waiting_.erase(queued);
+    out = take(waiting_, **queued);
   }
+  if (out) leave(*out);
   return out;
 }
 
-/// Releases pages and adapter; the sequence can start again from its tokens.
+/// The sequence is counted no longer.
+void Scheduler::leave(Sequence& sequence) {
+  sequence.tenant->adapters.leave(sequence.request.adapter);
+  tenants_.leave(sequence.request.tenant);
+  sequence.tenant = nullptr;
+  sequence.adapter_served = nullptr;
+}
+
+void Scheduler::serve(Sequence& sequence, uint64_t cost) {
+  tenants_.serve(sequence.request.tenant, cost);
+  sequence.tenant->adapters.serve(sequence.request.adapter, cost);
+  served_ += cost;
+}
+
+/// Releases place, pages and adapter; the sequence can start again from its tokens.
 void Scheduler::give_up(Sequence& sequence) {
   // Last page first, so that the cache keeps the front of a prefix longest.
   for (size_t i = sequence.pages.size(); i > 0; --i) pages_.release(sequence.pages[i - 1]);
@@ -50,14 +96,39 @@ void Scheduler::give_up(Sequence& sequence) {
     adapters_.release(sequence.request.adapter);
     sequence.adapter = nullptr;
   }
+  if (sequence.running) --sequence.tenant->running;
+  sequence.running = false;
+  sequence.rested = false;
 }
 
-void Scheduler::preempt_youngest() {
-  std::unique_ptr<Sequence> victim = std::move(running_.back());
-  running_.pop_back();
-  give_up(*victim);
-  waiting_.push_front(std::move(victim));
+void Scheduler::preempt(Sequence& victim, StepPlan& step) {
+  const auto planned = std::find_if(step.runs.begin(), step.runs.end(),
+                                    [&](const ScheduledRun& run) { return run.sequence == &victim; });
+  if (planned != step.runs.end()) cut(planned, planned->rows, step);
+  victim.tenant->pages -= std::min(victim.tenant->pages, victim.pages.size());
+  std::unique_ptr<Sequence> owned = take(running_, victim);
+  give_up(victim);
+  put(waiting_, std::move(owned));
   ++preemptions_;
+}
+
+/// Puts the sequence's next rows, for which it has pages, into the step, and counts what of its prompt they cost.
+void Scheduler::run(Sequence& sequence, size_t rows, StepPlan& step) {
+  step.runs.push_back({&sequence, rows});
+  step.budget -= rows;
+  sequence.tenant->rows += rows;
+  const size_t end = std::min(sequence.computed + rows, sequence.prompt_tokens);
+  if (end <= sequence.prompt_charged) return;
+  serve(sequence, kPromptCost * (end - sequence.prompt_charged));
+  sequence.prompt_charged = end;
+}
+
+/// Takes the last rows of a run out of the step again.
+void Scheduler::cut(std::vector<ScheduledRun>::iterator run, size_t rows, StepPlan& step) {
+  step.budget += rows;
+  run->sequence->tenant->rows -= rows;
+  run->rows -= rows;
+  if (run->rows == 0) step.runs.erase(run);
 }
 
 /// Pages for `rows` more tokens; all of them or none.
@@ -76,6 +147,12 @@ void Scheduler::extend_chain(Sequence& sequence, size_t full_pages) {
   }
 }
 
+void Scheduler::computed(Sequence& sequence) {
+  if (sequence.computed >= sequence.tokens.size())
+    serve(sequence, kGeneratedCost * (sequence.computed - sequence.tokens.size() + 1));
+  publish(sequence);
+}
+
 void Scheduler::publish(Sequence& sequence) {
   if (!limits_.prefix_cache) return;
   // Of a draft that held, the tokens are not the sequence's before they are delivered.
@@ -83,6 +160,23 @@ void Scheduler::publish(Sequence& sequence) {
   extend_chain(sequence, full);
   for (; sequence.published < full; ++sequence.published)
     pages_.publish(sequence.pages[sequence.published], sequence.chain[sequence.published]);
+}
+
+/// Pages for `rows` more tokens, if need be those of others; false where it had to give up its own.
+bool Scheduler::reserve_or_preempt(Sequence& sequence, size_t rows, StepPlan& step) {
+  while (!reserve(sequence, rows)) {
+    // Never the first: it has room at last when it is alone, so that it ends. Nobody is, who lacks pages.
+    Sequence* const victim =
+        std::min_element(running_.begin() + 1, running_.end(),
+                         [](const auto& a, const auto& b) { return gives_up_before(*a, *b); })
+            ->get();
+    const bool itself = victim == &sequence;
+    step.closed = true;
+    victim->tenant->refused = true;
+    preempt(*victim, step);
+    if (itself) return false;
+  }
+  return true;
 }
 
 /// Takes the longest cached prefix, short of the last token: it must run, since its logits are wanted.
@@ -100,25 +194,112 @@ void Scheduler::match_prefix(Sequence& sequence) {
   if (sequence.generated() == 0) sequence.cached_tokens = sequence.computed;
 }
 
-/// Starts a waiting sequence where there is room for all of its tokens (a prefill begun without it would be preempted
-/// by the first shortage); moves it to running_.
-bool Scheduler::admit(std::unique_ptr<Sequence>& sequence, size_t budget, std::vector<ScheduledRun>& plan) {
-  match_prefix(*sequence);
-  const size_t rows = std::min(sequence->remaining(), budget);
-  const bool fits = pages_for(sequence->tokens.size()) <= sequence->pages.size() + pages_.available();
-  if (!fits || !reserve(*sequence, rows)) {
-    give_up(*sequence);
-    return false;
+/// Whether a waiting sequence's tenant stays within its share of places and pages with it.
+bool Scheduler::within_share(const Sequence& sequence) const {
+  const Tenant& tenant = *sequence.tenant;
+  return (tenant.running + 1) * tenants_.present() <= limits_.max_sequences &&
+         (tenant.pages + pages_for(sequence.tokens.size())) * tenants_.present() <= pages_.total();
+}
+
+/// Those who have to give up their places for a waiting sequence; none where that would not be enough. No tenant is taken
+/// below its share, so that it cannot take back what it gave.
+std::vector<Sequence*> Scheduler::claimable(const Sequence& sequence) const {
+  struct Held {
+    size_t running, pages;
+  };
+  const Held share{std::max<size_t>(1, limits_.max_sequences / tenants_.present()), pages_.total() / tenants_.present()};
+  const Tenant& tenant = *sequence.tenant;
+  const bool below_share = tenant.running < share.running && tenant.pages < share.pages;
+  std::vector<Sequence*> others;
+  for (size_t i = 1; i < running_.size(); ++i) {  // the first keeps its place, so that it ends
+    Sequence& other = *running_[i];
+    const bool later = other.request.priority > sequence.request.priority;
+    const bool equal = other.request.priority == sequence.request.priority;
+    if (other.generated() == other.generated_before) continue;
+    if (later || (equal && below_share && other.tenant != &tenant))
+      others.push_back(&other);
   }
-  if (sequence->request.adapter != 0) {
-    sequence->adapter = adapters_.acquire(sequence->request.adapter);
-    if (!sequence->adapter) {  // evicted since it was asked for
-      give_up(*sequence);
+  std::sort(others.begin(), others.end(), [](const Sequence* a, const Sequence* b) { return gives_up_before(*a, *b); });
+
+  const size_t needed = pages_for(sequence.tokens.size());
+  size_t places = limits_.max_sequences - running_.size();
+  size_t pages = sequence.pages.size() + pages_.available();
+  std::vector<Sequence*> victims;
+  std::unordered_map<const Tenant*, Held> left;
+  for (Sequence* const other : others) {
+    if (places > 0 && pages >= needed) break;
+    Held& held = left.try_emplace(other->tenant, Held{other->tenant->running, other->tenant->pages}).first->second;
+    const bool above_share = held.running > share.running || held.pages >= share.pages + other->pages.size();
+    if (other->request.priority == sequence.request.priority && !above_share) continue;
+    --held.running;
+    held.pages -= std::min(held.pages, other->pages.size());
+    ++places;
+    pages += other->pages.size();
+    victims.push_back(other);
+  }
+  if (places == 0 || pages < needed) victims.clear();
+  return victims;
+}
+
+/// Up to its tenant's share of the step's rows, a sequence gets those of tenants above theirs: of their prompts, and of
+/// decoding sequences, which then rest.
+void Scheduler::make_rows(const Sequence& sequence, StepPlan& step) {
+  const size_t share = limits_.step_tokens / tenants_.present();
+  const Tenant& tenant = *sequence.tenant;
+  if (tenant.rows >= share) return;
+  const size_t wanted = std::min(sequence.remaining(), share - tenant.rows);
+  for (size_t i = step.runs.size(); i > 0 && step.budget < wanted; --i) {
+    const auto run = step.runs.begin() + static_cast<std::ptrdiff_t>(i - 1);
+    Sequence& other = *run->sequence;
+    if (other.tenant->rows <= share || other.request.priority < sequence.request.priority) continue;
+    const bool decoding = other.remaining() == 1;
+    if (decoding && other.rested) continue;
+    const size_t more = std::min(wanted - step.budget, other.tenant->rows - share);
+    other.rested = decoding;
+    cut(run, decoding ? run->rows : std::min(run->rows, more), step);
+  }
+}
+
+/// Starts a waiting sequence where there are a place, pages for all of its tokens (a prefill begun without them would be
+/// preempted by the first shortage) and rows, be it that others give them up; else it may close the step.
+bool Scheduler::begin(Sequence& sequence, StepPlan& step) {
+  Tenant& tenant = *sequence.tenant;
+  if (tenant.refused && (step.closed || step.budget == 0)) return false;
+  const auto fits = [&] {
+    return running_.size() < limits_.max_sequences &&
+           pages_for(sequence.tokens.size()) <= sequence.pages.size() + pages_.available();
+  };
+  const auto refuse = [&] {
+    give_up(sequence);
+    tenant.refused = true;
+    return false;
+  };
+  match_prefix(sequence);
+  const bool open = !step.closed || (!step.locked && within_share(sequence));
+  if (!open || !fits()) {
+    step.closed = true;
+    const std::vector<Sequence*> victims = claimable(sequence);
+    if (victims.empty()) return refuse();
+    for (Sequence* const victim : victims) preempt(*victim, step);
+    if (!fits()) return refuse();
+  }
+  make_rows(sequence, step);
+  if (step.budget == 0) return refuse();
+  if (sequence.request.adapter != 0) {
+    sequence.adapter = adapters_.acquire(sequence.request.adapter);
+    if (!sequence.adapter) {  // evicted since it was asked for
+      give_up(sequence);
       return false;
     }
   }
-  plan.push_back({sequence.get(), rows});
-  running_.push_back(std::move(sequence));
+  sequence.running = true;
+  ++tenant.running;
+  sequence.generated_before = sequence.generated();
+  sequence.prompt_charged = std::max(sequence.prompt_charged, std::min(sequence.computed, sequence.prompt_tokens));
+  const size_t rows = std::min(sequence.remaining(), step.budget);
+  reserve(sequence, rows);
+  run(sequence, rows, step);
+  put(running_, take(waiting_, sequence));
   return true;
 }
 
@@ -147,76 +328,87 @@ void Scheduler::draft() {
 }
 
 std::vector<ScheduledRun> Scheduler::plan(std::vector<std::unique_ptr<Sequence>>& failed) {
-  std::vector<ScheduledRun> plan;
-  size_t budget = limits_.step_tokens;
-  bool preempted = false;
+  StepPlan step{{}, limits_.step_tokens};
+  const auto start = [](const std::unique_ptr<Sequence>& sequence) {
+    Tenant& tenant = *sequence->tenant;
+    tenant.rows = tenant.pages = 0;
+    tenant.refused = false;
+  };
+  std::for_each(running_.begin(), running_.end(), start);
+  std::for_each(waiting_.begin(), waiting_.end(), start);
+  for (const auto& sequence : running_) sequence->tenant->pages += sequence->pages.size();
   draft();
+  plan_decoding(step);
+  plan_prompts(step, failed);
+  for (const ScheduledRun& run : step.runs) run.sequence->rested = false;
+  std::stable_sort(step.runs.begin(), step.runs.end(), [](const ScheduledRun& a, const ScheduledRun& b) {
+    return a.sequence->request.adapter < b.sequence->request.adapter;
+  });
+  return std::move(step.runs);
+}
 
-  // Running sequences, decoding ones first: one row each, so that no prefill can stall them.
-  for (const bool decoding : {true, false}) {
-    for (size_t i = 0; i < running_.size() && budget > 0; ++i) {
-      Sequence& sequence = *running_[i];
-      if ((sequence.remaining() == 1) != decoding) continue;
-      if (!reserve(sequence, std::min(sequence.remaining() + sequence.draft.size(), budget))) sequence.draft.clear();
-      const size_t rows = std::min(sequence.remaining() + sequence.draft.size(), budget);
-      while (!reserve(sequence, rows)) {
-        preempted = true;
-        Sequence* const youngest = running_.back().get();
-        const auto planned = std::find_if(plan.begin(), plan.end(),
-                                          [&](const ScheduledRun& run) { return run.sequence == youngest; });
-        if (planned != plan.end()) {
-          budget += planned->rows;
-          plan.erase(planned);
-        }
-        preempt_youngest();
-        if (youngest == &sequence) break;
-      }
-      if (i >= running_.size() || running_[i].get() != &sequence) break;  // it gave up its own place
-      plan.push_back({&sequence, rows});
-      budget -= rows;
-    }
+/// A row each for the decoding sequences, before any prompt's, so that no prefill can stall them.
+void Scheduler::plan_decoding(StepPlan& step) {
+  std::vector<Sequence*> decoding;
+  for (const auto& sequence : running_)
+    if (sequence->remaining() == 1) decoding.push_back(sequence.get());
+  for (Sequence* const sequence : decoding) {
+    if (step.budget == 0) break;
+    if (!sequence->running) continue;  // it lost its place to one before it
+    if (!reserve(*sequence, std::min(1 + sequence->draft.size(), step.budget))) sequence->draft.clear();
+    const size_t rows = std::min(1 + sequence->draft.size(), step.budget);
+    if (reserve_or_preempt(*sequence, rows, step)) run(*sequence, rows, step);
   }
+}
 
-  // New ones in order of arrival. Where pages are short the first that does not fit ends the search, so that no small
-  // request overtakes a large one for ever; one that waits for its adapter is passed by. The want of the first of all
-  // is urgent; where even that waits for room, no adapter behind it starts, so that running ones end and the room comes.
+/// Prompts, begun or waiting, in turns. Where pages or places are short the first that has to wait ends the search, so that
+/// no small request overtakes a large one for ever; one that waits for its adapter is passed by. The want of the first of
+/// all is urgent; where even that waits for room, no adapter behind it starts, so that running ones end and the room comes.
+void Scheduler::plan_prompts(StepPlan& step, std::vector<std::unique_ptr<Sequence>>& failed) {
+  std::vector<Sequence*> sequences;
+  for (const auto& sequence : running_)
+    if (sequence->remaining() != 1) sequences.push_back(sequence.get());
+  for (const auto& sequence : waiting_) sequences.push_back(sequence.get());
+  const auto oldest = std::min_element(sequences.begin(), sequences.end(), [](const Sequence* a, const Sequence* b) {
+    return a->arrival < b->arrival;
+  });
+  Sequence* const first = oldest == sequences.end() ? nullptr : *oldest;
+  if (first == nullptr) oldest_turn_ = served_;
+  Turns turns(std::move(sequences), served_ - oldest_turn_ >= kPatience ? first : nullptr);
   waiting_for_adapter_ = 0;
-  bool pages_short = preempted;
   bool adapters_short = false;
-  bool first = true;  // nobody before it goes on waiting
-  for (size_t i = 0; i < waiting_.size();) {
-    std::unique_ptr<Sequence>& sequence = waiting_[i];
+  bool ahead = true;  // nobody before it goes on waiting
+  while (Sequence* const sequence = turns.next()) {
+    if (sequence->running) {
+      make_rows(*sequence, step);
+      const size_t rows = std::min(sequence->remaining(), step.budget);
+      if (rows > 0 && reserve_or_preempt(*sequence, rows, step)) {
+        run(*sequence, rows, step);
+        if (sequence == first) oldest_turn_ = served_;
+      }
+      continue;
+    }
     if (sequence->request.adapter != 0) {
-      const AdapterStore::Want want = adapters_.want(sequence->request.adapter, !sequence->adapter_asked, first);
+      const AdapterStore::Want want = adapters_.want(sequence->request.adapter, !sequence->adapter_asked, ahead);
       sequence->adapter_asked = true;
       if (want == AdapterStore::Want::failed) {
-        failed.push_back(std::move(sequence));
-        waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
+        failed.push_back(take(waiting_, *sequence));
+        leave(*sequence);
         continue;
       }
       if (want != AdapterStore::Want::ready || adapters_short) {
-        adapters_short = adapters_short || (first && want == AdapterStore::Want::no_room);
-        first = false;
+        adapters_short = adapters_short || (ahead && want == AdapterStore::Want::no_room);
+        ahead = false;
         ++waiting_for_adapter_;
-        ++i;
         continue;
       }
     }
-    const size_t before = plan.size();
-    if (!pages_short && budget > 0 && running_.size() < limits_.max_sequences && admit(sequence, budget, plan)) {
-      budget -= plan[before].rows;
-      waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
-      continue;
-    }
-    pages_short = true;
-    first = false;
-    ++i;
+    const bool began = begin(*sequence, step);
+    ahead = ahead && began;
+    if (sequence != first) continue;
+    if (began) oldest_turn_ = served_;
+    step.locked = served_ - oldest_turn_ >= 2 * kPatience;
   }
-
-  std::stable_sort(plan.begin(), plan.end(), [](const ScheduledRun& a, const ScheduledRun& b) {
-    return a.sequence->request.adapter < b.sequence->request.adapter;
-  });
-  return plan;
 }
 
 }  // namespace colophon

@@ -6,6 +6,7 @@
 
 #include "adapters/adapter_store.h"
 #include "cache/page_cache.h"
+#include "scheduler/fairness.h"
 #include "scheduler/sequence.h"
 
 namespace colophon {
@@ -21,15 +22,37 @@ struct SchedulerLimits {
   bool prefix_cache, speculate;
 };
 
+/// What one step will compute.
+struct StepPlan {
+  std::vector<ScheduledRun> runs;
+  size_t budget;         ///< rows left
+  bool closed = false;  ///< who should start next cannot: who is behind it starts only within its tenant's own share
+  bool locked = false;  ///< nor there, without a claim
+};
+
 /// Decides who runs next. Continuous batching with chunked prefill (Orca, OSDI 2022; Sarathi-Serve, OSDI 2024): every
-/// decoding sequence has its token in every step, prefills share what is left of the step's tokens in order of arrival.
-/// When pages run out, the youngest running sequence gives its own up and goes to the head of the queue; recomputing it
-/// is exact (promise 1) and mostly a prefix hit. While few sequences decode, a step costs little more with a few rows more
-/// (it is the weights' reading that takes the time): then drafts of what may follow are verified beside the next token
-/// (https://arxiv.org/abs/2211.17192), which changes no result, since each row's is its own. A sequence whose adapter is not resident waits without holding up the
-/// ones behind it.
+/// decoding sequence has its token in every step, prompts share what is left of the step's rows, and the places, in turns
+/// (turns.h): by priority class, then to the tenant and the adapter that were served least (fairness.h), then in order of
+/// arrival. Four rules more:
+/// - A tenant below its share of places and pages (all, over the tenants that are there) takes what it needs from those above
+///   theirs, and an earlier class from a later: the youngest there give up theirs. Only sequences that have got a token since
+///   they got their place, so that all get on, and no tenant falls below its share.
+/// - A tenant below its share of the step's rows gets them from the prompts and the decoding sequences of those above theirs;
+///   no decoding one rests for two steps in a row.
+/// - After kPatience of cost was served to others, the sequence that came first has the next turn, and after twice as much
+///   no other starts before it: none waits for ever.
+/// - When pages run out, the youngest sequence of the latest class and the tenant that holds the most gives its own up,
+///   never the one that came first, so that this one ends.
+/// Who gives up goes back to the queue; recomputing it is exact (promise 1) and mostly a prefix hit. While few sequences
+/// decode, a step costs little more with a few rows more (it is the weights' reading that takes the time): then drafts of
+/// what may follow are verified beside the next token (https://arxiv.org/abs/2211.17192), which changes no result, since
+/// each row's is its own. A sequence whose adapter is not resident waits without holding up the ones behind it.
 class Scheduler {
  public:
+  /// Cost (fairness.h) served past the sequence that came first before it has a turn whatever its class and tenant: some
+  /// hundred steps of a middling batch.
+  static constexpr uint64_t kPatience = 16384;
+
   Scheduler(SchedulerLimits limits, PageCache& pages, AdapterStore& adapters)
       : limits_(limits), pages_(pages), adapters_(adapters) {}
 
@@ -41,8 +64,9 @@ class Scheduler {
   /// had are moved to `failed`.
   std::vector<ScheduledRun> plan(std::vector<std::unique_ptr<Sequence>>& failed);
 
-  /// After a step: the pages that it filled become findable.
-  void publish(Sequence& sequence);
+  /// After a step computed rows of the sequence, before their tokens are added to it: counts what was generated, and the
+  /// pages that are full become findable.
+  void computed(Sequence& sequence);
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
   size_t waiting() const { return waiting_.size(); }
@@ -52,9 +76,20 @@ class Scheduler {
 
  private:
   void draft();
+  void plan_decoding(StepPlan& step);
+  void plan_prompts(StepPlan& step, std::vector<std::unique_ptr<Sequence>>& failed);
+  void run(Sequence& sequence, size_t rows, StepPlan& step);
+  void cut(std::vector<ScheduledRun>::iterator run, size_t rows, StepPlan& step);
+  bool begin(Sequence& sequence, StepPlan& step);
+  bool within_share(const Sequence& sequence) const;
+  std::vector<Sequence*> claimable(const Sequence& sequence) const;
+  void make_rows(const Sequence& sequence, StepPlan& step);
   bool reserve(Sequence& sequence, size_t rows);
-  void preempt_youngest();
-  bool admit(std::unique_ptr<Sequence>& sequence, size_t budget, std::vector<ScheduledRun>& plan);
+  bool reserve_or_preempt(Sequence& sequence, size_t rows, StepPlan& step);
+  void preempt(Sequence& victim, StepPlan& step);
+  void leave(Sequence& sequence);
+  void serve(Sequence& sequence, uint64_t cost);
+  void publish(Sequence& sequence);
   void match_prefix(Sequence& sequence);
   void give_up(Sequence& sequence);
   void extend_chain(Sequence& sequence, size_t full_pages);
@@ -62,8 +97,12 @@ class Scheduler {
   const SchedulerLimits limits_;
   PageCache& pages_;
   AdapterStore& adapters_;
-  std::deque<std::unique_ptr<Sequence>> waiting_;   ///< in order of arrival, preempted ones first
-  std::vector<std::unique_ptr<Sequence>> running_;  ///< oldest first
+  Tenants tenants_;
+  std::deque<std::unique_ptr<Sequence>> waiting_;   ///< in order of arrival
+  std::vector<std::unique_ptr<Sequence>> running_;  ///< in order of arrival
+  uint64_t arrivals_ = 0;
+  uint64_t served_ = 0;       ///< cost of everything
+  uint64_t oldest_turn_ = 0;  ///< what it was when the sequence that came first last had a turn
   size_t waiting_for_adapter_ = 0;
   uint64_t preemptions_ = 0;
 };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/engine.h"
+#include "scheduler/fairness.h"
 #include "scheduler/prompt_lookup.h"
 
 namespace colophon {
@@ -28,6 +29,15 @@ struct Sequence {
   std::vector<int32_t> draft;  ///< guesses at what follows the first draft_start tokens, verified by the current step
   size_t draft_start = 0;
   PromptLookup lookup;
+
+  // What the scheduler decides by.
+  uint64_t arrival = 0;                      ///< its number in order of arrival
+  Tenant* tenant = nullptr;                  ///< counted there while it is in the scheduler
+  const Served* adapter_served = nullptr;    ///< of its adapter, within the tenant
+  size_t prompt_charged = 0;                 ///< leading prompt tokens whose cost was counted, or that came from the cache
+  bool running = false;                      ///< has a place
+  bool rested = false;                       ///< left its row of the last step to another tenant
+  size_t generated_before = 0;               ///< tokens generated when it got its place
 
   size_t generated() const { return tokens.size() - prompt_tokens; }
   /// Tokens that still need a pass; 1 while decoding.

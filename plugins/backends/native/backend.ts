@@ -139,6 +139,8 @@ export class NativeBackend implements Backend {
           logprobs: request.logprobs,
           promptLogprobs: request.promptLogprobs,
           cacheSalt: request.cacheSalt,
+          tenant: request.tenant,
+          priority: request.priority,
         });
         this.#generations.set(sequence, generation);
         generation.attach(() => this.#engine.cancel(sequence));

@@ -37,7 +37,7 @@ const counters: Reading[] = [
   ['colophon_engine_generated_tokens_total', 'Tokens generated.', (s) => s.generatedTokens],
   [
     'colophon_engine_preemptions_total',
-    'Sequences sent back to the queue for want of pages.',
+    'Sequences sent back to the queue, for want of pages or for another tenant or class.',
     (s) => s.preemptions,
   ],
   [
