@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ConfigError, loadConfig } from '../config/index.ts';
 import { startTestServer, type TestServer } from '../http/testing.ts';
 import { checkBinding } from './access.ts';
+import { callersByKey } from './callers.ts';
 import { hostName, isLoopback } from './network.ts';
 
 interface Asked {
@@ -165,6 +166,97 @@ describe('with a key', () => {
   });
 });
 
+describe('with keys of tenants', () => {
+  let server: TestServer;
+  beforeAll(async () => {
+    server = await startTestServer({
+      env: { COLOPHON_API_KEY: 'operator-key' },
+      change: (config) => {
+        const key = { min_priority: 0, isolate: false };
+        config.access.keys = [
+          { ...key, key: 'press-key', tenant: 'press', min_priority: -2 },
+          { ...key, key: 'other-press-key', tenant: 'press' },
+          { ...key, key: 'bank-key', tenant: 'bank', isolate: true },
+          { ...key, key: 'vault-key', tenant: 'vault', isolate: true },
+        ];
+      },
+    });
+  });
+  afterAll(() => server.close());
+
+  const routes: Array<[string, object]> = [
+    ['/v1/chat/completions', { messages: [{ role: 'user', content: 'hi' }] }],
+    ['/v1/completions', { prompt: 'hi' }],
+  ];
+  /** What reaches the backend, or the refusal. */
+  const send = async (key: string, [path, body]: [string, object], more: object = {}) => {
+    const { data } = await server.openai.models.list();
+    const answer = await server.post(
+      path,
+      { model: data[0]!.id, max_tokens: 1, ...body, ...more },
+      { authorization: `Bearer ${key}` },
+    );
+    return { answer, asked: server.backend.requests.at(-1)! };
+  };
+
+  test.each(routes)('%s is asked for by the tenant of its key', async (...route) => {
+    for (const [key, tenant] of [
+      ['operator-key', 'default'],
+      ['press-key', 'press'],
+      ['other-press-key', 'press'],
+      ['bank-key', 'bank'],
+    ] as const) {
+      const { answer, asked } = await send(key, route);
+      expect(answer.status).toBe(200);
+      expect(asked).toMatchObject({ tenant, priority: 0 });
+      expect(server.logged.at(-1)).toMatchObject({ tenant });
+    }
+    expect((await send('press-ke', route)).answer.status).toBe(401);
+  });
+
+  test.each(routes)('%s takes the priorities that the key allows', async (...route) => {
+    expect((await send('press-key', route, { priority: -2 })).asked.priority).toBe(-2);
+    expect((await send('bank-key', route, { priority: 7 })).asked.priority).toBe(7);
+    expect((await send('operator-key', route, { priority: -9 })).asked.priority).toBe(-9);
+    const { answer } = await send('other-press-key', route, { priority: -1 });
+    expect(answer.status).toBe(403);
+    expect(answer.body.error).toMatchObject({
+      message: "'priority' is -1, but your key allows 0 or more; lower values go first.",
+      type: 'permission_error',
+      param: 'priority',
+      code: 'priority_not_allowed',
+    });
+  });
+
+  test('an isolated tenant has salts that no other can name', async () => {
+    const salt = async (key: string, cache_salt?: string) =>
+      (await send(key, routes[1]!, cache_salt === undefined ? {} : { cache_salt })).asked.cacheSalt;
+    expect(await salt('press-key')).toBeUndefined();
+    expect(await salt('press-key', 'a')).toBe('a');
+    const own = await salt('bank-key');
+    expect(await salt('bank-key')).toBe(own);
+    const others = [await salt('bank-key', 'a'), await salt('vault-key'), await salt('vault-key', 'a')];
+    expect(new Set([own, undefined, 'a', ...others]).size).toBe(6);
+  });
+
+  test('no key is ever logged', () => {
+    const logged = JSON.stringify(server.logged);
+    for (const key of ['press-key', 'bank-key', 'operator-key']) expect(logged).not.toContain(key);
+  });
+});
+
+test('a key belongs to one tenant', () => {
+  const key = { key: 'same', min_priority: 0, isolate: false };
+  expect(() =>
+    callersByKey({
+      keys: [
+        { ...key, tenant: 'a' },
+        { ...key, tenant: 'b' },
+      ],
+    }),
+  ).toThrow('access.keys[1].key is the same as another key; each key belongs to one tenant.');
+});
+
 describe('listening', () => {
   const config = (host: string, key?: string) =>
     loadConfig({
@@ -194,6 +286,8 @@ describe('listening', () => {
       `Refusing to listen on ${host} without an API key: everyone who reaches this address could use the server. Set COLOPHON_API_KEY, or listen on 127.0.0.1.`,
     );
     expect(() => checkBinding(config(host, 'k'))).not.toThrow();
+    const keys = [{ key: 'k', tenant: 't', min_priority: 0, isolate: false }];
+    expect(() => checkBinding({ ...config(host), access: { ...config(host).access, keys } })).not.toThrow();
   });
 });
 

@@ -2,17 +2,23 @@
  * Who may use the server. With a key: who has it. Without: this machine only, and only under a name that a web page of
  * somebody else cannot point here (DNS rebinding) nor call from (cross-site requests).
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ConfigError, type ConfigValues } from '../config/index.ts';
 import { ColophonError } from '../contract/index.ts';
+import { type Caller, callersByKey, operator } from './callers.ts';
 import { hostName, isLoopback, parseOrigin } from './network.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    caller: Caller;
+  }
+}
 
 type AccessConfig = Pick<ConfigValues, 'access' | 'server'>;
 
 /** Refuses to listen where anyone could use the server. */
 export function checkBinding({ server, access }: AccessConfig): void {
-  if (access.api_key || isLoopback(server.host)) return;
+  if (access.api_key || access.keys.length > 0 || isLoopback(server.host)) return;
   throw new ConfigError(
     `Refusing to listen on ${server.host} without an API key: everyone who reaches this address could use the server. Set COLOPHON_API_KEY, or listen on 127.0.0.1.`,
   );
@@ -21,7 +27,7 @@ export function checkBinding({ server, access }: AccessConfig): void {
 /** Puts the checks before every route. */
 export function guard(app: FastifyInstance, config: AccessConfig): void {
   const { access } = config;
-  const hasKey = access.api_key === undefined ? undefined : keyCheck(access.api_key);
+  const callerOf = callersByKey(access);
   const hosts = new Set(access.allowed_hosts.map((host) => host.toLowerCase()));
   const origins = new Set(access.allowed_origins.map((origin) => parseOrigin(origin)?.origin ?? origin));
 
@@ -30,9 +36,11 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
     return url !== undefined && (origins.has(url.origin) || isLoopback(url.hostname));
   };
 
+  app.decorateRequest('caller', null as never);
   app.addHook('onRequest', async (request, reply) => {
+    request.caller = operator;
     const { origin } = request.headers;
-    if (!hasKey) checkCaller(request, hosts, originAllowed);
+    if (!callerOf) checkCaller(request, hosts, originAllowed);
     // Pages of allowed origins may read the answers; the others' browsers keep them from their pages.
     if (origin !== undefined && originAllowed(origin)) {
       reply.header('access-control-allow-origin', origin);
@@ -48,7 +56,9 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
         return reply.code(204).send();
       }
     }
-    if (hasKey && !isOpen(request)) checkKey(request, hasKey);
+    if (!callerOf || isOpen(request)) return;
+    request.caller = checkKey(request, callerOf);
+    if (access.keys.length > 0) request.outcome.tenant = request.caller.tenant;
   });
 }
 
@@ -79,7 +89,7 @@ function checkCaller(
   }
 }
 
-function checkKey(request: FastifyRequest, hasKey: (key: string) => boolean): void {
+function checkKey(request: FastifyRequest, callerOf: (key: string) => Caller | undefined): Caller {
   const header = request.headers.authorization;
   const given = /^Bearer +(\S+) *$/i.exec(header ?? '')?.[1];
   if (given === undefined) {
@@ -88,17 +98,10 @@ function checkKey(request: FastifyRequest, hasKey: (key: string) => boolean): vo
       { type: 'authentication_error', code: 'missing_api_key' },
     );
   }
-  if (!hasKey(given)) {
-    throw new ColophonError('Incorrect API key provided.', {
-      type: 'authentication_error',
-      code: 'invalid_api_key',
-    });
-  }
-}
-
-/** Compares digests, so that the time tells neither the key's length nor how much of a guess was right. */
-function keyCheck(key: string): (given: string) => boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  const expected = digest(key);
-  return (given) => timingSafeEqual(digest(given), expected);
+  const caller = callerOf(given);
+  if (caller) return caller;
+  throw new ColophonError('Incorrect API key provided.', {
+    type: 'authentication_error',
+    code: 'invalid_api_key',
+  });
 }

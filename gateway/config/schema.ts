@@ -9,7 +9,7 @@ const server = Type.Object(
     host: Type.String({
       default: '127.0.0.1',
       minLength: 1,
-      description: 'Address to listen on. Anything but loopback needs access.api_key.',
+      description: 'Address to listen on. Anything but loopback needs access.api_key or access.keys.',
     }),
     port: Type.Integer({
       default: 8080,
@@ -47,6 +47,35 @@ const access = Type.Object(
         description:
           'Clients send it as "Authorization: Bearer KEY". Without one the server is for this machine only.',
       }),
+    ),
+    keys: Type.Array(
+      Type.Object(
+        {
+          key: Type.String({ minLength: 1, secret: true, description: 'As access.api_key.' }),
+          tenant: Type.String({
+            minLength: 1,
+            maxLength: 128,
+            description:
+              'Whose it is. Several keys may be of one tenant; that of access.api_key is "default".',
+          }),
+          min_priority: Type.Integer({
+            default: 0,
+            minimum: -(2 ** 31),
+            maximum: 2 ** 31 - 1,
+            description:
+              'The lowest "priority" that its requests may ask for; lower values go first. access.api_key allows any.',
+          }),
+          isolate: Type.Boolean({
+            default: false,
+            description: "Keep the tenant's prefixes from those of others, as a cache_salt of its own does.",
+          }),
+        },
+        { ...closed },
+      ),
+      {
+        default: [],
+        description: 'Keys of tenants, among whom the engine is shared fairly, whatever each asks for.',
+      },
     ),
     allowed_hosts: Type.Array(Type.String({ minLength: 1 }), {
       default: [],

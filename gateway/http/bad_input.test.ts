@@ -66,6 +66,7 @@ const fields: Record<string, (value: number) => boolean> = {
   frequency_penalty: (value) => Math.abs(value) <= 2,
   top_k: (value) => Number.isInteger(value) && value >= -1 && value < 2 ** 31,
   n: (value) => Number.isInteger(value) && value >= 1 && value <= 128,
+  priority: (value) => Number.isInteger(value) && value >= -(2 ** 31) && value < 2 ** 31,
   seed: (value) => Number.isInteger(value) && Math.abs(value) <= 2 ** 63,
   min_tokens: (value) => Number.isInteger(value) && value >= 0 && value <= 2,
   prompt_logprobs: (value) => Number.isInteger(value) && value >= 0 && value <= 20,

@@ -14,7 +14,7 @@ export function chatCompletionRoutes(app: FastifyInstance, services: Services): 
       const { body } = request;
       request.outcome.model = body.model;
       const served = await services.catalogue.find(body.model);
-      const chat = await readChatRequest(body, served, special);
+      const chat = await readChatRequest(body, served, special, request.caller);
       const answer = chatAnswer(body, chat, served, envelopeOf('chatcmpl', body, served));
       return sendAnswer(services, request, reply, answer, body.stream ?? false);
     },

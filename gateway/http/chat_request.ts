@@ -1,5 +1,6 @@
 /** /v1/chat/completions: from OpenAI's JSON to choices that can run. */
 import { type Static, Type } from 'typebox';
+import type { Caller } from '../access/callers.ts';
 import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import type { ChatMessage, ChatTemplateOptions, SpecialReading } from '../text/text_model.ts';
@@ -54,12 +55,13 @@ export async function readChatRequest(
   body: ChatBody,
   served: Served,
   special: SpecialReading,
+  caller: Caller,
 ): Promise<ChatRequest> {
   refuseUnsupported(body, [
     ['echo', (value) => value === true, 'echo is only supported by /v1/completions.'],
   ]);
   const asked = body.max_completion_tokens ?? body.max_tokens ?? undefined;
-  checkShared(body, asked);
+  checkShared(body, asked, caller);
   if (body.top_logprobs && !body.logprobs) {
     throw new ColophonError("The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.", {
       param: 'top_logprobs',
@@ -79,6 +81,7 @@ export async function readChatRequest(
     param: 'messages',
   });
   const choices = choicesOf(body, served, prompt, {
+    caller,
     maxTokens,
     logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
     promptLogprobs: body.prompt_logprobs ?? undefined,

@@ -1,5 +1,6 @@
 /** /v1/completions: from OpenAI's JSON to choices that can run. */
 import { type Static, Type } from 'typebox';
+import type { Caller } from '../access/callers.ts';
 import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import type { Served } from './catalogue.ts';
@@ -56,9 +57,10 @@ export interface CompletionRequest {
 export async function readCompletionRequest(
   body: CompletionBody,
   served: Served,
+  caller: Caller,
 ): Promise<CompletionRequest> {
   refuseUnsupported(body);
-  checkShared(body, body.max_tokens);
+  checkShared(body, body.max_tokens, caller);
   if (body.echo && body.prompt_logprobs && body.stream) {
     throw new ColophonError("'prompt_logprobs' are not available when 'stream' is enabled.", {
       param: 'prompt_logprobs',
@@ -83,6 +85,7 @@ export async function readCompletionRequest(
       param: 'prompt',
     });
     return choicesOf(body, served, prompt.ids, {
+      caller,
       maxTokens,
       logprobs,
       promptLogprobs,

@@ -303,6 +303,7 @@ test('what the request says reaches the backend', async () => {
     seed: -1,
     min_tokens: 2,
     cache_salt: 'salt',
+    priority: -3,
     n: 2,
   });
   const [first, second] = server.backend.requests.slice(-2);
@@ -314,6 +315,8 @@ test('what the request says reaches the backend', async () => {
     ignoreEnd: false,
     stopTokenIds: [],
     cacheSalt: 'salt',
+    tenant: 'default',
+    priority: -3,
     sampling: {
       temperature: 0.5,
       topP: 0.25,

@@ -13,7 +13,7 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       const { body } = request;
       request.outcome.model = body.model;
       const served = await services.catalogue.find(body.model);
-      const completion = await readCompletionRequest(body, served);
+      const completion = await readCompletionRequest(body, served, request.caller);
       const answer = completionAnswer(body, completion, served, envelopeOf('cmpl', body, served));
       return sendAnswer(services, request, reply, answer, body.stream ?? false);
     },

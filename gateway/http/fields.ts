@@ -47,6 +47,7 @@ export const outputFields = {
   skip_special_tokens: maybe(Type.Boolean()),
   spaces_between_special_tokens: maybe(Type.Boolean()),
   cache_salt: maybe(Type.String({ minLength: 1, maxLength: 1024 })),
+  priority: maybe(Type.Integer({ minimum: -int32 - 1, maximum: int32, description: 'Lower values first.' })),
 };
 
 /** Accepted and without effect on the answer. */

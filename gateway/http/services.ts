@@ -20,6 +20,7 @@ export interface Services {
 
 /** What became of a request, for its one line in the log. */
 export interface Outcome {
+  tenant?: string;
   model?: string;
   promptTokens?: number;
   completionTokens?: number;

@@ -1,5 +1,6 @@
 /** What chat completions and completions make of the fields they share. */
 import { randomBytes } from 'node:crypto';
+import { type Caller, generateAs } from '../access/callers.ts';
 import { ColophonError, type GenerateRequest } from '../contract/index.ts';
 import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
@@ -7,7 +8,8 @@ import type { SharedFields } from './fields.ts';
 import { checkTokenIds, readSampling, samplingOfChoice } from './sampling.ts';
 
 /** Checks that a schema cannot say. */
-export function checkShared(body: SharedFields, maxTokens: number | null | undefined): void {
+export function checkShared(body: SharedFields, maxTokens: number | null | undefined, caller: Caller): void {
+  generateAs(caller, body);
   if (body.stream_options && !body.stream) {
     throw new ColophonError("The 'stream_options' parameter is only allowed when 'stream' is enabled.", {
       param: 'stream_options',
@@ -35,6 +37,7 @@ export function choicesOf(
   served: Served,
   prompt: number[],
   options: {
+    caller: Caller;
     maxTokens: number;
     logprobs: number | undefined;
     promptLogprobs: number | undefined;
@@ -55,7 +58,7 @@ export function choicesOf(
     stopTokenIds,
     sampling,
     ...(options.logprobs === undefined ? {} : { logprobs: options.logprobs }),
-    ...(body.cache_salt ? { cacheSalt: body.cache_salt } : {}),
+    ...generateAs(options.caller, body),
   };
   const stop = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []);
   // They are the same for all choices of a prompt, and cost its whole computation: no cache holds them. A stream shows

@@ -66,6 +66,7 @@ async function describe(config: Config, url: string, output: Output): Promise<[o
   const adapters = [...(await (await adapterFolders(config, settings)).list()).keys()].sort();
   const isa = settings.isa ?? machine.bestIsa;
   const threads = settings.threads ?? machine.cores;
+  const needsKey = config.access.api_key !== undefined || config.access.keys.length > 0;
   const facts = {
     url,
     base,
@@ -75,12 +76,9 @@ async function describe(config: Config, url: string, output: Output): Promise<[o
     threads,
     kv_bytes: settings.kv_bytes,
     adapter_bytes: settings.adapter_bytes,
-    api_key: config.access.api_key !== undefined,
+    api_key: needsKey,
   };
-  const key =
-    config.access.api_key === undefined
-      ? ''
-      : ` -H 'authorization: Bearer $COLOPHON_API_KEY'`.replaceAll("'", '"');
+  const key = !needsKey ? '' : ` -H 'authorization: Bearer $COLOPHON_API_KEY'`.replaceAll("'", '"');
   const model = adapters[0] ?? base;
   const bold = (text: string) => output.paint('bold', text);
   const text = [
