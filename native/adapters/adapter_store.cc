@@ -329,7 +329,8 @@ void AdapterStore::finish(const Load& load, Outcome outcome) {
       ++resident_;
       ++entry.loads;
       ++loads_;
-      entry.load_seconds = outcome.seconds;
+      entry.load_seconds += outcome.seconds;
+      load_seconds_ += outcome.seconds;
     } else {
       entry.residency = Residency::failed;
       entry.error_code = outcome.code;
@@ -405,7 +406,7 @@ AdapterState AdapterStore::state(uint32_t handle) const {
 
 AdapterTotals AdapterStore::totals() const {
   std::lock_guard lock(mutex_);
-  return {entries_.size(), resident_, bytes_used_, bytes_pinned_, loads_, evictions_, packed_.totals()};
+  return {entries_.size(), resident_, bytes_used_, bytes_pinned_, loads_, evictions_, load_seconds_, packed_.totals()};
 }
 
 }  // namespace colophon

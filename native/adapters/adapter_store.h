@@ -24,13 +24,14 @@ struct AdapterState {
   size_t bytes;  ///< resident, or needed
   uint32_t uses;  ///< sequences that wait for it or run on it
   uint64_t loads, evictions;
-  double load_seconds;
+  double load_seconds;  ///< of all loads together
   bool pinned;
 };
 
 struct AdapterTotals {
   size_t registered, resident, bytes_used, bytes_pinned;
   uint64_t loads, evictions;
+  double load_seconds;
   PackedTotals packed;
 };
 
@@ -149,6 +150,7 @@ class AdapterStore {
   size_t bytes_used_ = 0;  ///< resident and being loaded
   size_t bytes_pinned_ = 0, resident_ = 0;
   uint64_t loads_ = 0, evictions_ = 0;
+  double load_seconds_ = 0;
   uint32_t next_handle_ = 1;
   uint32_t urgent_ = 0;   ///< an urgent want, in queue_
   uint32_t blocked_ = 0;  ///< the next load, where it waits for room

@@ -345,6 +345,7 @@ Napi::Object to_js(Napi::Env env, const EngineStats& s) {
   set("adapterPackedUnsaved", static_cast<double>(s.adapters.packed.unsaved));
   set("adapterBytesPinned", static_cast<double>(s.adapters.bytes_pinned));
   set("adapterLoads", static_cast<double>(s.adapters.loads));
+  set("adapterLoadSeconds", s.adapters.load_seconds);
   set("adapterEvictions", static_cast<double>(s.adapters.evictions));
   set("stepSeconds", s.step_seconds);
   return o;
@@ -374,6 +375,7 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
   auto logprob = Napi::Float32Array::New(env, n);
   auto rank = Napi::Int32Array::New(env, n);
   auto cached = Napi::Int32Array::New(env, n);
+  auto queue_seconds = Napi::Float32Array::New(env, n);
   auto top_offset = Napi::Uint32Array::New(env, n + 1);
   auto top_token = Napi::Int32Array::New(env, tops);
   auto top_logprob = Napi::Float32Array::New(env, tops);
@@ -387,6 +389,7 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
     logprob[i] = entry.has_logprobs ? entry.logprobs.logprob : std::numeric_limits<float>::quiet_NaN();
     rank[i] = entry.has_logprobs ? entry.logprobs.rank : 0;
     cached[i] = entry.cached_tokens;
+    queue_seconds[i] = entry.queue_seconds;
     top_offset[i] = top;
     for (const auto& [id, value] : entry.logprobs.top) {
       top_token[top] = id;
@@ -402,6 +405,7 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
   o.Set("logprob", logprob);
   o.Set("rank", rank);
   o.Set("cachedTokens", cached);
+  o.Set("queueSeconds", queue_seconds);
   o.Set("topOffset", top_offset);
   o.Set("topToken", top_token);
   o.Set("topLogprob", top_logprob);

@@ -130,6 +130,7 @@ export interface AdapterState {
   uses: number;
   loads: number;
   evictions: number;
+  /** Of all its loads together. */
   loadSeconds: number;
   pinned: boolean;
 }
@@ -199,6 +200,8 @@ export interface StepResult {
   rank: Int32Array;
   /** Prompt tokens that came from the prefix cache; set on the first generated token's entry, else 0. */
   cachedTokens: Int32Array;
+  /** Seconds from submit() to the sequence's first rows; set where cachedTokens is, else 0. */
+  queueSeconds: Float32Array;
   /** Entry i's top log-probabilities are [topOffset[i], topOffset[i+1]) of the next two. */
   topOffset: Uint32Array;
   topToken: Int32Array;
@@ -232,6 +235,8 @@ export interface EngineStats {
   /** Kept for pinned adapters, resident or not. */
   adapterBytesPinned: number;
   adapterLoads: number;
+  /** Of all loads together. */
+  adapterLoadSeconds: number;
   adapterEvictions: number;
   /** Loads from packedDir, adapters written there, found damaged there, and not written for want of space or rights. */
   adapterPackedLoads: number;

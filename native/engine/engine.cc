@@ -109,6 +109,7 @@ class EngineImpl final : public Engine {
     if (request.sampling.repetition_penalty != 1)
       for (const int32_t token : request.prompt) ++sequence->history.prompt[token];
     sequence->request = std::move(request);
+    sequence->submitted = std::chrono::steady_clock::now();
     std::lock_guard lock(mutex_);
     const uint32_t id = next_id_++;
     sequence->id = id;
@@ -208,6 +209,9 @@ class EngineImpl final : public Engine {
       }
       if (!plan.empty()) {
         const auto start = std::chrono::steady_clock::now();
+        for (const ScheduledRun& run : plan)
+          if (run.sequence->queue_seconds < 0)
+            run.sequence->queue_seconds = std::chrono::duration<float>(start - run.sequence->submitted).count();
         run(plan);
         settle(plan, result);
         step_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -340,6 +344,7 @@ class EngineImpl final : public Engine {
     }
     const SequenceRequest& request = sequence.request;
     if (sequence.generated() == 0) {
+      entry.queue_seconds = sequence.queue_seconds;
       entry.cached_tokens = static_cast<int32_t>(sequence.cached_tokens);
       cached_tokens_ += sequence.cached_tokens;
     }

@@ -58,6 +58,7 @@ struct StepEntry {
   int32_t cached_tokens;  ///< set on the first generated token
   bool has_logprobs;
   TokenLogprobs logprobs;
+  float queue_seconds = 0;  ///< from submit to its first rows; set on the first generated token
 };
 
 struct StepError {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -22,6 +23,8 @@ struct Sequence {
   size_t published = 0;         ///< leading pages that were offered to the prefix cache
   Digest prefix_root{};
   size_t cached_tokens = 0;     ///< taken from the prefix cache when first scheduled
+  std::chrono::steady_clock::time_point submitted;
+  float queue_seconds = -1;     ///< until it was first scheduled
   size_t prompt_logprobs_sent = 1;  ///< prompt positions below this one have been reported (the first has none)
   bool adapter_asked = false;       ///< its adapter was asked for on its behalf
   const LoraAdapter* adapter = nullptr;  ///< held while running

@@ -6,6 +6,7 @@ import { expect, test, vi } from 'vitest';
 import type { GeneratePart, GenerateRequest } from '../../../gateway/contract/index.ts';
 import { FinishReason } from '../../../native/binding/index.ts';
 import { AdapterFolders } from './adapter_folders.ts';
+import { AdapterMetrics } from './adapter_metrics.ts';
 import { NativeBackend } from './backend.ts';
 import { registerMetrics } from './metrics.ts';
 import { writeAdapter } from './safetensors_writer.ts';
@@ -34,7 +35,9 @@ const request: GenerateRequest = {
 function setUp(options: { folders?: string[]; maxQueued?: number; onlyFolders?: boolean } = {}) {
   const engine = new FakeEngine();
   const warnings: string[] = [];
+  const adapterMetrics = new AdapterMetrics(engine, 100);
   const backend = new NativeBackend({
+    adapterMetrics,
     engine,
     folders: new AdapterFolders(options.folders ?? []),
     hashFile: async (path) =>
@@ -55,7 +58,7 @@ function setUp(options: { folders?: string[]; maxQueued?: number; onlyFolders?: 
     maxQueued: options.maxQueued ?? 100,
     warn: (sentence) => warnings.push(sentence),
   });
-  return { engine, backend, warnings };
+  return { engine, backend, warnings, adapterMetrics };
 }
 
 async function readAll(stream: AsyncIterable<GeneratePart[]>): Promise<GeneratePart[][]> {
@@ -485,4 +488,31 @@ test('the engine’s figures are metrics', async () => {
   expect(text).toContain('colophon_engine_kv_pages_used 2');
   expect(text).toContain('colophon_engine_steps_total 5');
   expect(await registry.metrics()).toBe(text);
+});
+
+test('what adapters are used for is counted under their names, whatever the base does', async () => {
+  const registry = new Registry();
+  const folder = temporaryFolder();
+  await makeAdapter(folder, 'one');
+  const { engine, backend, adapterMetrics } = setUp({ folders: [folder] });
+  adapterMetrics.register(registry);
+  const base = await start(backend, engine);
+  const adapted = await start(backend, engine, { model: 'one', tenant: 'press', priority: -4 });
+  expect(engine.submitted.get(adapted.sequence)).toMatchObject({ tenant: 'press', priority: -4 });
+  // The prompt's own entries are no generated tokens.
+  engine.step([{ sequence: adapted.sequence, token: 5, position: 1 }]);
+  engine.step([
+    { sequence: base.sequence, token: 5, position: 3, queueSeconds: 9 },
+    { sequence: adapted.sequence, token: 5, position: 3, queueSeconds: 0.5 },
+  ]);
+  engine.step([{ sequence: adapted.sequence, token: 6, position: 4, finish: FinishReason.length }]);
+  const text = await registry.metrics();
+  for (const [name, value] of [
+    ['requests', 1],
+    ['prompt_tokens', 3],
+    ['generated_tokens', 2],
+    ['queue_seconds', 0.5],
+  ])
+    expect(text).toContain(`colophon_adapter_${name}_total{adapter="one"} ${value}`);
+  expect(text).toContain('colophon_adapter_generated_tokens_total{adapter="other"} 0');
 });

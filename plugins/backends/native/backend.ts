@@ -8,6 +8,7 @@ import {
   type TextDefinition,
 } from '../../../gateway/contract/index.ts';
 import type { EngineInfo, NativeEngine, StepResult } from '../../../native/binding/index.ts';
+import type { AdapterMetrics } from './adapter_metrics.ts';
 import { AdapterRegistry, type RegistryOptions } from './adapter_registry.ts';
 import { modelNotFound, toColophonError } from './errors.ts';
 import { Generation } from './generation.ts';
@@ -24,6 +25,17 @@ export interface NativeBackendOptions extends Omit<RegistryOptions, 'reserved'> 
   maxQueued: number;
   /** Receives sentences of the engine for whoever runs the server. */
   warn?: (sentence: string) => void;
+  /** Counts what each adapter is used for. */
+  adapterMetrics: AdapterMetrics;
+}
+
+/** A sequence that the engine has. */
+interface Running {
+  generation: Generation;
+  /** Its adapter's name; undefined on the base. */
+  adapter: string | undefined;
+  promptTokens: number;
+  begun: boolean;
 }
 
 export class NativeBackend implements Backend {
@@ -33,7 +45,7 @@ export class NativeBackend implements Backend {
   readonly #engine: NativeEngine;
   readonly #info: EngineInfo;
   readonly #registry: AdapterRegistry;
-  readonly #generations = new Map<number, Generation>();
+  readonly #generations = new Map<number, Running>();
   /** Requests between generate() and submit(). */
   #arriving = 0;
   #closed = false;
@@ -88,7 +100,7 @@ export class NativeBackend implements Backend {
     if (this.#closed) return;
     this.#closed = true;
     await this.#engine.close();
-    for (const generation of this.#generations.values()) generation.fail(closing());
+    for (const { generation } of this.#generations.values()) generation.fail(closing());
     this.#generations.clear();
   }
 
@@ -126,6 +138,8 @@ export class NativeBackend implements Backend {
       const adapter = await this.#handle(request.model);
       if (generation.ended) return;
       try {
+        if (adapter !== undefined && tries === 0)
+          this.#options.adapterMetrics.request(request.model, adapter);
         const sequence = this.#engine.submit({
           prompt: request.prompt,
           adapter,
@@ -142,7 +156,12 @@ export class NativeBackend implements Backend {
           tenant: request.tenant,
           priority: request.priority,
         });
-        this.#generations.set(sequence, generation);
+        this.#generations.set(sequence, {
+          generation,
+          adapter: adapter === undefined ? undefined : request.model,
+          promptTokens: request.prompt.length,
+          begun: false,
+        });
         generation.attach(() => this.#engine.cancel(sequence));
         return;
       } catch (error) {
@@ -158,8 +177,10 @@ export class NativeBackend implements Backend {
     const touched = new Set<Generation>();
     for (let i = 0; i < step.sequence.length; i++) {
       const sequence = step.sequence[i]!;
-      const generation = this.#generations.get(sequence);
-      if (!generation) continue;
+      const running = this.#generations.get(sequence);
+      if (!running) continue;
+      this.#count(running, step, i);
+      const { generation } = running;
       if (generation.take(step, i)) this.#generations.delete(sequence);
       touched.add(generation);
     }
@@ -169,6 +190,16 @@ export class NativeBackend implements Backend {
   /** Brings the adapter of that name into memory and keeps it there. Throws a sentence where it cannot. */
   async pin(name: string): Promise<void> {
     if (!(await this.#registry.pin(name).catch(rethrow))) throw modelNotFound(name);
+  }
+
+  /** Adds entry `i` of a step to its adapter's figures. */
+  #count(running: Running, step: StepResult, i: number): void {
+    const { adapter, promptTokens, begun } = running;
+    if (adapter === undefined || step.token[i]! < 0 || step.position[i]! < promptTokens) return;
+    const { adapterMetrics } = this.#options;
+    if (!begun) adapterMetrics.begun(adapter, promptTokens, step.queueSeconds[i]!);
+    running.begun = true;
+    adapterMetrics.generated(adapter);
   }
 
   async #load(name: string, path: string, replace: boolean, pin?: boolean): Promise<ModelCard> {

@@ -7,6 +7,7 @@ import { afterAll } from 'vitest';
 import { describeBackend } from '../../../gateway/contract/conformance/backend.ts';
 import { type NativeEngine, native } from '../../../native/binding/index.ts';
 import { AdapterFolders } from './adapter_folders.ts';
+import { AdapterMetrics } from './adapter_metrics.ts';
 import { NativeBackend } from './backend.ts';
 import { textDefinitionOfGguf } from './gguf_text.ts';
 
@@ -25,6 +26,7 @@ async function create(): Promise<NativeBackend> {
   });
   return new NativeBackend({
     engine,
+    adapterMetrics: new AdapterMetrics(engine, 10),
     folders: new AdapterFolders([golden, empty]),
     hashFile: (file) => native().hashFile(file),
     onlyFolders: false,

@@ -5,6 +5,7 @@ import { type Static, Type } from 'typebox';
 import { definePlugin, type Host, type TextDefinition } from '../../../gateway/contract/index.ts';
 import { type EngineOptions, type NativeEngine, native } from '../../../native/binding/index.ts';
 import { AdapterFolders } from './adapter_folders.ts';
+import { AdapterMetrics } from './adapter_metrics.ts';
 import { NativeBackend } from './backend.ts';
 import { makeDemoAdapters } from './demo.ts';
 import { textDefinitionOfGguf } from './gguf_text.ts';
@@ -108,6 +109,12 @@ export const nativeConfig = Type.Object(
       }),
     ),
     prefix_cache: Type.Boolean({ default: true, description: 'Reuse the KV pages of equal beginnings.' }),
+    adapter_series: Type.Integer({
+      default: 100,
+      minimum: 0,
+      maximum: 10_000,
+      description: 'Adapters with metrics of their own; those of all others are one series.',
+    }),
     speculate: Type.Boolean({
       default: true,
       description:
@@ -159,6 +166,7 @@ export default definePlugin({
     );
     const ownFolder = join(host.paths.home, 'adapters');
     if (config.demo_adapters) await prepareDemo(host, config.model, ownFolder);
+    const adapterMetrics = new AdapterMetrics(engine, config.adapter_series);
     const backend = new NativeBackend({
       engine,
       folders: new AdapterFolders([...config.adapter_dirs, ownFolder]),
@@ -170,6 +178,7 @@ export default definePlugin({
       text,
       maxQueued: config.max_queued,
       warn: (sentence) => host.log.warn({}, sentence),
+      adapterMetrics,
     });
     registerMetrics(host.metrics, engine);
     for (const name of config.pinned_adapters) {
@@ -177,6 +186,7 @@ export default definePlugin({
         host.log.warn({ adapter: name, error: error.message }, 'An adapter could not be pinned.');
       });
     }
+    adapterMetrics.register(host.metrics);
     host.provide('backend', backend);
     return { close: () => backend.close() };
   },

@@ -2,6 +2,21 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { EngineStats, NativeEngine } from '../../../native/binding/index.ts';
 
+/** How often a scrape asks the engine: once, though every figure is a metric of its own. */
+function onceAScrape(engine: NativeEngine): () => EngineStats {
+  let stats: EngineStats | undefined;
+  return () => {
+    // prom-client collects all metrics of a scrape before any microtask.
+    if (!stats) {
+      stats = engine.stats();
+      queueMicrotask(() => {
+        stats = undefined;
+      });
+    }
+    return stats;
+  };
+}
+
 type Reading = [name: string, help: string, read: (stats: EngineStats) => number];
 
 const gauges: Reading[] = [
@@ -17,6 +32,11 @@ const gauges: Reading[] = [
   ['colophon_engine_kv_pages_cached', 'KV pages held only by the prefix cache.', (s) => s.pagesCached],
   ['colophon_engine_adapters_registered', 'Adapters that are registered.', (s) => s.adaptersRegistered],
   ['colophon_engine_adapters_resident', 'Adapters in memory.', (s) => s.adaptersResident],
+  [
+    'colophon_engine_adapters_on_disk',
+    'Adapters that are registered and not in memory.',
+    (s) => s.adaptersRegistered - s.adaptersResident,
+  ],
   ['colophon_engine_adapter_bytes', 'Bytes of the adapters in memory.', (s) => s.adapterBytesUsed],
   [
     'colophon_engine_adapter_bytes_pinned',
@@ -68,6 +88,11 @@ const counters: Reading[] = [
     (s) => s.adapterPackedUnsaved,
   ],
   [
+    'colophon_engine_adapter_load_seconds_total',
+    'Seconds spent reading adapters.',
+    (s) => s.adapterLoadSeconds,
+  ],
+  [
     'colophon_engine_adapter_evictions_total',
     'Adapters that gave up their memory to others.',
     (s) => s.adapterEvictions,
@@ -76,13 +101,14 @@ const counters: Reading[] = [
 
 /** Adds the engine's gauges and counters to the registry. */
 export function registerMetrics(registry: Registry, engine: NativeEngine): void {
+  const stats = onceAScrape(engine);
   for (const [name, help, read] of gauges) {
     new Gauge({
       name,
       help,
       registers: [registry],
       collect() {
-        this.set(read(engine.stats()));
+        this.set(read(stats()));
       },
     });
   }
@@ -93,7 +119,7 @@ export function registerMetrics(registry: Registry, engine: NativeEngine): void 
       registers: [registry],
       collect() {
         this.reset();
-        this.inc(read(engine.stats()));
+        this.inc(read(stats()));
       },
     });
   }

@@ -18,6 +18,7 @@ export interface Entry {
   position?: number;
   finish?: number;
   cachedTokens?: number;
+  queueSeconds?: number;
   logprob?: { value: number; rank: number; top: Array<[number, number]> };
 }
 
@@ -72,8 +73,9 @@ export class FakeEngine implements NativeEngine {
     const adapters = {
       adaptersRegistered: this.live().length,
       adaptersResident: 0,
-      adapterLoads: 0,
-      adapterEvictions: 0,
+      adapterLoads: this.#sum('loads'),
+      adapterLoadSeconds: this.#sum('loadSeconds'),
+      adapterEvictions: this.#sum('evictions'),
     };
     return { ...zero, ...counts, ...adapters, running: this.submitted.size, stepSeconds: 0 };
   }
@@ -113,7 +115,13 @@ export class FakeEngine implements NativeEngine {
   }
 
   adapterState(handle: number): AdapterState {
-    return this.adapters.get(handle)!.state;
+    const known = this.adapters.get(handle);
+    if (!known || known.removed) throw Object.assign(new Error('Unknown adapter.'), { code: 'not_found' });
+    return known.state;
+  }
+
+  #sum(figure: 'loads' | 'loadSeconds' | 'evictions'): number {
+    return [...this.adapters.values()].reduce((sum, { state }) => sum + state[figure], 0);
   }
 
   /** Handles that take sequences. */
@@ -155,6 +163,7 @@ export class FakeEngine implements NativeEngine {
       logprob: Float32Array.from(entries, (entry) => entry.logprob?.value ?? Number.NaN),
       rank: Int32Array.from(entries, (entry) => entry.logprob?.rank ?? 0),
       cachedTokens: Int32Array.from(entries, (entry) => entry.cachedTokens ?? 0),
+      queueSeconds: Float32Array.from(entries, (entry) => entry.queueSeconds ?? 0),
       topOffset: Uint32Array.from(topOffset),
       topToken: Int32Array.from(tops.flat(), ([id]) => id),
       topLogprob: Float32Array.from(tops.flat(), ([, logprob]) => logprob),
