@@ -28,6 +28,8 @@ class PageCache {
 
   /// A page with one reference; its former content is forgotten. nullopt where available() is 0.
   std::optional<uint32_t> allocate();
+  /// Whether more than one sequence holds the page, so that none of them alone can free it.
+  bool shared(uint32_t page) const { return pages_[page].references > 1; }
   /// The page published under `key`, with one more reference.
   std::optional<uint32_t> acquire(const Digest& key);
   /// Whether acquire() would find a page, and whether taking it would use up an idle one.

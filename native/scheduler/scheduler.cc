@@ -216,8 +216,7 @@ std::vector<Sequence*> Scheduler::claimable(const Sequence& sequence) const {
     const bool later = other.request.priority > sequence.request.priority;
     const bool equal = other.request.priority == sequence.request.priority;
     if (other.generated() == other.generated_before) continue;
-    if (later || (equal && below_share && other.tenant != &tenant))
-      others.push_back(&other);
+    if (later || (equal && below_share && other.tenant != &tenant)) others.push_back(&other);
   }
   std::sort(others.begin(), others.end(), [](const Sequence* a, const Sequence* b) { return gives_up_before(*a, *b); });
 
@@ -234,7 +233,8 @@ std::vector<Sequence*> Scheduler::claimable(const Sequence& sequence) const {
     --held.running;
     held.pages -= std::min(held.pages, other->pages.size());
     ++places;
-    pages += other->pages.size();
+    pages += static_cast<size_t>(std::count_if(other->pages.begin(), other->pages.end(),
+                                               [&](uint32_t page) { return !pages_.shared(page); }));
     victims.push_back(other);
   }
   if (places == 0 || pages < needed) victims.clear();

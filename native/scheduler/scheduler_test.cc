@@ -28,6 +28,7 @@ class Simulation {
 
   struct Life {
     size_t added, first_token = 0, end = 0, last_row = 0, longest_rest = 0;
+    size_t computed = 0, restarts = 0;
     bool ended() const { return end > 0; }
     size_t to_first_token() const { return first_token - added; }
   };
@@ -71,7 +72,9 @@ class Simulation {
       if (sequence.generated() > 0 && sequence.remaining() == 1)
         life.longest_rest = std::max(life.longest_rest, steps_ - life.last_row - 1);
       life.last_row = steps_;
+      life.restarts += sequence.computed < life.computed;
       sequence.computed += run.rows;
+      life.computed = sequence.computed;
       scheduler_.computed(sequence);
       if (sequence.computed < sequence.tokens.size()) continue;
       sequence.tokens.push_back(static_cast<int32_t>(sequence.tokens.size()));
@@ -218,6 +221,36 @@ TEST(scheduler_nothing_waits_for_ever) {
     if (simulation.steps() >= 20000) return;
   }
   CHECK(tenant > 10);
+}
+
+TEST(scheduler_what_needs_more_than_its_share_holds_up_others_only_after_its_patience) {
+  Simulation simulation({64, 16, 200});
+  std::vector<uint32_t> small;
+  const auto ask = [&] {
+    small.push_back(simulation.add("small", 100, 60));
+    for (int step = 0; step < 20; ++step) simulation.step();
+  };
+  for (int i = 0; i < 5; ++i) ask();
+  // With what the other tenant always holds it does not fit.
+  const uint32_t large = simulation.add("large", 2900, 5);
+  for (int i = 0; i < 100; ++i) ask();
+  CHECK(!simulation.life(large).ended());
+  for (const uint32_t id : small) CHECK(simulation.life(id).to_first_token() <= 4);
+  while (!simulation.life(large).ended() && simulation.steps() < 10000) ask();
+  CHECK(simulation.life(large).ended());
+}
+
+TEST(scheduler_the_oldest_keeps_its_place) {
+  Simulation simulation({64, 16, 100});
+  const uint32_t oldest = simulation.add("large", 1000, 500);
+  while (!simulation.life(oldest).ended()) {
+    simulation.add("small", 10, 100);
+    for (int step = 0; step < 4; ++step) simulation.step();
+    CHECK(simulation.steps() < 5000);
+    if (simulation.steps() >= 5000) return;
+  }
+  CHECK(simulation->preemptions() > 0);
+  CHECK_EQ(simulation.life(oldest).restarts, 0u);
 }
 
 TEST(scheduler_random_mixes_end_and_free_all_pages) {
