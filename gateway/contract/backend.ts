@@ -63,6 +63,24 @@ export interface GenerateRequest {
   tenant?: string;
   /** Lower values first, as vLLM has it; default 0. */
   priority?: number;
+  /** Which tokens may come; only where the backend says that it obeys constraints. */
+  constraint?: TokenConstraint;
+}
+
+/**
+ * Which tokens a generation may have, made by the gateway from a grammar. In a mask bit `id % 32` of word `id >> 5` is set
+ * where the token `id` may come next; it has ceil(vocabularySize / 32) words, and allows at least one token. A token that it
+ * does not allow counts as impossible before anything else about sampling; the log-probabilities that are reported stay the model's.
+ * Where `minTokens` forbids all that a mask allows, the mask holds.
+ */
+export interface TokenConstraint {
+  /** For the first generated token. */
+  readonly first: Uint32Array;
+  /**
+   * For the token after `id`. The backend calls it once for each generated token, in order, but for the one that ends the
+   * generation. Rejects where the constraint can no longer be followed; that ends the generation.
+   */
+  next(id: number): Promise<Uint32Array>;
 }
 
 export interface TokenLogprob {
@@ -98,6 +116,8 @@ export type GeneratePart =
 /** What is registered under the extension point `backend`. */
 export interface Backend {
   readonly name: string;
+  /** Whether `GenerateRequest.constraint` is obeyed; where not, the gateway refuses requests that need it. */
+  readonly constrains?: boolean;
   /** Every model that this backend serves now. */
   models(): ModelCard[] | Promise<ModelCard[]>;
   /** One of them by name, undefined where it has none; may find an adapter in a folder that was not listed yet. */

@@ -233,6 +233,13 @@ EngineOptions to_engine_options(const Napi::Object& o) {
   return options;
 }
 
+MaskWords to_mask(const Napi::Env& env, const Napi::Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array)
+    wrong(env, "mask", "a Uint32Array");
+  const Napi::Uint32Array words = value.As<Napi::Uint32Array>();
+  return {words.Data(), words.Data() + words.ElementLength()};
+}
+
 SequenceRequest to_sequence_request(const Napi::Object& o) {
   SequenceRequest r;
   r.prompt = tokens(o, "prompt");
@@ -272,6 +279,10 @@ SequenceRequest to_sequence_request(const Napi::Object& o) {
   r.cache_salt = text_or(o, "cacheSalt", "");
   r.tenant = text_or(o, "tenant", "");
   if (given(field(o, "priority"))) r.priority = whole32(o, "priority");
+  if (given(field(o, "mask"))) {
+    r.mask = to_mask(o.Env(), field(o, "mask"));
+    if (r.mask.empty()) wrong(o.Env(), "mask", "longer than 0");
+  }
   return r;
 }
 

@@ -12,6 +12,7 @@
 namespace colophon::binding {
 
 EngineOptions to_engine_options(const Napi::Object& object);
+MaskWords to_mask(const Napi::Env& env, const Napi::Value& value);
 SequenceRequest to_sequence_request(const Napi::Object& object);
 AdapterSpec to_adapter_spec(const Napi::Object& object);
 

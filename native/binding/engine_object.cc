@@ -63,6 +63,7 @@ void EngineObject::define(Napi::Env env) {
                                                InstanceMethod<&EngineObject::adapter_state>("adapterState"),
                                                InstanceMethod<&EngineObject::submit>("submit"),
                                                InstanceMethod<&EngineObject::cancel>("cancel"),
+                                               InstanceMethod<&EngineObject::set_mask>("setMask"),
                                                InstanceMethod<&EngineObject::on_step>("onStep"),
                                                InstanceMethod<&EngineObject::close>("close")});
   constructor() = Napi::Persistent(function);
@@ -171,6 +172,15 @@ Napi::Value EngineObject::submit(const Napi::CallbackInfo& info) {
 Napi::Value EngineObject::cancel(const Napi::CallbackInfo& info) {
   if (engine_) engine_->cancel(handle_argument(info));
   return info.Env().Undefined();
+}
+
+Napi::Value EngineObject::set_mask(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (info.Length() < 3 || !info[1].IsNumber()) throw Napi::TypeError::New(env, "a sequence, a position and a mask are expected");
+  return guarded(env, [&] {
+    if (engine_) engine_->set_mask(handle_argument(info), info[1].As<Napi::Number>().Uint32Value(), to_mask(env, info[2]));
+    return env.Undefined();
+  });
 }
 
 Napi::Value EngineObject::on_step(const Napi::CallbackInfo& info) {

@@ -32,6 +32,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value adapter_state(const Napi::CallbackInfo& info);
   Napi::Value submit(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
+  Napi::Value set_mask(const Napi::CallbackInfo& info);
   Napi::Value on_step(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 

@@ -171,6 +171,11 @@ export interface SequenceRequest {
   tenant?: string;
   /** 32 bits; lower values first, default 0. */
   priority?: number;
+  /**
+   * Constrains the sequence: bit `id % 32` of word `id >> 5` is set where the first generated token may be `id`; each later
+   * token waits for its own mask, from setMask. ceil(vocabulary / 32) words.
+   */
+  mask?: Uint32Array;
 }
 
 export const FinishReason = {
@@ -269,6 +274,11 @@ export interface NativeEngine {
   submit(request: SequenceRequest): number;
   /** Ends within one step, with an entry of finish cancelled; unknown or finished ids are ignored. */
   cancel(sequence: number): void;
+  /**
+   * The mask of a constrained sequence's token at `position` (StepResult's). No step waits for it; sequences that have ended
+   * are ignored. Throws with code invalid_argument where it has another number of words than the vocabulary needs.
+   */
+  setMask(sequence: number, position: number, mask: Uint32Array): void;
   /** Called once a step on the JavaScript thread. Set it before the first submit. */
   onStep(listener: (result: StepResult) => void): void;
   /** Cancels everything, stops the loop, frees the memory. */

@@ -95,6 +95,7 @@ class EngineImpl final : public Engine {
 
   uint32_t submit(SequenceRequest request) override {
     check(request);
+    if (!request.mask.empty()) check_mask(request.mask);
     auto sequence = std::make_unique<Sequence>();
     sequence->prompt_tokens = request.prompt.size();
     sequence->tokens = request.prompt;
@@ -108,6 +109,8 @@ class EngineImpl final : public Engine {
     sequence->prefix_root = prefix_root(info_.base_hash, adapter_hash, request.cache_salt);
     if (request.sampling.repetition_penalty != 1)
       for (const int32_t token : request.prompt) ++sequence->history.prompt[token];
+    sequence->mask = std::move(request.mask);
+    sequence->mask_position = sequence->prompt_tokens;
     sequence->request = std::move(request);
     sequence->submitted = std::chrono::steady_clock::now();
     std::lock_guard lock(mutex_);
@@ -121,6 +124,13 @@ class EngineImpl final : public Engine {
   void cancel(uint32_t id) override {
     std::lock_guard lock(mutex_);
     cancelled_.push_back(id);
+    work_.notify_one();
+  }
+
+  void set_mask(uint32_t id, size_t position, MaskWords mask) override {
+    check_mask(mask);
+    std::lock_guard lock(mutex_);
+    arrived_masks_.push_back({id, position, std::move(mask)});
     work_.notify_one();
   }
 
@@ -169,6 +179,15 @@ class EngineImpl final : public Engine {
     within("prompt_logprobs", r.prompt_logprobs, -1, 20);
   }
 
+  /// Bits past the vocabulary allow nothing.
+  void check_mask(MaskWords& mask) const {
+    const size_t vocabulary = info_.hyperparameters.vocabulary;
+    if (mask.size() != mask_words(vocabulary))
+      invalid("the mask has " + std::to_string(mask.size()) + " words, but a vocabulary of " + std::to_string(vocabulary) +
+              " tokens needs " + std::to_string(mask_words(vocabulary)));
+    if (vocabulary % 32 != 0) mask.back() &= (uint32_t{1} << vocabulary % 32) - 1;
+  }
+
   /// Wakes the loop; `adapters`: because a load ended.
   void wake(bool adapters) {
     std::lock_guard lock(mutex_);
@@ -187,7 +206,9 @@ class EngineImpl final : public Engine {
       {
         std::unique_lock lock(mutex_);
         if (blocked)
-          work_.wait(lock, [&] { return stop_ || adapters_changed_ || !inbox_.empty() || !cancelled_.empty(); });
+          work_.wait(lock, [&] {
+            return stop_ || adapters_changed_ || !inbox_.empty() || !cancelled_.empty() || !arrived_masks_.empty();
+          });
         if (stop_) return;
         adapters_changed = std::exchange(adapters_changed_, false);
         for (auto& sequence : inbox_) scheduler_->add(std::move(sequence));
@@ -195,6 +216,7 @@ class EngineImpl final : public Engine {
         cancelled.swap(cancelled_);
       }
       if (adapters_changed) result.warnings = adapters_->take_warnings();
+      take_masks();
       for (const uint32_t id : cancelled) {
         if (std::unique_ptr<Sequence> sequence = scheduler_->remove(id))
           end(*sequence, FinishReason::cancelled, result);
@@ -220,6 +242,21 @@ class EngineImpl final : public Engine {
       blocked = plan.empty();
       record_stats();
       if (!result.entries.empty() || !result.warnings.empty()) listener_(std::move(result));
+    }
+  }
+
+  /// Hands the masks that have come to their sequences.
+  void take_masks() {
+    std::vector<ArrivedMask> masks;
+    {
+      std::lock_guard lock(mutex_);
+      masks.swap(arrived_masks_);
+    }
+    for (ArrivedMask& arrived : masks) {
+      Sequence* const sequence = scheduler_->find(arrived.sequence);
+      if (!sequence || !sequence->constrained()) continue;
+      sequence->mask = std::move(arrived.mask);
+      sequence->mask_position = arrived.position;
     }
   }
 
@@ -255,6 +292,8 @@ class EngineImpl final : public Engine {
     bool draws;
     TokenLogprobs logprobs;
     bool has_logprobs;
+    bool missed;  ///< its mask has not come: the row is computed again
+    bool stuck;   ///< its mask allows no token
   };
 
   void settle(const std::vector<ScheduledRun>& plan, StepResult& result) {
@@ -262,19 +301,24 @@ class EngineImpl final : public Engine {
     for (const auto& [sequence, rows] : plan)
       for (size_t position = sequence->computed; position < sequence->computed + rows; ++position)
         if (wants_head(*sequence, position))
-          head_rows_.push_back({sequence, position, -1, position + 1 >= sequence->tokens.size(), {}, false});
+          head_rows_.push_back({sequence, position, -1, position + 1 >= sequence->tokens.size(), {}, false, false, false});
 
     const size_t hidden = info_.hyperparameters.hidden, vocabulary = info_.hyperparameters.vocabulary;
     const size_t piece = logits_.size() / vocabulary;
     for (size_t first = 0; first < head_rows_.size(); first += piece) {
       const size_t rows = std::min(piece, head_rows_.size() - first);
       model_->head(context_, hidden_.data() + first * hidden, rows, logits_.data());
+      take_masks();  // as late as can be
       pool_.parallel_for(rows, [&](size_t i, size_t worker) {
         choose(head_rows_[first + i], logits_.data() + i * vocabulary, sampler_scratch_[worker]);
       });
     }
 
-    for (const auto& [sequence, rows] : plan) {
+    for (const auto& run : plan) run.sequence->mask_missed = false;
+    for (const HeadRow& row : head_rows_)
+      if (row.missed) row.sequence->mask_missed = true;
+    for (const auto& [sequence, planned] : plan) {
+      const size_t rows = planned - (sequence->mask_missed ? 1 : 0);
       prompt_tokens_ += std::min(rows, sequence->prompt_tokens > sequence->computed ? sequence->prompt_tokens - sequence->computed : 0);
       sequence->computed += rows;
       const size_t drafted = sequence->draft.size();
@@ -289,7 +333,7 @@ class EngineImpl final : public Engine {
     }
     const Sequence* settled = nullptr;  // its further rows followed a wrong guess, or its end
     for (HeadRow& row : head_rows_) {
-      if (row.sequence == settled) continue;
+      if (row.sequence == settled || row.missed) continue;
       if (!deliver(row, result)) settled = row.sequence;
     }
   }
@@ -316,25 +360,36 @@ class EngineImpl final : public Engine {
       row.has_logprobs = true;
       return;
     }
+    row.missed = !sequence.has_mask();
+    row.stuck = !row.missed && sequence.constrained() && !allows_beyond(sequence.mask, {});
+    if (row.missed || row.stuck) return;
     const size_t generated = row.position + 1 - sequence.prompt_tokens;
-    const bool forbid_stop = generated < request.min_tokens;
+    const bool forbid_stop = generated < request.min_tokens &&
+                             (!sequence.constrained() || allows_beyond(sequence.mask, request.stop_token_ids));
     const std::span<const int32_t> forbidden =
         forbid_stop ? std::span<const int32_t>(request.stop_token_ids) : std::span<const int32_t>();
     row.has_logprobs = request.logprobs >= 0;
     if (!row.has_logprobs) {
-      row.token = sample(context_, request.sampling, sequence.history, forbidden, generated, logits, vocabulary, scratch);
+      row.token = sample(context_, request.sampling, sequence.history, forbidden, sequence.mask, generated, logits, vocabulary,
+                         scratch);
       return;
     }
     // Reported log-probabilities are the model's own; sampling changes the logits, so it works on a copy.
     scratch.logits.assign(logits, logits + vocabulary);
-    row.token = sample(context_, request.sampling, sequence.history, forbidden, generated, scratch.logits.data(), vocabulary,
-                       scratch);
+    row.token = sample(context_, request.sampling, sequence.history, forbidden, sequence.mask, generated, scratch.logits.data(),
+                       vocabulary, scratch);
     row.logprobs = token_logprobs(context_, logits, vocabulary, row.token, static_cast<size_t>(request.logprobs));
   }
 
   /// Gives a row's token out. Returns whether the sequence's next row, if it has one, still stands on what is true.
   bool deliver(HeadRow& row, StepResult& result) {
     Sequence& sequence = *row.sequence;
+    if (row.stuck) {
+      result.errors.push_back({sequence.id, ErrorCode::internal,
+                               "the mask of position " + std::to_string(row.position + 1) + " allows no token"});
+      end(*scheduler_->remove(sequence.id), FinishReason::error, result);
+      return false;
+    }
     StepEntry entry{sequence.id, row.token, static_cast<int32_t>(row.position + 1), FinishReason::none, 0, row.has_logprobs,
                     std::move(row.logprobs)};
     if (!row.draws) {
@@ -410,11 +465,18 @@ class EngineImpl final : public Engine {
   uint64_t steps_ = 0, prompt_tokens_ = 0, cached_tokens_ = 0, generated_tokens_ = 0, drafted_tokens_ = 0, accepted_tokens_ = 0;
   double step_seconds_ = 0;
 
+  struct ArrivedMask {
+    uint32_t sequence;
+    size_t position;
+    MaskWords mask;
+  };
+
   // Shared with callers.
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::deque<std::unique_ptr<Sequence>> inbox_;
   std::vector<uint32_t> cancelled_;
+  std::vector<ArrivedMask> arrived_masks_;
   EngineStats stats_;
   uint32_t next_id_ = 1;
   bool adapters_changed_ = false;

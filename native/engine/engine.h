@@ -14,6 +14,7 @@
 #include "model/hyperparameters.h"
 #include "ops/isa.h"
 #include "sampler/sampler.h"
+#include "sampler/token_mask.h"
 
 namespace colophon {
 
@@ -45,6 +46,9 @@ struct SequenceRequest {
   std::string cache_salt;
   std::string tenant;    ///< among tenants the engine is shared fairly
   int32_t priority = 0;  ///< lower values first
+  /// Constrains the sequence: the first token is drawn among these, and each one after it waits for its own mask from
+  /// set_mask. Empty: all tokens, always. Where min_tokens forbids all that a mask allows, the mask holds.
+  MaskWords mask;
 };
 
 enum class FinishReason : uint8_t { none, stop, length, cancelled, error };
@@ -109,6 +113,10 @@ class Engine {
   /// Queues a sequence and returns its number. Throws Error(invalid_argument | not_found).
   virtual uint32_t submit(SequenceRequest request) = 0;
   virtual void cancel(uint32_t sequence) = 0;
+  /// The tokens that a constrained sequence may have at `position` (StepEntry's). No step waits for it: a sequence whose
+  /// mask has not come is left out. The last mask of a sequence is kept; one of a sequence that has ended is ignored.
+  /// Throws Error(invalid_argument) where it does not have mask_words(vocabulary) words.
+  virtual void set_mask(uint32_t sequence, size_t position, MaskWords mask) = 0;
 };
 
 }  // namespace colophon

@@ -7,6 +7,7 @@
 #include "ops/elementwise.h"
 #include "ops/exp_weights.h"
 #include "sampler/random.h"
+#include "sampler/token_mask.h"
 
 namespace colophon {
 namespace {
@@ -59,11 +60,12 @@ TokenLogprobs token_logprobs(OpContext& context, const float* logits, size_t voc
 }
 
 int32_t sample(OpContext& context, const SamplingOptions& options, const TokenHistory& history,
-               std::span<const int32_t> forbidden, uint64_t position, float* logits, size_t vocabulary,
-               SamplerScratch& scratch) {
+               std::span<const int32_t> forbidden, std::span<const uint32_t> mask, uint64_t position, float* logits,
+               size_t vocabulary, SamplerScratch& scratch) {
   for (const auto& [token, bias] : options.logit_bias) logits[token] += bias;
   apply_penalties(options, history, logits);
   for (const int32_t token : forbidden) logits[token] = -std::numeric_limits<float>::infinity();
+  apply_mask(mask, logits, vocabulary);
 
   const size_t best = argmax(context, logits, vocabulary);
   // Below this a float's exponentials are all zero but the best one's.

@@ -41,10 +41,11 @@ struct SamplerScratch {
   std::vector<float> logits;
 };
 
-/// Chooses the next token. In order: bias, penalties, forbidden tokens, temperature, min_p, top_k, top_p, draw.
-/// `logits` [vocabulary] is changed. The draw is uniform(seed, position). Runs on the calling thread.
+/// Chooses the next token. In order: bias, penalties, forbidden tokens, mask, temperature, min_p, top_k, top_p, draw.
+/// `mask`: the tokens that may be drawn, at least one; empty: all. `logits` [vocabulary] is changed. The draw is
+/// uniform(seed, position). Runs on the calling thread.
 int32_t sample(OpContext& context, const SamplingOptions& options, const TokenHistory& history,
-               std::span<const int32_t> forbidden, uint64_t position, float* logits, size_t vocabulary,
-               SamplerScratch& scratch);
+               std::span<const int32_t> forbidden, std::span<const uint32_t> mask, uint64_t position, float* logits,
+               size_t vocabulary, SamplerScratch& scratch);
 
 }  // namespace colophon

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "sampler/random.h"
+#include "sampler/token_mask.h"
 #include "testing/test.h"
 
 using namespace colophon;
@@ -15,8 +16,8 @@ struct Fixture {
   OpContext context{pool, Isa::reference};
   SamplerScratch scratch;
   int32_t draw(const SamplingOptions& options, std::vector<float> logits, uint64_t position = 0,
-               const TokenHistory& history = {}, std::vector<int32_t> forbidden = {}) {
-    return sample(context, options, history, forbidden, position, logits.data(), logits.size(), scratch);
+               const TokenHistory& history = {}, std::vector<int32_t> forbidden = {}, MaskWords mask = {}) {
+    return sample(context, options, history, forbidden, mask, position, logits.data(), logits.size(), scratch);
   }
 };
 

@@ -84,6 +84,14 @@ void Scheduler::serve(Sequence& sequence, uint64_t cost) {
   served_ += cost;
 }
 
+Sequence* Scheduler::find(uint32_t id) {
+  for (const auto& sequence : running_)
+    if (sequence->id == id) return sequence.get();
+  for (const auto& sequence : waiting_)
+    if (sequence->id == id) return sequence.get();
+  return nullptr;
+}
+
 /// Releases place, pages and adapter; the sequence can start again from its tokens.
 void Scheduler::give_up(Sequence& sequence) {
   // Last page first, so that the cache keeps the front of a prefix longest.
@@ -316,8 +324,8 @@ void Scheduler::draft() {
     Sequence& sequence = *owned;
     const SequenceRequest& request = sequence.request;
     const SamplingOptions& sampling = request.sampling;
-    // Penalties depend on the tokens before, which a draft only supposes.
-    if (sequence.remaining() != 1 || sampling.repetition_penalty != 1 || sampling.presence_penalty != 0 ||
+    // Penalties and masks depend on the tokens before, which a draft only supposes.
+    if (sequence.remaining() != 1 || sequence.constrained() || sampling.repetition_penalty != 1 || sampling.presence_penalty != 0 ||
         sampling.frequency_penalty != 0)
       continue;
     // Every row may draw a token: none beyond what the request or the context allows.
@@ -355,6 +363,8 @@ void Scheduler::plan_decoding(StepPlan& step) {
   for (Sequence* const sequence : decoding) {
     if (step.budget == 0) break;
     if (!sequence->running) continue;  // it lost its place to one before it
+    // A mask mostly comes while the model computes, so the row is tried without it; but once.
+    if (sequence->mask_missed && !sequence->has_mask()) continue;
     if (!reserve(*sequence, std::min(1 + sequence->draft.size(), step.budget))) sequence->draft.clear();
     const size_t rows = std::min(1 + sequence->draft.size(), step.budget);
     if (reserve_or_preempt(*sequence, rows, step)) run(*sequence, rows, step);

@@ -60,6 +60,9 @@ class Scheduler {
   /// Removes a sequence wherever it is and gives up what it holds; null where it is unknown.
   std::unique_ptr<Sequence> remove(uint32_t id);
 
+  /// A sequence wherever it is; null where it is unknown.
+  Sequence* find(uint32_t id);
+
   /// The next step, runs of one adapter side by side; empty where nothing can run now. Sequences whose adapter cannot be
   /// had are moved to `failed`.
   std::vector<ScheduledRun> plan(std::vector<std::unique_ptr<Sequence>>& failed);

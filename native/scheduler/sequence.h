@@ -32,6 +32,9 @@ struct Sequence {
   std::vector<int32_t> draft;  ///< guesses at what follows the first draft_start tokens, verified by the current step
   size_t draft_start = 0;
   PromptLookup lookup;
+  MaskWords mask;  ///< of the token at mask_position; empty where the sequence is unconstrained
+  size_t mask_position = 0;
+  bool mask_missed = false;  ///< the last step computed the token's logits in vain, since its mask had not come
 
   // What the scheduler decides by.
   uint64_t arrival = 0;                      ///< its number in order of arrival
@@ -45,6 +48,9 @@ struct Sequence {
   size_t generated() const { return tokens.size() - prompt_tokens; }
   /// Tokens that still need a pass; 1 while decoding.
   size_t remaining() const { return tokens.size() - computed; }
+  bool constrained() const { return !mask.empty(); }
+  /// Whether the token after the last one can be drawn.
+  bool has_mask() const { return !constrained() || mask_position == tokens.size(); }
   bool wants_prompt_logprobs() const { return request.prompt_logprobs >= 0; }
   /// A token of those that the current step computes.
   int32_t token_at(size_t position) const {

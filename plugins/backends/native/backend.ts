@@ -40,6 +40,7 @@ interface Running {
 
 export class NativeBackend implements Backend {
   readonly name = 'native';
+  readonly constrains = true;
   readonly adapters: NonNullable<Backend['adapters']>;
   readonly #options: NativeBackendOptions;
   readonly #engine: NativeEngine;
@@ -155,6 +156,7 @@ export class NativeBackend implements Backend {
           cacheSalt: request.cacheSalt,
           tenant: request.tenant,
           priority: request.priority,
+          mask: request.constraint?.first,
         });
         this.#generations.set(sequence, {
           generation,
@@ -162,7 +164,10 @@ export class NativeBackend implements Backend {
           promptTokens: request.prompt.length,
           begun: false,
         });
-        generation.attach(() => this.#engine.cancel(sequence));
+        generation.attach({
+          cancel: () => this.#engine.cancel(sequence),
+          setMask: (position, mask) => this.#engine.setMask(sequence, position, mask),
+        });
         return;
       } catch (error) {
         // The adapter was reloaded between finding its handle and using it: its name has a new one.

@@ -8,6 +8,12 @@ import {
 import { FinishReason, type StepResult } from '../../../native/binding/index.ts';
 import { errorOf, toColophonError } from './errors.ts';
 
+/** The engine's side of a generation. */
+export interface SequenceControl {
+  cancel(): void;
+  setMask(position: number, mask: Uint32Array): void;
+}
+
 /**
  * What `generate` returns: an iterator over one generation. Parts that the reader has not taken yet wait here, at most
  * one context's worth, so a slow reader holds up nobody.
@@ -15,7 +21,7 @@ import { errorOf, toColophonError } from './errors.ts';
 export class Generation implements AsyncIterableIterator<GeneratePart[]> {
   readonly #request: GenerateRequest;
   readonly #signal: AbortSignal;
-  #cancel: (() => void) | undefined;
+  #sequence: SequenceControl | undefined;
   #pending: GeneratePart[] = [];
   #wake: (() => void) | undefined;
   #ended = false;
@@ -32,9 +38,9 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     else signal.addEventListener('abort', this.#abort, { once: true });
   }
 
-  /** The sequence exists now; `cancel` ends it. */
-  attach(cancel: () => void): void {
-    this.#cancel = cancel;
+  /** The sequence exists now. */
+  attach(sequence: SequenceControl): void {
+    this.#sequence = sequence;
   }
 
   [Symbol.asyncIterator](): this {
@@ -81,6 +87,7 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
       const id = step.token[i]!;
       if (id >= 0) this.#takeToken(step, i, id);
       if (finish !== FinishReason.none) this.#takeFinish(step, i, finish, id);
+      else if (id >= 0) this.#constrain(step.position[i]!, id);
     }
     return finish !== FinishReason.none;
   }
@@ -115,6 +122,22 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     }
     this.#completionTokens++;
     this.#pending.push(part);
+  }
+
+  /** Asks what may follow a token and tells the engine, which goes on without this sequence until then. */
+  #constrain(position: number, id: number): void {
+    const { constraint, prompt } = this.#request;
+    if (!constraint || position < prompt.length) return;
+    constraint
+      .next(id)
+      .then((mask) => {
+        if (!this.#ended) this.#sequence?.setMask(position + 1, mask);
+      })
+      .catch((error) => {
+        if (this.#ended) return;
+        this.fail(error);
+        this.#sequence?.cancel();
+      });
   }
 
   #takeFinish(step: StepResult, i: number, finish: number, id: number): void {
@@ -161,7 +184,7 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     this.#pending = [];
     if (this.#ended) return;
     this.#end();
-    this.#cancel?.();
+    this.#sequence?.cancel();
     this.wake();
   };
 

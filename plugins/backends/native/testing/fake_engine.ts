@@ -31,6 +31,7 @@ interface FakeAdapter {
 export class FakeEngine implements NativeEngine {
   readonly submitted = new Map<number, SequenceRequest>();
   readonly cancelled: number[] = [];
+  readonly masks: Array<{ sequence: number; position: number; mask: Uint32Array }> = [];
   readonly adapters = new Map<number, FakeAdapter>();
   /** What the next registration or load fails with. */
   failure: Error | undefined;
@@ -140,6 +141,10 @@ export class FakeEngine implements NativeEngine {
 
   cancel(sequence: number): void {
     this.cancelled.push(sequence);
+  }
+
+  setMask(sequence: number, position: number, mask: Uint32Array): void {
+    this.masks.push({ sequence, position, mask });
   }
 
   onStep(listener: (result: StepResult) => void): void {
