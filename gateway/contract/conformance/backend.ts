@@ -4,7 +4,7 @@
  *     describeBackend('my backend', { create: () => new MyBackend(), base: 'my-base', prompt: [1, 2, 3] });
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Backend, GeneratePart, GenerateRequest, TokenLogprob } from '../backend.ts';
+import type { Backend, GeneratePart, GenerateRequest, TokenConstraint, TokenLogprob } from '../backend.ts';
 import { ColophonError } from '../errors.ts';
 
 export interface BackendUnderTest {
@@ -24,6 +24,8 @@ export interface BackendUnderTest {
   abortWithinMs?: number;
   /** Whether the same prompt is found in a prefix cache the second time. */
   prefixCache?: boolean;
+  /** Whether it obeys constraints. */
+  constrains?: boolean;
 }
 
 interface Generated {
@@ -230,6 +232,87 @@ export function describeBackend(name: string, under: BackendUnderTest): void {
       });
     });
 
+    describe('constraints', () => {
+      const size = async () => (await backend.text(under.base)).vocabularySize;
+      /** Two tokens of the prompt, others at each place. */
+      const pair = (place: number) => [place, place + 7].map((at) => under.prompt[at % under.prompt.length]!);
+
+      test('it says whether it obeys them', () => {
+        expect(backend.constrains ?? false).toBe(under.constrains ?? false);
+      });
+
+      test.runIf(under.constrains)(
+        'every token is one that its mask allows, whenever that comes',
+        async () => {
+          const vocabulary = await size();
+          for (const sampling of [request().sampling, sampled(3n), { ...sampled(4n), topK: 1 }]) {
+            const runs: number[][] = [];
+            for (const late of [false, true]) {
+              const constraint = new Places(vocabulary, pair, late);
+              const { ids, finish } = await generate({ constraint, sampling });
+              ids.forEach((id, place) => {
+                expect(pair(place), `place ${place}`).toContain(id);
+              });
+              expect(finish.reason).toBe('length');
+              expect(constraint.told).toEqual(ids.slice(0, -1));
+              runs.push(ids);
+            }
+            expect(runs[1]).toEqual(runs[0]);
+          }
+        },
+      );
+
+      test.runIf(under.constrains)('side by side with others each gets what it gets alone', async () => {
+        const vocabulary = await size();
+        const requests = Array.from({ length: 8 }, (_, index) => () => ({
+          maxTokens: 6 + index,
+          sampling: sampled(BigInt(index)),
+          ...(index % 2 ? { constraint: new Places(vocabulary, pair, index > 4) } : {}),
+        }));
+        const alone: number[][] = [];
+        for (const one of requests) alone.push((await generate(one())).ids);
+        const together = await Promise.all(requests.map((one) => generate(one())));
+        expect(together.map(({ ids }) => ids)).toEqual(alone);
+      });
+
+      test.runIf(under.constrains)(
+        'a mask stands above a bias, and log-probabilities are the model’s',
+        async () => {
+          const [token, other] = under.prompt as [number, number];
+          const constraint = new Places(await size(), () => [token], false);
+          const biased = (...bias: Array<[number, number]>) => ({ ...request().sampling, logitBias: bias });
+          const masked = await generate({
+            constraint,
+            maxTokens: 4,
+            logprobs: 3,
+            sampling: biased([other, 100]),
+          });
+          const forced = await generate({ maxTokens: 4, logprobs: 3, sampling: biased([token, 100]) });
+          expect(masked.ids).toEqual([token, token, token, token]);
+          expect(masked.logprobs).toEqual(forced.logprobs);
+        },
+      );
+
+      test.runIf(under.constrains)(
+        'it ends where the end is all that a mask allows, whatever minTokens',
+        async () => {
+          const end = (await backend.text(under.base)).endTokenIds[0]!;
+          const constraint = new Places(await size(), (place) => (place < 3 ? pair(place) : [end]), false);
+          const { ids, finish } = await generate({ constraint, ignoreEnd: false, minTokens: 8 });
+          expect(ids.length).toBe(4);
+          expect(finish).toMatchObject({ reason: 'stop', stopTokenId: end });
+          expect(constraint.told.length).toBe(3);
+        },
+      );
+
+      test.runIf(under.constrains)('one that fails ends its generation alone', async () => {
+        const constraint = new Places(await size(), pair, false, 2);
+        const [failed, other] = await Promise.allSettled([generate({ constraint }), generate()]);
+        expect(failed).toMatchObject({ status: 'rejected', reason: { message: 'No more.', status: 500 } });
+        expect(other.status).toBe('fulfilled');
+      });
+    });
+
     describe('the prefix cache', () => {
       test.runIf(under.prefixCache)('serves a prompt the second time, and salts keep apart', async () => {
         const cacheSalt = `salt-${Date.now()}`;
@@ -341,6 +424,35 @@ export function describeBackend(name: string, under: BackendUnderTest): void {
       });
     });
   });
+}
+
+/** A constraint that allows other tokens at each place. */
+class Places implements TokenConstraint {
+  readonly first: Uint32Array;
+  /** What it was told. */
+  readonly told: number[] = [];
+  readonly #mask: (place: number) => Uint32Array;
+  readonly #late: boolean;
+  readonly #failAt: number | undefined;
+
+  constructor(vocabulary: number, allowed: (place: number) => number[], late: boolean, failAt?: number) {
+    this.#mask = (place) => {
+      const mask = new Uint32Array(Math.ceil(vocabulary / 32));
+      for (const id of allowed(place)) mask[id >> 5]! |= 1 << (id & 31);
+      return mask;
+    };
+    this.first = this.#mask(0);
+    this.#late = late;
+    this.#failAt = failAt;
+  }
+
+  async next(id: number): Promise<Uint32Array> {
+    this.told.push(id);
+    const place = this.told.length;
+    if (this.#late) await new Promise((resolve) => setTimeout(resolve, 1 + (place % 3)));
+    if (place === this.#failAt) throw new ColophonError('No more.', { type: 'server_error' });
+    return this.#mask(place);
+  }
 }
 
 /** Everything that a generation gives, with the order of its parts checked. */

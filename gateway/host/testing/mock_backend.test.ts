@@ -15,4 +15,5 @@ describeBackend('the mock', {
   running: () => backend.running,
   loadable: { name: 'three', path: '/adapters/three' },
   prefixCache: true,
+  constrains: true,
 });

@@ -25,6 +25,8 @@ export interface MockOptions {
   /** Tokens that one step gives each sequence. */
   tokensPerStep?: number;
   ready?: () => boolean;
+  /** Default true. */
+  constrains?: boolean;
 }
 
 /** The mock with what tests look at. */
@@ -91,14 +93,26 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
     const bias = request.sampling.logitBias ?? [];
     const cachedTokens = takeCached(request);
     let made = 0;
+    let mask = request.constraint?.first;
+    const masked = (id: number) => mask !== undefined && ((mask[id >> 5]! >>> (id & 31)) & 1) === 0;
     const banned = (id: number) =>
       (made < request.minTokens && stops.has(id)) ||
       bias.some(([other, value]) => other === id && value <= -100);
     const next = (): number => {
-      const forced = bias.find(([, value]) => value >= 100);
+      const forced = bias.find(([id, value]) => value >= 100 && !masked(id));
       if (forced) return forced[0];
       const id = draw();
+      if (mask) return banned(id) || masked(id) ? drawMasked() : id;
       return banned(id) ? (letters.find((letter) => !banned(letter)) ?? id) : id;
+    };
+    /** One of those that the mask allows; it holds where everything that it allows is banned. */
+    const drawMasked = (): number => {
+      const allowed = Array.from({ length: mockVocabulary }, (_, id) => id).filter((id) => !masked(id));
+      const left = allowed.filter((id) => !banned(id));
+      const choices = left.length > 0 ? left : allowed;
+      const id = choices[hash(`${root}:${seed}:${made}`) % choices.length];
+      if (id === undefined) throw new ColophonError('The mask allows no token.', { type: 'server_error' });
+      return id;
     };
     const draw = (): number => {
       if (script) return script[made] ?? (request.ignoreEnd ? mockTokens('.')[0]! : mockEndToken);
@@ -122,7 +136,7 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
           const failure = options.fail?.(request, made);
           if (failure) throw failure;
           const id = next();
-          const ended = stops.has(id) && made >= request.minTokens;
+          const ended = stops.has(id) && (made >= request.minTokens || mask !== undefined);
           parts.push({
             type: 'token',
             id,
@@ -130,7 +144,10 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
             ...(made === 0 ? { cachedTokens } : {}),
           });
           made++;
-          if (!ended && made < request.maxTokens) continue;
+          if (!ended && made < request.maxTokens) {
+            mask = await request.constraint?.next(id);
+            continue;
+          }
           parts.push({
             type: 'finish',
             reason: ended ? 'stop' : 'length',
@@ -149,6 +166,7 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
 
   return {
     name: 'mock',
+    constrains: options.constrains ?? true,
     get running() {
       return running;
     },

@@ -47,4 +47,5 @@ describeBackend('native', {
   loadable: { name: 'medical-coding', path: join(dirname(dirname(golden)), 'medical-coding', 'adapter') },
   abortWithinMs: 60_000,
   prefixCache: true,
+  constrains: true,
 });
