@@ -138,9 +138,6 @@ describe.each(Object.entries(routes))('%s', (path, good) => {
   test.each<[string, unknown]>([
     ['tools', [{ type: 'function', function: { name: 'f' } }]],
     ['tool_choice', 'required'],
-    ['response_format', { type: 'json_object' }],
-    ['structured_outputs', { regex: 'a' }],
-    ['guided_json', {}],
     ['best_of', 3],
     ['use_beam_search', true],
     ['truncate_prompt_tokens', 3],

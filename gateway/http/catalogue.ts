@@ -3,6 +3,7 @@ import { type Backend, ColophonError, type ModelCard } from '../contract/index.t
 import type { PluginHost } from '../host/index.ts';
 import { suggest } from '../schema/suggest.ts';
 import { Encoder } from '../text/encoder.ts';
+import { Grammars } from '../text/grammar/grammars.ts';
 import { TextModel } from '../text/text_model.ts';
 
 export interface Served {
@@ -11,7 +12,12 @@ export interface Served {
   text: TextModel;
   /** For texts of any length. */
   encoder: Encoder;
+  /** For answers that must have a form. */
+  grammars: Grammars;
 }
+
+/** What is made from a base's text definition. */
+type Texts = Pick<Served, 'text' | 'encoder' | 'grammars'>;
 
 /** Names that a suggestion is looked for among, at most: with thousands of adapters a typo must stay cheap. */
 const suggestedAmong = 1000;
@@ -19,7 +25,7 @@ const suggestedAmong = 1000;
 export class Catalogue {
   readonly #host: PluginHost;
   /** One for each base: adapters share their base's. */
-  readonly #texts = new Map<string, Promise<Pick<Served, 'text' | 'encoder'>>>();
+  readonly #texts = new Map<string, Promise<Texts>>();
 
   constructor(host: PluginHost) {
     this.#host = host;
@@ -54,16 +60,24 @@ export class Catalogue {
   }
 
   async close(): Promise<void> {
-    for (const text of this.#texts.values()) await (await text.catch(() => undefined))?.encoder.close();
+    for (const text of this.#texts.values()) {
+      const texts = await text.catch(() => undefined);
+      await texts?.encoder.close();
+      await texts?.grammars.close();
+    }
   }
 
-  #text(backend: Backend, card: ModelCard): Promise<Pick<Served, 'text' | 'encoder'>> {
+  #text(backend: Backend, card: ModelCard): Promise<Texts> {
     const key = `${backend.name}\0${card.parent ?? card.id}`;
     let text = this.#texts.get(key);
     if (!text) {
       text = backend.text(card.id).then((definition) => {
         const model = new TextModel(definition);
-        return { text: model, encoder: new Encoder(model, definition) };
+        return {
+          text: model,
+          encoder: new Encoder(model, definition),
+          grammars: new Grammars(() => model.grammarVocabulary()),
+        };
       });
       text.catch(() => this.#texts.delete(key));
       this.#texts.set(key, text);

@@ -10,6 +10,7 @@ import { ignoredFields, lengthFields, modelField, outputFields, samplingFields }
 import { leastTokens } from './least_tokens.ts';
 import { refuseUnsupported } from './refused.ts';
 import { checkShared, choicesOf } from './shared_request.ts';
+import { readStructure, structureFields } from './structured.ts';
 import { refuseHopeless, tokenBudget } from './token_budget.ts';
 
 const part = Type.Object({ type: Type.String(), text: Type.Optional(Type.String()) });
@@ -40,6 +41,7 @@ export const chatBody = Type.Object({
   ...samplingFields,
   ...lengthFields,
   ...outputFields,
+  ...structureFields,
   ...ignoredFields,
   ...templateFields,
 });
@@ -60,6 +62,7 @@ export async function readChatRequest(
   refuseUnsupported(body, [
     ['echo', (value) => value === true, 'echo is only supported by /v1/completions.'],
   ]);
+  const structure = readStructure(body);
   const asked = body.max_completion_tokens ?? body.max_tokens ?? undefined;
   checkShared(body, asked, caller);
   if (body.top_logprobs && !body.logprobs) {
@@ -85,6 +88,7 @@ export async function readChatRequest(
     maxTokens,
     logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
     promptLogprobs: body.prompt_logprobs ?? undefined,
+    structure,
   });
   return { prompt, choices };
 }

@@ -1,6 +1,7 @@
 /** One generation, from the backend's tokens to the text, ids and log-probabilities of a choice. */
 import { type Backend, ColophonError, type GenerateRequest, type TokenLogprob } from '../contract/index.ts';
 import type { GenerationMeter } from '../observe/metrics.ts';
+import type { Constraint } from '../text/grammar/grammars.ts';
 import { StopStrings } from '../text/stop_strings.ts';
 import type { TextModel } from '../text/text_model.ts';
 
@@ -16,6 +17,8 @@ export interface ChoiceRequest {
   skipSpecial: boolean;
   /** Only the prompt is asked for: nothing that is generated is kept. */
   promptOnly?: boolean;
+  /** Makes what keeps the answer to its grammar. */
+  constrain?(): Promise<Constraint>;
 }
 
 export interface ChoiceUsage {
@@ -92,8 +95,11 @@ export async function runChoice(
     if (stopped !== undefined) step.stopReason = stopped;
   };
 
+  let constraint: Constraint | undefined;
   try {
-    for await (const parts of request.backend.generate(generate, signal)) {
+    constraint = await request.constrain?.();
+    const constrained = constraint ? { ...generate, constraint } : generate;
+    for await (const parts of request.backend.generate(constrained, signal)) {
       if (signal.aborted) throw new Cancelled();
       const step: ChoiceStep = {
         text: '',
@@ -134,6 +140,8 @@ export async function runChoice(
     }
     meter.finish('error', usage);
     throw error;
+  } finally {
+    constraint?.close();
   }
   meter.finish(signal.aborted ? 'cancelled' : 'error', usage);
   if (signal.aborted) throw new Cancelled();

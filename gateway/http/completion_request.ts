@@ -10,6 +10,7 @@ import { leastTokens } from './least_tokens.ts';
 import { refuseUnsupported } from './refused.ts';
 import { checkTokenIds } from './sampling.ts';
 import { checkShared, choicesOf } from './shared_request.ts';
+import { readStructure, structureFields } from './structured.ts';
 import { refuseHopeless, tokenBudget } from './token_budget.ts';
 
 /** Prompts of one request, and choices of all of them together. */
@@ -36,6 +37,7 @@ export const completionBody = Type.Object({
   ...samplingFields,
   ...lengthFields,
   ...outputFields,
+  ...structureFields,
   ...ignoredFields,
 });
 
@@ -60,6 +62,7 @@ export async function readCompletionRequest(
   caller: Caller,
 ): Promise<CompletionRequest> {
   refuseUnsupported(body);
+  const structure = readStructure(body);
   checkShared(body, body.max_tokens, caller);
   if (body.echo && body.prompt_logprobs && body.stream) {
     throw new ColophonError("'prompt_logprobs' are not available when 'stream' is enabled.", {
@@ -90,6 +93,7 @@ export async function readCompletionRequest(
       logprobs,
       promptLogprobs,
       first: index * perPrompt,
+      structure,
     });
   });
   return { prompts, choices, perPrompt };

@@ -8,7 +8,6 @@ const given = (value: unknown) => value !== undefined && value !== null;
 const yes = (value: unknown) => value === true;
 const nonEmpty = (value: unknown) =>
   given(value) && value !== '' && !(Array.isArray(value) && value.length === 0);
-const kind = (value: unknown) => (value as { type?: unknown } | null)?.type;
 const toolsOff = (body: Body) => body.tool_choice === 'none' || body.function_call === 'none';
 
 const rules: Rule[] = [
@@ -27,16 +26,6 @@ const rules: Rule[] = [
     (value) => given(value) && value !== 'none' && value !== 'auto',
     'Tools are not supported yet, so tool_choice can only be "none" or "auto".',
   ],
-  [
-    'response_format',
-    (value) => given(value) && kind(value) !== 'text',
-    'Only the response format {"type": "text"} is supported yet.',
-  ],
-  ['structured_outputs', given, 'Structured outputs are not supported yet.'],
-  ['guided_json', given, 'Guided decoding is not supported yet.'],
-  ['guided_regex', given, 'Guided decoding is not supported yet.'],
-  ['guided_choice', given, 'Guided decoding is not supported yet.'],
-  ['guided_grammar', given, 'Guided decoding is not supported yet.'],
   [
     'best_of',
     (value, body) => given(value) && value !== (body.n ?? 1),

@@ -6,6 +6,7 @@ import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
 import type { SharedFields } from './fields.ts';
 import { checkTokenIds, readSampling, samplingOfChoice } from './sampling.ts';
+import type { Structure } from './structured.ts';
 
 /** Checks that a schema cannot say. */
 export function checkShared(body: SharedFields, maxTokens: number | null | undefined, caller: Caller): void {
@@ -42,9 +43,17 @@ export function choicesOf(
     logprobs: number | undefined;
     promptLogprobs: number | undefined;
     first?: number;
+    structure: Structure | undefined;
   },
 ): ChoiceRequest[] {
   const { vocabularySize } = served.text;
+  const { structure } = options;
+  if (structure && !served.backend.constrains) {
+    throw new ColophonError(
+      `The backend of '${body.model}' cannot keep an answer to a form; leave '${structure.param}' out.`,
+      { param: structure.param, code: 'unsupported_parameter' },
+    );
+  }
   const stopTokenIds = body.stop_token_ids ?? [];
   checkTokenIds(stopTokenIds, vocabularySize, 'stop_token_ids');
   const sampling = readSampling(body, vocabularySize);
@@ -80,6 +89,9 @@ export function choicesOf(
     includeStop: body.include_stop_str_in_output ?? false,
     skipSpecial: body.skip_special_tokens ?? true,
     promptOnly,
+    ...(structure && !promptOnly
+      ? { constrain: () => served.grammars.constrain(structure.grammar, structure.param) }
+      : {}),
   }));
 }
 

@@ -1,6 +1,7 @@
 import type { TextDefinition } from '../contract/index.ts';
 import { type ChatMessage, ChatTemplate, type ChatTemplateOptions } from './chat_template.ts';
 import type { IncrementalDetokenizer } from './detokenizer.ts';
+import type { GrammarVocabulary } from './grammar/grammar.ts';
 import { type DecodeOptions, type SpecialReading, Tokenizer } from './tokenizer.ts';
 
 export type { ChatMessage, ChatTemplateOptions, DecodeOptions, IncrementalDetokenizer, SpecialReading };
@@ -62,6 +63,12 @@ export class TextModel {
 
   tokenBytes(id: number): number[] {
     return this.#tokenizer.tokenBytes(id);
+  }
+
+  /** What grammars need to know of the tokens. */
+  grammarVocabulary(): GrammarVocabulary {
+    const specialIds = [...this.#tokenizer.specialIds];
+    return { ...this.#tokenizer.allTokenBytes(), specialIds, endIds: this.endTokenIds };
   }
 
   /** Text from generated ids as they come; by default they continue a prompt. */

@@ -45,6 +45,11 @@ export class TokenBytes {
     this.longest = longest;
   }
 
+  /** All of them, not to be changed: token `id` is bytes [offsets[id], offsets[id + 1]). */
+  all(): { bytes: Uint8Array; offsets: Uint32Array } {
+    return { bytes: this.#bytes, offsets: this.#offsets };
+  }
+
   /** A view; empty for an id without a token. */
   of(id: number): Buffer {
     const start = this.#offsets[id];

@@ -179,6 +179,11 @@ export class Tokenizer {
     return this.#tokenBytes.of(id).toString('utf8');
   }
 
+  /** The bytes of every token, in order of their ids. */
+  allTokenBytes(): { bytes: Uint8Array; offsets: Uint32Array } {
+    return this.#tokenBytes.all();
+  }
+
   tokenBytes(id: number): number[] {
     return [...this.#tokenBytes.of(id)];
   }

@@ -1,0 +1,26 @@
+/** What an answer must look like, as a request says it. */
+export type Grammar =
+  /** A JSON value on one line that its schema allows. */
+  | { kind: 'json'; schema: unknown }
+  /** The whole text matches. */
+  | { kind: 'regex'; pattern: string }
+  | { kind: 'choice'; choices: string[] }
+  /** EBNF whose first rule is `root`. */
+  | { kind: 'ebnf'; text: string };
+
+/** What a thread needs to know of a vocabulary. */
+export interface GrammarVocabulary {
+  /** The bytes of all tokens, in order of their ids. */
+  bytes: Uint8Array;
+  /** Token `id` is bytes [offsets[id], offsets[id + 1]). */
+  offsets: Uint32Array;
+  /** Ids that no grammar can ask for. */
+  specialIds: number[];
+  /** Ids that end an answer, once the grammar is complete. */
+  endIds: number[];
+}
+
+/** Equal for grammars that are the same. */
+export function keyOf(grammar: Grammar): string {
+  return JSON.stringify(grammar);
+}
