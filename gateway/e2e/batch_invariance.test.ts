@@ -12,6 +12,7 @@ import {
   greedy,
   type Run,
   type RunRequest,
+  randomSource,
   TestEngine,
 } from './engine.ts';
 import { textIds } from './golden.ts';
@@ -20,6 +21,7 @@ const ADAPTERS = 48;
 const SEQUENCES = 64;
 let parent: string;
 let names: string[];
+let maskWords: number;
 /** What each of the 64 gives alone: one thread, no prefix cache, no speculation, prompts in one piece. */
 let solo: Generated[];
 
@@ -32,6 +34,7 @@ beforeAll(async () => {
     prefixCache: false,
     speculate: false,
   });
+  maskWords = Math.ceil(engine.engine.info().hyperparameters.vocabulary / 32);
   solo = [];
   for (let i = 0; i < SEQUENCES; i++) solo.push(await engine.run(request(i, handles)));
   await engine.close();
@@ -49,7 +52,7 @@ async function start(options: Parameters<typeof TestEngine.create>[0]) {
 /**
  * Sequence `i`: every fourth on the base, the others each on an adapter; prompts of 1 to 150 tokens that share
  * beginnings; greedy and sampled, with and without penalties and log-probabilities of the prompt. Every fifth prompt repeats
- * itself, so that there is something to speculate on.
+ * itself, so that there is something to speculate on. Every sixth has masks, which come when they come.
  */
 function request(i: number, handles: number[]): RunRequest {
   const length = [1, 17, 32, 33, 64, 7, 100, full ? 400 : 150][i % 8]!;
@@ -63,6 +66,7 @@ function request(i: number, handles: number[]): RunRequest {
     maxTokens: 3 + (i % (full ? 24 : 8)),
     logprobs: i % 6,
     ...(i % 9 === 0 ? { promptLogprobs: 2 } : {}),
+    ...(i % 6 === 1 ? { masks } : {}),
     sampling:
       i % 2 === 0
         ? greedy
@@ -76,6 +80,12 @@ function request(i: number, handles: number[]): RunRequest {
             seed: BigInt(i) << 33n,
           },
   };
+}
+
+/** About an eighth of the vocabulary; another eighth after each token. */
+function masks(place: number, before: number): Uint32Array {
+  const random = randomSource(before * 64 + place);
+  return Uint32Array.from({ length: maskWords }, () => random() * 2 ** 32 * (random() < 0.25 ? 1 : 0));
 }
 
 /** Runs sequences at once; each must have the bits of its solo run. */
@@ -94,6 +104,15 @@ test('the sequences cover the base and 48 adapters, and differ', () => {
   expect(used.has(undefined)).toBe(true);
   expect(used.size).toBeGreaterThan(30);
   expect(new Set(solo.map(fingerprint)).size).toBeGreaterThan(SEQUENCES / 2);
+  // Masks decide: what the constrained ones gave is what they allow.
+  for (let i = 1; i < SEQUENCES; i += 6) {
+    const { prompt } = request(i, [...names.keys()]);
+    solo[i]!.tokens.forEach((token, place, tokens) => {
+      const mask = masks(place, tokens[place - 1] ?? prompt.at(-1)!);
+      expect((mask[token >> 5]! >>> (token & 31)) & 1).toBe(1);
+    });
+    expect(solo[i]!.logprobs.length === 0 || solo[i]!.logprobs.some(({ rank }) => rank > 1)).toBe(true);
+  }
 });
 
 const combinations = full

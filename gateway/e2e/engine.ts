@@ -68,7 +68,11 @@ export interface Generated {
   finish: keyof typeof FinishReason;
 }
 
-export type RunRequest = Partial<SequenceRequest> & Pick<SequenceRequest, 'prompt'>;
+export type RunRequest = Partial<SequenceRequest> &
+  Pick<SequenceRequest, 'prompt'> & {
+    /** Constrains it: the mask of the token at `place` of those generated, after the token `before`. */
+    masks?: (place: number, before: number) => Uint32Array;
+  };
 
 /** A generation under way. */
 export interface Run {
@@ -108,7 +112,7 @@ export class TestEngine {
   }
 
   /** Submits; `onToken` is called as tokens arrive. */
-  start(request: RunRequest, onToken?: (tokens: number) => void): Run {
+  start({ masks, ...request }: RunRequest, onToken?: (tokens: number) => void): Run {
     const generated: Generated = {
       tokens: [],
       logprobs: [],
@@ -121,7 +125,25 @@ export class TestEngine {
     const result = new Promise<Generated>((resolve, reject) => {
       settle = { resolve, reject };
     });
-    const sequence = this.engine.submit({ maxTokens: 16, sampling: greedy, stopTokenIds: [], ...request });
+    const mask = masks?.(0, request.prompt.at(-1)!);
+    const sequence = this.engine.submit({
+      maxTokens: 16,
+      sampling: greedy,
+      stopTokenIds: [],
+      mask,
+      ...request,
+    });
+    /** At once, in a later turn or some steps late. */
+    const tellMask = (position: number, token: number) => {
+      const place = position + 1 - prompt;
+      const tell = () => {
+        if (this.#open.has(sequence)) this.engine.setMask(sequence, position + 1, masks!(place, token));
+      };
+      const how = (token + place) % 3;
+      if (how === 0) tell();
+      else if (how === 1) setImmediate(tell);
+      else setTimeout(tell, token % 10);
+    };
     this.#open.set(sequence, {
       take: (step, i) => {
         const position = step.position[i]!;
@@ -132,6 +154,7 @@ export class TestEngine {
             if (generated.tokens.length === 0) generated.cachedTokens = step.cachedTokens[i]!;
             generated.tokens.push(step.token[i]!);
             if (logprob) generated.logprobs.push(logprob);
+            if (masks && step.finish[i] === FinishReason.none) tellMask(position, step.token[i]!);
             onToken?.(generated.tokens.length);
           }
         }
