@@ -203,6 +203,23 @@ TEST(a_sequence_without_its_mask_holds_nobody_up) {
   CHECK_EQ(settled(harness).pages_used, 0u);
 }
 
+TEST(nothing_is_guessed_under_masks) {
+  const TempDir folder;
+  constexpr int32_t kCycle = 5;
+  Harness harness(options_for(write_tiny_model(folder)), [](Engine& engine, const StepEntry& entry) {
+    engine.set_mask(entry.sequence, static_cast<size_t>(entry.position) + 1, only({(entry.token + 1) % kCycle}));
+  });
+  // What follows is in the prompt already: a guess would be right, and the row after it drawn under the mask before.
+  SequenceRequest request;
+  for (int32_t i = 0; i < 40; ++i) request.prompt.push_back(i % kCycle);
+  request.max_tokens = 20;
+  request.mask = only({0});
+  const Outcome outcome = harness.run(request);
+  for (size_t i = 0; i < outcome.tokens.size(); ++i) CHECK_EQ(outcome.tokens[i], static_cast<int32_t>(i) % kCycle);
+  CHECK_EQ(outcome.tokens.size(), 20u);
+  CHECK_EQ(settled(harness).drafted_tokens, 0u);
+}
+
 TEST(masks_meet_bias_stop_ids_and_log_probabilities) {
   const TempDir folder;
   const MaskWords everything(mask_words(kVocabulary), ~uint32_t{0});
