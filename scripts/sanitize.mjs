@@ -30,6 +30,8 @@ const VARIANTS = [
     // What several threads do, without the long comparisons of kernels that one thread at a time runs.
     fast: [
       'thread',
+      'constrained',
+      'without_its_mask',
       'engine_cancels',
       'engine_keeps',
       'engine_lets',
