@@ -1,7 +1,7 @@
 /** vLLM's calls that load and unload adapters. */
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
-import { type Backend, ColophonError } from '../contract/index.ts';
+import { type Backend, ColophonError, type ModelCard } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import type { Services } from './services.ts';
 
@@ -36,8 +36,8 @@ export function adapterRoutes(app: FastifyInstance, services: Services): void {
           code: 'invalid_value',
         });
       }
-      const known = await services.catalogue.card(name);
-      if (known?.card.parent === null) {
+      const known = await cardOf(name, services);
+      if (known?.card?.parent === null) {
         throw new ColophonError(`The lora adapter '${name}' conflicts with a served base model.`, {
           param: 'lora_name',
           code: 'invalid_value',
@@ -62,8 +62,8 @@ export function adapterRoutes(app: FastifyInstance, services: Services): void {
           code: 'missing_required_parameter',
         });
       }
-      const known = await services.catalogue.card(name);
-      if (!known || known.card.parent === null || !known.backend.adapters) {
+      const known = await cardOf(name, services);
+      if (!known || known.card?.parent === null || !known.backend.adapters) {
         throw new ColophonError(`The lora adapter '${name.slice(0, 100)}' cannot be found.`, {
           type: 'not_found_error',
           code: 'model_not_found',
@@ -85,6 +85,17 @@ export function checkName(name: string): void {
     `Invalid 'lora_name': ${JSON.stringify(name.slice(0, 100))}. Use letters, digits and . _ - : @ +, with / only between such parts.`,
     { param: 'lora_name', code: 'invalid_value' },
   );
+}
+
+/** Whose adapter that is; without a card where it is damaged or gone from its place, which a load or an unload mends. */
+async function cardOf(
+  name: string,
+  services: Services,
+): Promise<{ backend: Backend; card?: ModelCard } | undefined> {
+  return services.catalogue.card(name).catch((error) => {
+    if (error instanceof ColophonError && error.status < 500) return { backend: firstWithAdapters(services) };
+    throw error;
+  });
 }
 
 function firstWithAdapters(services: Services): Backend {

@@ -8,6 +8,7 @@ import { AdapterError } from './errors.ts';
 import { CONFIG_FILE, TENSORS_FILE } from './peft.ts';
 
 const MAX_NAME_LENGTH = 128;
+const ITEMS_AT_ONCE = 64;
 
 export interface AdapterFolder {
   name: string;
@@ -51,6 +52,14 @@ export async function stampOf(path: string): Promise<{ stamp: string; modified: 
   }
 }
 
+/** Results of `work` in order, a part of the items at once: thousands of file calls leave room for others between them. */
+export async function inParts<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let at = 0; at < items.length; at += ITEMS_AT_ONCE)
+    results.push(...(await Promise.all(items.slice(at, at + ITEMS_AT_ONCE).map(work))));
+  return results;
+}
+
 export class AdapterFolders {
   readonly folders: readonly string[];
 
@@ -67,8 +76,8 @@ export class AdapterFolders {
         .filter((entry) => (entry.isDirectory() || entry.isSymbolicLink()) && !nameFault(entry.name))
         .map((entry) => entry.name)
         .sort();
-      const infos = await Promise.all(
-        names.map((name) => stat(join(folder, name, CONFIG_FILE)).catch(() => undefined)),
+      const infos = await inParts(names, (name) =>
+        stat(join(folder, name, CONFIG_FILE)).catch(() => undefined),
       );
       names.forEach((name, i) => {
         const info = infos[i];

@@ -1,12 +1,21 @@
-/** Names to registered adapters: found in folders when asked for, loaded and unloaded by call, renewed when files change. */
-import { ColophonError } from '../../../gateway/contract/index.ts';
-import type { NativeEngine, Residency } from '../../../native/binding/index.ts';
+/**
+ * Names to registered adapters: found in folders when asked for, loaded and unloaded by call, renewed when files change.
+ * What was loaded by call, and what was learnt of any adapter, is on disk; the engine knows those that were asked for last.
+ */
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
+import { ColophonError, type Logger } from '../../../gateway/contract/index.ts';
+import type { AdapterSpec, NativeEngine, Residency } from '../../../native/binding/index.ts';
 import { type AdapterFolders, nameFault, stampOf } from './adapter_folders.ts';
-import { AdapterError } from './errors.ts';
-import { readAdapter } from './peft.ts';
+import { AdapterError, errorOf } from './errors.ts';
+import { CONFIG_FILE, readAdapter, TENSORS_FILE } from './peft.ts';
+import { type AdapterContent, type SavedAdapter, SavedAdapters } from './saved_adapters.ts';
 
 /** Files that keep changing while they are read are given up after so many tries. */
 const READ_TRIES = 3;
+/** Adapters that the engine knows at most: about 4 kB each. The least recently asked for are registered again when needed. */
+const MAX_REGISTERED = 16_384;
 
 export interface RegisteredAdapter {
   name: string;
@@ -17,10 +26,12 @@ export interface RegisteredAdapter {
   modified: number;
   handle: number;
   contentHash: string;
-  /** By a load call, not found in a folder. */
+  /** By a load call, of this run or an earlier one: bound to its path. Else found in a folder. */
   byCall: boolean;
   /** Kept in memory; adapters that follow it under its name are too. */
   pinned: boolean;
+  /** A load call of this run named it. */
+  called: boolean;
 }
 
 export interface AdapterListing {
@@ -40,16 +51,36 @@ export interface RegistryOptions {
   reserved: string;
   /** Refuse load calls for paths outside the folders. */
   onlyFolders: boolean;
+  /** Folder of the registry on disk; each base has a part of its own. */
+  registryFolder: string;
+  log: Pick<Logger, 'warn'>;
+  maxRegistered?: number;
 }
 
 export class AdapterRegistry {
   readonly #options: RegistryOptions;
-  readonly #byName = new Map<string, RegisteredAdapter>();
+  /** By name; one that falls out or is replaced takes no new sequence, and those on it finish. */
+  readonly #byName: LRUCache<string, RegisteredAdapter>;
+  /** Loaded by call. */
+  readonly #loaded: SavedAdapters;
+  /** Learnt of those in folders: a cache. */
+  readonly #found: SavedAdapters;
   /** The last change under way of each name: one after the other. */
   readonly #changes = new Map<string, Promise<unknown>>();
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    const { engine, registryFolder, maxRegistered = MAX_REGISTERED } = options;
+    this.#byName = new LRUCache({
+      max: maxRegistered,
+      disposeAfter: (adapter, name, reason) => {
+        if (reason === 'evict' && adapter.pinned) this.#byName.set(name, adapter);
+        else engine.unregisterAdapter(adapter.handle);
+      },
+    });
+    const ofBase = join(registryFolder, engine.info().baseHash.slice(0, 16));
+    this.#loaded = new SavedAdapters(join(ofBase, 'loaded'));
+    this.#found = new SavedAdapters(join(ofBase, 'found'));
   }
 
   /** The adapter of that name as its files are now; undefined where there is none. */
@@ -62,8 +93,8 @@ export class AdapterRegistry {
   }
 
   /**
-   * Registers the folder at `path` and waits until its weights are resident. `pin`: keeps them there, or no longer; left
-   * out, it is as with the one that it replaces.
+   * Registers the folder at `path`, waits until its weights are resident, and saves it for later runs. `pin`: keeps the
+   * weights there, or no longer; left out, it is as with the one that it replaces.
    */
   async load(name: string, path: string, replace: boolean, pin?: boolean): Promise<RegisteredAdapter> {
     const fault = nameFault(name);
@@ -78,28 +109,33 @@ export class AdapterRegistry {
       const { engine, folders, onlyFolders } = this.#options;
       const real = await folders.resolvePath(path, name, onlyFolders);
       const known = this.#byName.get(name);
-      const found = known ?? (await folders.find(name));
-      const sameFolder = found !== undefined && !known?.byCall && found.path === real;
-      if (found && !sameFolder && !replace) throw alreadyLoaded(name);
-      const adapter =
-        sameFolder && !replace
-          ? ((await this.#renew(name)) ?? (await this.#register(name, real)))
-          : await this.#register(name, real);
-      const pinned = pin ?? known?.pinned ?? false;
+      const found =
+        known ?? (replace ? undefined : ((await this.#saved(name)) ?? (await folders.find(name))));
+      // What is there by itself, from a folder or an earlier run, may be asked for once more.
+      const same = found !== undefined && !known?.called && found.path === real;
+      if (found && !same && !replace) throw alreadyLoaded(name);
+      const renewed = same && !replace ? await this.#renew(name) : undefined;
+      const { adapter, content } = renewed
+        ? { adapter: renewed, content: ((await this.#saved(name)) ?? (await this.#learnt(name)))?.content }
+        : await this.#register(name, real);
+      const before = renewed ?? known;
+      const pinned = pin ?? before?.pinned ?? false;
       // The old one's pin goes first: both together may not fit.
-      if (known?.pinned) engine.unpinAdapter(known.handle);
+      if (before?.pinned) engine.unpinAdapter(before.handle);
       try {
         if (pinned) engine.pinAdapter(adapter.handle);
         await engine.loadAdapter(adapter.handle);
+        await this.#save(adapter, content);
       } catch (error) {
-        if (adapter !== known) this.#drop(adapter);
+        if (adapter !== before) this.#drop(adapter);
         else engine.unpinAdapter(adapter.handle);
-        if (known?.pinned) engine.pinAdapter(known.handle);
+        if (before?.pinned) engine.pinAdapter(before.handle);
         throw error;
       }
       adapter.pinned = pinned;
       adapter.byCall = true;
-      this.#put(adapter);
+      adapter.called = true;
+      this.#byName.set(name, adapter);
       return adapter;
     });
   }
@@ -117,22 +153,25 @@ export class AdapterRegistry {
 
   /** Forgets the adapter; sequences on it finish. False where none of that name is registered. */
   async unload(name: string): Promise<boolean> {
+    if (nameFault(name)) return false;
     return this.#change(name, async () => {
-      const known = this.#byName.get(name);
-      if (known) this.#drop(known);
-      return known !== undefined;
+      const wasSaved = await this.#loaded.delete(name);
+      return this.#byName.delete(name) || wasSaved;
     });
   }
 
-  /** All that can be asked for, by name: registered ones and those that lie in the folders. */
+  /** All that can be asked for, by name: those loaded by call and those that lie in the folders. */
   async list(): Promise<AdapterListing[]> {
     const { engine, folders, reserved } = this.#options;
     const listed = new Map<string, AdapterListing>();
     for (const [name, { path, modified }] of await folders.list()) {
       if (name !== reserved) listed.set(name, { name, path, modified, residency: 'disk' });
     }
+    for (const saved of await this.#loaded.list()) {
+      if (saved.name !== reserved) listed.set(saved.name, { ...saved, residency: 'disk' });
+    }
     for (const adapter of this.#byName.values()) {
-      if (!adapter.byCall && !listed.has(adapter.name)) continue;
+      if (!listed.has(adapter.name)) continue;
       listed.set(adapter.name, {
         name: adapter.name,
         path: adapter.path,
@@ -147,31 +186,62 @@ export class AdapterRegistry {
   /** Brings a name in step with the disk; runs alone for its name. */
   async #renew(name: string): Promise<RegisteredAdapter | undefined> {
     const known = this.#byName.get(name);
-    const state = known && (await stampOf(known.path));
-    if (known && state?.stamp === known.stamp) return known;
+    if (known && (await stampOf(known.path))?.stamp === known.stamp) return known;
     // An adapter loaded by call stays bound to its path; one from a folder is looked for anew.
-    const path = known?.byCall && state ? known.path : (await this.#options.folders.find(name))?.path;
-    if (path === undefined) {
-      if (known) this.#drop(known);
+    const saved = await this.#saved(name);
+    if (saved) {
+      const { adapter, content } = await this.#register(name, await this.#boundPath(saved), saved);
+      adapter.byCall = true;
+      adapter.called = known?.called === true;
+      this.#byName.set(name, adapter);
+      if (known?.pinned) this.#pinAgain(adapter);
+      if (content !== saved.content) await this.#keep(this.#loaded, adapter, content);
+      return adapter;
+    }
+    const folder = await this.#options.folders.find(name);
+    if (!folder) {
+      this.#byName.delete(name);
       return undefined;
     }
-    const adapter = await this.#register(name, path);
-    adapter.byCall = known?.byCall === true && path === known.path;
-    this.#put(adapter);
+    const learnt = await this.#learnt(name);
+    const { adapter, content } = await this.#register(name, folder.path, learnt);
+    this.#byName.set(name, adapter);
     if (known?.pinned) this.#pinAgain(adapter);
+    if (content !== learnt?.content) await this.#keep(this.#found, adapter, content);
     return adapter;
   }
 
-  /** Reads, checks and registers a folder, without making it the name's. */
-  async #register(name: string, path: string): Promise<RegisteredAdapter> {
-    const { engine, hashFile } = this.#options;
+  /** Registers a folder, without making it the name's; reads and checks its files unless `saved` tells what they hold. */
+  async #register(
+    name: string,
+    path: string,
+    saved?: SavedAdapter,
+  ): Promise<{ adapter: RegisteredAdapter; content: AdapterContent }> {
+    const { engine } = this.#options;
     for (let tries = 0; tries < READ_TRIES; tries++) {
       const before = await stampOf(path);
-      const { spec } = await readAdapter(path, engine.info().hyperparameters, name, hashFile);
-      const handle = await engine.registerAdapter(spec);
+      // Only once: where the engine refuses what was saved, the files themselves are asked.
+      const known = tries === 0 && saved?.path === path && saved.content?.stamp === before?.stamp;
+      const content = known ? saved.content! : await this.#read(name, path, before?.stamp ?? '');
+      const { contentHash, tensorsHash, modules } = content;
+      const tensorsPath = join(path, TENSORS_FILE);
+      const spec: AdapterSpec = { name, tensorsPath, contentHash, tensorsHash, modules };
+      const registered = engine.registerAdapter(spec);
+      const handle = known ? await registered.catch(() => undefined) : await registered;
+      if (handle === undefined) continue;
       const after = await stampOf(path);
       if (before && before.stamp === after?.stamp) {
-        return { name, path, ...before, handle, contentHash: spec.contentHash, byCall: false, pinned: false };
+        const adapter = {
+          name,
+          path,
+          ...before,
+          handle,
+          contentHash,
+          byCall: false,
+          called: false,
+          pinned: false,
+        };
+        return { adapter, content };
       }
       engine.unregisterAdapter(handle);
     }
@@ -181,10 +251,67 @@ export class AdapterRegistry {
     );
   }
 
-  #put(adapter: RegisteredAdapter): void {
-    const before = this.#byName.get(adapter.name);
-    this.#byName.set(adapter.name, adapter);
-    if (before && before.handle !== adapter.handle) this.#options.engine.unregisterAdapter(before.handle);
+  async #read(name: string, path: string, stamp: string): Promise<AdapterContent> {
+    const { engine, hashFile } = this.#options;
+    const { spec } = await readAdapter(path, engine.info().hyperparameters, name, hashFile);
+    const { contentHash, tensorsHash, modules } = spec;
+    return { stamp, contentHash, tensorsHash: tensorsHash!, modules };
+  }
+
+  /** What a load call of this run or an earlier one bound the name to. Throws AdapterError where the entry is damaged. */
+  async #saved(name: string): Promise<SavedAdapter | undefined> {
+    try {
+      return await this.#loaded.get(name);
+    } catch (error) {
+      this.#options.log.warn({ adapter: name }, (error as Error).message);
+      throw error;
+    }
+  }
+
+  /** What was learnt of an adapter in a folder; a damaged entry is as none. */
+  async #learnt(name: string): Promise<SavedAdapter | undefined> {
+    return this.#found.get(name).catch(() => undefined);
+  }
+
+  /** Where the adapter is that a load call bound a name to, as the rules of this run allow it. */
+  async #boundPath({ name, path }: SavedAdapter): Promise<string> {
+    const { folders, onlyFolders } = this.#options;
+    try {
+      const real = await folders.resolvePath(path, name, onlyFolders);
+      await access(join(real, CONFIG_FILE));
+      return real;
+    } catch (error) {
+      if (error instanceof AdapterError && error.code !== 'not_found') throw error;
+      this.#byName.delete(name);
+      throw new AdapterError(
+        'not_found',
+        `The adapter ${JSON.stringify(name)} was loaded from ${path}, where it no longer is; put it back there, load ` +
+          "another one with 'load_inplace', or unload it.",
+      );
+    }
+  }
+
+  /** Binds a name to its adapter for later runs. */
+  async #save(adapter: RegisteredAdapter, content: AdapterContent | undefined): Promise<void> {
+    try {
+      await this.#loaded.put(savedOf(adapter, content), true);
+    } catch (error) {
+      throw errorOf(
+        'internal',
+        `The adapter ${JSON.stringify(adapter.name)} cannot be saved in the registry (${(error as Error).message}); make ` +
+          'room there, or let the server write there, and load it again.',
+        error,
+      );
+    }
+  }
+
+  /** Saves what spares the next reading: without it all goes on. */
+  async #keep(where: SavedAdapters, adapter: RegisteredAdapter, content: AdapterContent): Promise<void> {
+    await where.put(savedOf(adapter, content), false).catch((error: Error) => {
+      const message =
+        'What was read of an adapter cannot be kept in the registry; the next start reads it again.';
+      this.#options.log.warn({ adapter: adapter.name, error: error.message }, message);
+    });
   }
 
   /** After the old content of its name has given up its pin; it serves without one where it is too large to be pinned. */
@@ -196,8 +323,8 @@ export class AdapterRegistry {
   }
 
   #drop(adapter: RegisteredAdapter): void {
-    if (this.#byName.get(adapter.name) === adapter) this.#byName.delete(adapter.name);
-    this.#options.engine.unregisterAdapter(adapter.handle);
+    if (this.#byName.peek(adapter.name) === adapter) this.#byName.delete(adapter.name);
+    else this.#options.engine.unregisterAdapter(adapter.handle);
   }
 
   /** Runs `change` after the earlier ones of the same name, whether they failed or not. */
@@ -219,4 +346,9 @@ function alreadyLoaded(name: string): ColophonError {
     `The lora adapter '${name}' has already been loaded. If you want to load the adapter in place, set 'load_inplace' to True.`,
     { param: 'lora_name', code: 'adapter_exists' },
   );
+}
+
+function savedOf(adapter: RegisteredAdapter, content: AdapterContent | undefined): SavedAdapter {
+  const { name, path, modified } = adapter;
+  return { name, path, modified, ...(content ? { content } : {}) };
 }

@@ -32,7 +32,9 @@ const request: GenerateRequest = {
   },
 };
 
-function setUp(options: { folders?: string[]; maxQueued?: number; onlyFolders?: boolean } = {}) {
+function setUp(
+  options: { folders?: string[]; maxQueued?: number; onlyFolders?: boolean; home?: string } = {},
+) {
   const engine = new FakeEngine();
   const warnings: string[] = [];
   const adapterMetrics = new AdapterMetrics(engine, 100);
@@ -45,6 +47,8 @@ function setUp(options: { folders?: string[]; maxQueued?: number; onlyFolders?: 
         .update(await readFile(path))
         .digest('hex'),
     onlyFolders: options.onlyFolders ?? false,
+    registryFolder: options.home ?? temporaryFolder(),
+    log: { warn: () => {} },
     model: 'base',
     root: 'source',
     created: 1,

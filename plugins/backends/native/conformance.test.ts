@@ -13,7 +13,11 @@ import { textDefinitionOfGguf } from './gguf_text.ts';
 
 const golden = fileURLToPath(new URL('../../../gateway/e2e/fixtures/golden/adapters', import.meta.url));
 const empty = mkdtempSync(join(tmpdir(), 'colophon-'));
-afterAll(() => rmSync(empty, { recursive: true, force: true }));
+const registry = mkdtempSync(join(tmpdir(), 'colophon-'));
+afterAll(() => {
+  for (const folder of [empty, registry]) rmSync(folder, { recursive: true, force: true });
+});
+let engines = 0;
 let engine: NativeEngine;
 
 async function create(): Promise<NativeBackend> {
@@ -30,6 +34,8 @@ async function create(): Promise<NativeBackend> {
     folders: new AdapterFolders([golden, empty]),
     hashFile: (file) => native().hashFile(file),
     onlyFolders: false,
+    registryFolder: join(registry, String(++engines)),
+    log: { warn: () => {} },
     model: 'base',
     root: path,
     created: 1,

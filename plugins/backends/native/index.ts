@@ -172,6 +172,8 @@ export default definePlugin({
       folders: new AdapterFolders([...config.adapter_dirs, ownFolder]),
       hashFile: (path) => addon.hashFile(path),
       onlyFolders: config.adapter_paths === 'folders',
+      registryFolder: join(host.paths.home, 'registry'),
+      log: host.log,
       model: config.model_name ?? basename(config.model).replace(/\.gguf$/i, ''),
       root: config.model_source ?? config.model,
       created: Math.floor((await stat(config.model)).mtimeMs / 1000),

@@ -33,6 +33,8 @@ const linearOfPath: Record<string, LinearName> = {
   'mlp.up_proj': 'up',
   'mlp.down_proj': 'down',
 };
+/** In the order in which modules are resolved within a layer. */
+export const linearOrder: readonly LinearName[] = Object.values(linearOfPath);
 const otherPaths = ['self_attn', 'mlp', 'mlp.act_fn', 'input_layernorm', 'post_attention_layernorm'];
 
 interface Module {
@@ -138,7 +140,7 @@ export function resolveModules(config: PeftConfig, shape: Hyperparameters, path:
     throw new AdapterError(
       'bad_adapter',
       `${path}: target_modules matches ${other.path}; adapters are supported on the linears of the blocks ` +
-        `(${Object.values(linearOfPath).join(', ')}), not there.`,
+        `(${linearOrder.join(', ')}), not there.`,
     );
   }
   if (adapted.length === 0) {
