@@ -58,7 +58,12 @@ export function makeAdapters(folder: string, shape: BaseShape, rank: number, cou
   });
 }
 
-function adapterConfig(shape: BaseShape, rank: number): object {
+/** Of an adapter on all linears, or on those with the given names. */
+export function adapterConfig(
+  shape: BaseShape,
+  rank: number,
+  modules: string[] = linears(shape).map(([path]) => path.split('.')[1]!),
+): object {
   return {
     peft_type: 'LORA',
     task_type: 'CAUSAL_LM',
@@ -72,7 +77,7 @@ function adapterConfig(shape: BaseShape, rank: number): object {
     use_rslora: false,
     use_dora: false,
     modules_to_save: null,
-    target_modules: linears(shape).map(([path]) => path.split('.')[1]),
+    target_modules: modules,
   };
 }
 
@@ -95,14 +100,24 @@ export function adapterTensors(shape: BaseShape, rank: number, seed: number): Bu
       add(`${name}.lora_B.weight`, outputs, rank, 0.01);
     }
   }
+  return Buffer.concat([safetensorsHead(header), drawValues(parts, offset / 2, seed)]);
+}
+
+/** What stands before the values: the length of the header, the header. */
+export function safetensorsHead(header: Record<string, object>): Buffer {
   const text = JSON.stringify(header);
   const json = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(json.length));
-  return Buffer.concat([length, json, drawValues(parts, offset / 2, seed)]);
+  return Buffer.concat([length, json]);
 }
 
-function drawValues(parts: Array<[values: number, largest: number]>, total: number, seed: number): Buffer {
+/** Uniform values between -largest and largest for each part, in bfloat16. */
+export function drawValues(
+  parts: Array<[values: number, largest: number]>,
+  total: number,
+  seed: number,
+): Buffer {
   const random = seeded(seed);
   const single = new Float32Array(1);
   const bits = new Uint32Array(single.buffer);
