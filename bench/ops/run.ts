@@ -11,10 +11,10 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { native } from '../../native/binding/index.ts';
 import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
+import { root } from '../lib/checkout.ts';
 import { Child } from '../lib/child.ts';
 import { caseResult, report, reportTable, writeReport } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
-import { root } from '../serving/peers.ts';
 
 const benches = ['linear_bench', 'ops_bench'];
 

@@ -1,15 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Child } from '../lib/child.ts';
-import { freePort } from '../lib/free_port.ts';
-import { untilHealthy } from '../lib/streams.ts';
+import { startColophon } from '../lib/colophon_server.ts';
 import { adapterName, type BaseShape } from '../lib/synthetic_adapters.ts';
 import { adapterRank, arrivalTokens, atOnce, type Case, sequenceTokens } from './cases.ts';
 import { type Contestant, EngineWorker, type Setting } from './contestant.ts';
 import type { OursWorkerConfig } from './ours_worker.ts';
-import { root } from './peers.ts';
 import { ArrivalServer } from './server.ts';
 
 /** Ours: the engine through its binding, and `colophon serve` for what users see over HTTP. */
@@ -37,7 +33,10 @@ export class Ours implements Contestant {
     this.#base = new EngineWorker(setting, worker([]));
     this.#adapted = new EngineWorker(setting, worker(setting.adapters));
     this.#server = new ArrivalServer(setting, {
-      start: (asUser) => startServer(setting, kvBytes, adapterBytes, asUser ?? false),
+      start: (asUser) => {
+        const adapterFolder = dirname(setting.adapters[0]!);
+        return startColophon({ ...setting, adapterFolder, kvBytes, adapterBytes }, asUser ?? false);
+      },
       request: (url, prompt, adapter) =>
         completion(url, adapter === null ? 'base' : adapterName(adapter), prompt),
       carriesToken,
@@ -78,37 +77,4 @@ export function completion(url: string, model: string, prompt: number[]): { url:
 export function carriesToken(event: unknown): boolean {
   const choice = (event as { choices?: Array<{ token_ids?: number[] | null }> }).choices?.[0];
   return (choice?.token_ids?.length ?? 0) > 0;
-}
-
-async function startServer(setting: Setting, kvBytes: number, adapterBytes: number, asUser: boolean) {
-  const home = mkdtempSync(join(tmpdir(), 'colophon-bench-'));
-  writeFileSync(
-    join(home, 'colophon.yaml'),
-    'plugins:\n  native:\n    model_name: base\n    demo_adapters: false\n',
-  );
-  const port = await freePort();
-  const adapterFolder = dirname(setting.adapters[0]!);
-  const [command, ...args] = asUser
-    ? ['npm', '--silent', 'start']
-    : [process.execPath, join(root, 'scripts', 'colophon.mjs'), 'serve'];
-  const child = new Child(command!, args, {
-    cwd: root,
-    narrates: true,
-    env: {
-      COLOPHON_HOME: home,
-      COLOPHON_MODEL: setting.gguf,
-      COLOPHON_ADAPTER_DIRS: adapterFolder,
-      COLOPHON_HOST: '127.0.0.1',
-      COLOPHON_PORT: String(port),
-      COLOPHON_THREADS: String(setting.threads),
-      COLOPHON_KV_BYTES: String(kvBytes),
-      COLOPHON_ADAPTER_BYTES: String(adapterBytes),
-      COLOPHON_API_KEY: undefined,
-      COLOPHON_LOG_LEVEL: 'error',
-    },
-  });
-  process.on('exit', () => rmSync(home, { recursive: true, force: true }));
-  const url = `http://127.0.0.1:${port}`;
-  await untilHealthy(`${url}/health`, setting.limit, () => child.assertRunning());
-  return { child, url };
 }

@@ -1,8 +1,8 @@
 /** Where the peers are, and what they need made from our model. `--setup` (setup.ts) puts them there. */
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { cacheFolder } from '../../gateway/models/index.ts';
+import { root } from '../lib/checkout.ts';
 import { Child } from '../lib/child.ts';
 import { adapterName } from '../lib/synthetic_adapters.ts';
 
@@ -21,15 +21,6 @@ const remedy = 'Install the peers with: npm run -s bench -- serving --setup';
 export function required(file: string): string {
   if (existsSync(file)) return file;
   throw new Error(`${file} is missing. ${remedy}`);
-}
-
-/** The checkout: this file runs from its dist/. */
-export const root = checkout();
-
-function checkout(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
-  return folder;
 }
 
 /** A Python file of this bench. */
