@@ -143,8 +143,12 @@ export class AdapterFolders {
 
   /** Real path of `path`, which must stay inside `folder`, its files too. */
   async #inside(folder: string, path: string, name: string): Promise<string> {
-    const root = await realpath(folder);
-    const real = await realpath(path);
+    const [root, real] = await Promise.all(
+      [folder, path].map((each) => realpath(each).catch(() => undefined)),
+    );
+    // It was there a moment ago.
+    if (root === undefined || real === undefined)
+      throw new AdapterError('not_found', `There is no adapter at ${path} any more.`);
     const files = await Promise.all(
       [CONFIG_FILE, TENSORS_FILE].map((file) => realpath(join(real, file)).catch(() => undefined)),
     );

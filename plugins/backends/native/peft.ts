@@ -92,17 +92,21 @@ export function contentHash(configHash: Uint8Array, tensorsHash: Uint8Array): st
 }
 
 async function readConfig(folder: string, path: string): Promise<Buffer> {
+  const missing = () =>
+    new AdapterError('not_found', `There is no adapter at ${folder}: it has no ${CONFIG_FILE}.`);
   const info = await stat(path).catch(() => undefined);
-  if (!info?.isFile()) {
-    throw new AdapterError('not_found', `There is no adapter at ${folder}: it has no ${CONFIG_FILE}.`);
-  }
+  if (!info?.isFile()) throw missing();
   if (info.size > MAX_CONFIG_BYTES) {
     throw new AdapterError(
       'bad_adapter',
       `${path} has ${info.size} bytes; an adapter's config has at most ${MAX_CONFIG_BYTES}.`,
     );
   }
-  return readFile(path);
+  return readFile(path).catch((error: NodeJS.ErrnoException) => {
+    // Deleted since.
+    if (error.code === 'ENOENT') throw missing();
+    throw new AdapterError('bad_adapter', `${path} cannot be read (${error.message}).`);
+  });
 }
 
 async function missingTensors(folder: string): Promise<AdapterError> {
