@@ -19,11 +19,15 @@ export interface Served {
 /** What is made from a base's text definition. */
 type Texts = Pick<Served, 'text' | 'encoder' | 'grammars'>;
 
-/** Names that a suggestion is looked for among, at most: with thousands of adapters a typo must stay cheap. */
+/** Names that a suggestion is looked for among, at most: where there are more, none are listed for a typo. */
 const suggestedAmong = 1000;
 
 export class Catalogue {
   readonly #host: PluginHost;
+  /** The last list had more names than suggestions are looked for among. */
+  #many = false;
+  /** The first base of the last list. */
+  #first: string | undefined;
   /** One for each base: adapters share their base's. */
   readonly #texts = new Map<string, Promise<Texts>>();
 
@@ -33,7 +37,10 @@ export class Catalogue {
 
   /** Every model of every backend, in order. */
   async list(): Promise<ModelCard[]> {
-    return (await Promise.all(this.#host.all('backend').map((backend) => backend.models()))).flat();
+    const cards = (await Promise.all(this.#host.all('backend').map((backend) => backend.models()))).flat();
+    this.#many = cards.length > suggestedAmong;
+    this.#first = cards.find((card) => card.parent === null)?.id;
+    return cards;
   }
 
   /** The model of that name; a 404 as OpenAI words it where there is none. */
@@ -46,9 +53,10 @@ export class Catalogue {
   /** The first base model, for requests that may leave the model out. */
   async findOrFirst(id: string | null | undefined): Promise<Served> {
     if (id) return this.find(id);
-    const first = (await this.list()).find((card) => card.parent === null);
-    if (!first) throw new ColophonError('No model is served.', { type: 'service_unavailable_error' });
-    return this.find(first.id);
+    if (this.#first === undefined || !(await this.card(this.#first))) await this.list();
+    if (this.#first === undefined)
+      throw new ColophonError('No model is served.', { type: 'service_unavailable_error' });
+    return this.find(this.#first);
   }
 
   async card(id: string): Promise<{ backend: Backend; card: ModelCard } | undefined> {
@@ -86,7 +94,8 @@ export class Catalogue {
   }
 
   async #unknown(id: string): Promise<ColophonError> {
-    const names = id.length > 64 ? [] : (await this.list()).slice(0, suggestedAmong).map((card) => card.id);
+    const names = id.length > 64 || this.#many ? [] : (await this.list()).map((card) => card.id);
+    if (names.length > suggestedAmong) names.length = 0;
     const near = suggest(id, names);
     const shown = id.length > 100 ? `${id.slice(0, 100)}…` : id;
     return new ColophonError(

@@ -226,7 +226,7 @@ describe('logs', () => {
   test('have one line a request with its counts, and never what was said', async () => {
     await server.post(
       '/v1/chat/completions',
-      { model, messages: [{ role: 'user', content: 'my secret' }], max_tokens: 2 },
+      { model, messages: [{ role: 'user', content: 'my secret' }], max_tokens: 2, ignore_eos: true },
       { 'x-request-id': 'mine-1', authorization: 'Bearer hidden' },
     );
     await until(() => server.logged.some((line) => line.reqId === 'mine-1'));

@@ -4,6 +4,7 @@
  */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { ColophonError, type Logger } from '../../../gateway/contract/index.ts';
 import type { AdapterSpec, NativeEngine, Residency } from '../../../native/binding/index.ts';
@@ -14,8 +15,10 @@ import { type AdapterContent, type SavedAdapter, SavedAdapters } from './saved_a
 
 /** Files that keep changing while they are read are given up after so many tries. */
 const READ_TRIES = 3;
-/** Adapters that the engine knows at most: about 4 kB each. The least recently asked for are registered again when needed. */
+/** Adapters that the engine knows at most: about 3 kB each. The least recently asked for are registered again when needed. */
 const MAX_REGISTERED = 16_384;
+/** Adapters that a listing looks at before others have their turn: a few milliseconds. */
+const LISTED_AT_ONCE = 1000;
 
 export interface RegisteredAdapter {
   name: string;
@@ -170,15 +173,14 @@ export class AdapterRegistry {
     for (const saved of await this.#loaded.list()) {
       if (saved.name !== reserved) listed.set(saved.name, { ...saved, residency: 'disk' });
     }
-    for (const adapter of this.#byName.values()) {
-      if (!listed.has(adapter.name)) continue;
-      listed.set(adapter.name, {
-        name: adapter.name,
-        path: adapter.path,
-        modified: adapter.modified,
-        residency: engine.adapterState(adapter.handle).residency,
-        contentHash: adapter.contentHash,
-      });
+    let looked = 0;
+    for (const name of [...listed.keys()]) {
+      if (++looked % LISTED_AT_ONCE === 0) await setImmediate();
+      const adapter = this.#byName.peek(name);
+      if (!adapter) continue;
+      const { path, modified, contentHash, handle } = adapter;
+      const { residency } = engine.adapterState(handle);
+      listed.set(name, { name, path, modified, residency, contentHash });
     }
     return [...listed.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
