@@ -166,6 +166,24 @@ test('pages are reused by their own adapter alone, and outlast its leaving the m
   await unload('lora-0-too');
 });
 
+test('an adapter whose files are gone is a 404 that says what to do, and can be replaced and unloaded', async () => {
+  const path = join(parent, 'short-lived');
+  cpSync(paths.get('lora-4')!, path, { recursive: true });
+  await load('gone', path);
+  const answer = await complete('gone');
+  rmSync(path, { recursive: true });
+  const asked = await server.post('/v1/completions', { model: 'gone', prompt: 'x', max_tokens: 1 });
+  expect(asked.status).toBe(404);
+  expect(JSON.stringify(asked.body)).toMatch(/no longer is.*load_inplace.*unload/);
+  expect((await load('gone', paths.get('lora-4')!, { load_inplace: true })).status).toBe(200);
+  expect((await complete('gone')).text).toBe(answer.text);
+  cpSync(paths.get('lora-4')!, path, { recursive: true });
+  await load('gone', path, { load_inplace: true });
+  rmSync(path, { recursive: true });
+  expect((await unload('gone')).status).toBe(200);
+  expect((await unload('gone')).status).toBe(404);
+});
+
 test('names loaded by call are there after a restart, and answer as before', async () => {
   const before = await complete('lora-3');
   const listed = (await models()).map(({ id }) => id);
