@@ -158,7 +158,14 @@ export class AdapterRegistry {
   async unload(name: string): Promise<boolean> {
     if (nameFault(name)) return false;
     return this.#change(name, async () => {
-      const wasSaved = await this.#loaded.delete(name);
+      const wasSaved = await this.#loaded.delete(name).catch((error: Error) => {
+        throw errorOf(
+          'internal',
+          `The adapter ${JSON.stringify(name)} cannot be taken out of the registry (${error.message}); let the server ` +
+            'write there, and unload it again.',
+          error,
+        );
+      });
       return this.#byName.delete(name) || wasSaved;
     });
   }
@@ -202,7 +209,7 @@ export class AdapterRegistry {
     }
     const folder = await this.#options.folders.find(name);
     if (!folder) {
-      this.#byName.delete(name);
+      if (this.#byName.delete(name)) await this.#found.delete(name).catch(() => false);
       return undefined;
     }
     const learnt = await this.#learnt(name);
@@ -223,8 +230,11 @@ export class AdapterRegistry {
     for (let tries = 0; tries < READ_TRIES; tries++) {
       const before = await stampOf(path);
       // Only once: where the engine refuses what was saved, the files themselves are asked.
-      const known = tries === 0 && saved?.path === path && saved.content?.stamp === before?.stamp;
-      const content = known ? saved.content! : await this.#read(name, path, before?.stamp ?? '');
+      const known =
+        tries === 0 && saved?.path === path && saved.content?.stamp === before?.stamp
+          ? saved?.content
+          : undefined;
+      const content = known ?? (await this.#read(name, path, before?.stamp ?? ''));
       const { contentHash, tensorsHash, modules } = content;
       const tensorsPath = join(path, TENSORS_FILE);
       const spec: AdapterSpec = { name, tensorsPath, contentHash, tensorsHash, modules };

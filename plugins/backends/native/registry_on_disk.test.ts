@@ -123,6 +123,9 @@ test('an adapter in a folder is read once over all runs, and again when its file
   const third = start(home, [folder]);
   expect(await third.registry.resolve('one')).toBeUndefined();
   expect(await third.registry.list()).toEqual([]);
+  // Who knew it forgets what it learnt.
+  expect(await second.registry.resolve('one')).toBeUndefined();
+  expect(await readdir(join(home, 'b'.repeat(16), 'found'))).toEqual([]);
 });
 
 test('what was kept of a folder is not believed when the engine refuses it', async () => {
@@ -203,9 +206,25 @@ test('an entry of another version keeps its name and path; the files are read', 
     entry,
     (await readFile(entry, 'utf8')).replace('"format":1', '"format":2').replace('"rank"', '"r"'),
   );
+  await rename(join(path, 'adapter_model.safetensors'), join(folder, 'aside'));
+  await expect(start(home).registry.resolve('mine')).rejects.toMatchObject({ code: 'bad_adapter' });
+  await rename(join(folder, 'aside'), join(path, 'adapter_model.safetensors'));
   const { registry, hashed } = start(home);
   expect(await registry.resolve('mine')).toMatchObject({ path });
   expect(hashed).toHaveLength(1);
+});
+
+test('an entry that cannot be removed is told, and the adapter stays', async () => {
+  const [home, folder] = [temporaryFolder(), temporaryFolder()];
+  const { registry } = start(home);
+  await registry.load('mine', await makeAdapter(folder, 'one'), false);
+  const remove = vi.spyOn(SavedAdapters.prototype, 'delete').mockRejectedValue(new Error('EROFS: read-only'));
+  await expect(registry.unload('mine')).rejects.toMatchObject({
+    status: 500,
+    message: expect.stringContaining('EROFS'),
+  });
+  remove.mockRestore();
+  expect(await registry.resolve('mine')).toBeDefined();
 });
 
 test('a path that the config of this run forbids is refused', async () => {
