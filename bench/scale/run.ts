@@ -5,7 +5,7 @@
  *     npm run -s bench -- scale [--repeats N] [--cases A,B] [--adapters N] [--seconds S] [--cold-rate N] [--quick]
  *                               [--model FILE] [--threads N] [--limit SECONDS] [--output FILE]
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -79,6 +79,7 @@ class Workers {
       gguf,
       folder,
       registry: join(folder, '..', 'registry'),
+      packed: packedOf(folder),
       names: names.slice(0, adapters),
       threads,
       kvBytes,
@@ -142,6 +143,8 @@ async function main(argv: string[]): Promise<void> {
   say(`Saved to ${file}`);
 }
 
+const packedOf = (folder: string) => join(folder, '..', 'packed');
+
 /** The adapters on disk, and what one takes in memory. */
 async function prepare(gguf: string, count: number, threads: number): Promise<Setting> {
   const shape = await baseShapeOf(gguf);
@@ -154,10 +157,21 @@ async function prepare(gguf: string, count: number, threads: number): Promise<Se
     model: { format: 'gguf', path: gguf },
     kvBytes: 1 << 26,
     adapterBytes: 1 << 26,
+    packedDir: packedOf(folder),
   });
-  const { name, path } = adapters[0]!;
-  const { spec } = await readAdapter(path, engine.info().hyperparameters, name, native().hashFile);
-  const { bytes } = engine.adapterState(await engine.registerAdapter(spec));
+  const { hyperparameters } = engine.info();
+  const register = async ({ name, path }: (typeof adapters)[number]) =>
+    engine.registerAdapter((await readAdapter(path, hyperparameters, name, native().hashFile)).spec);
+  const { bytes } = engine.adapterState(await register(adapters[0]!));
+  mkdirSync(packedOf(folder), { recursive: true });
+  if (readdirSync(packedOf(folder)).length < count) {
+    say('Importing them: each is read and packed once ...');
+    for (const adapter of adapters) {
+      const handle = await register(adapter);
+      await engine.loadAdapter(handle);
+      engine.unregisterAdapter(handle);
+    }
+  }
   await engine.close();
   const names = adapters.map((adapter) => adapter.name);
   return { gguf, folder, names, vocabulary: shape.vocabulary, threads, limit: 0, bytes };

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import type { GenerateRequest } from '../../gateway/contract/index.ts';
 import { type NativeEngine, native } from '../../native/binding/index.ts';
 import { AdapterFolders, inParts } from '../../plugins/backends/native/adapter_folders.ts';
+import { AdapterMetrics } from '../../plugins/backends/native/adapter_metrics.ts';
 import { NativeBackend } from '../../plugins/backends/native/backend.ts';
 import { seeded } from '../lib/random.ts';
 import { generatedTokens, hotSequences, promptTokens } from './cases.ts';
@@ -17,6 +18,8 @@ export interface WorkerConfig {
   /** Folder of the adapters, and the registry on disk. */
   folder: string;
   registry: string;
+  /** Folder of the packed adapters. */
+  packed: string;
   names: string[];
   threads: number;
   kvBytes: number;
@@ -92,6 +95,7 @@ class Bench {
         vocabularySize: config.vocabulary,
       },
       maxQueued: 4096,
+      adapterMetrics: new AdapterMetrics(engine, 100),
     });
     setInterval(() => {
       this.#rss = Math.max(this.#rss, process.memoryUsage.rss());
@@ -217,8 +221,9 @@ class Bench {
   async #load(name: string): Promise<number> {
     if (!(await this.#backend.model(name))) throw new Error(`There is no adapter ${name}.`);
     const handle = this.#handles.get(name)!;
+    const before = this.#engine.adapterState(handle).loadSeconds;
     await this.#engine.loadAdapter(handle);
-    return this.#engine.adapterState(handle).loadSeconds;
+    return this.#engine.adapterState(handle).loadSeconds - before;
   }
 
   async #tokens(
@@ -271,6 +276,7 @@ async function main(): Promise<void> {
       threads: config.threads,
       kvBytes: config.kvBytes,
       adapterBytes: config.adapterBytes,
+      packedDir: config.packed,
       // What is measured is decoding; guesses would shorten the loops that a small model falls into.
       speculate: false,
     });
