@@ -259,8 +259,8 @@ TEST(engine_loads_each_adapter_about_once_for_those_who_wait) {
       }
       for (const uint32_t id : ids) CHECK(harness.wait(id).finish == FinishReason::length);
       const EngineStats stats = settled(harness);
-      // Few are loaded for a sequence that then gives way to an urgent one.
-      CHECK(stats.adapters.loads >= kAdapters && stats.adapters.loads <= kSequences + kSequences / 4);
+      // Some are loaded for a sequence that then gives way to an urgent one: tenants and classes change the order.
+      CHECK(stats.adapters.loads >= kAdapters && stats.adapters.loads <= 2 * kSequences);
       CHECK(stats.adapters.evictions < stats.adapters.loads);
     }
   }

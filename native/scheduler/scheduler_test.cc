@@ -23,7 +23,7 @@ class Simulation {
   explicit Simulation(Shape shape)
       : shape_(shape),
         pages_(static_cast<uint32_t>(shape.pages)),
-        adapters_(AdapterBase{}, 1 << 20, [] {}),
+        adapters_(AdapterBase{}, {.budget_bytes = 1 << 20}, [] {}),
         scheduler_({shape.step_tokens, shape.max_sequences, 1 << 14, true, false}, pages_, adapters_) {}
 
   struct Life {
