@@ -46,6 +46,7 @@ export const settings = [
     flag: '--adapter-bytes',
     path: ['plugins', 'native', 'adapter_bytes'],
   },
+  { key: 'lendMemory', environment: 'COLOPHON_LEND_MEMORY', path: ['plugins', 'native', 'lend_memory'] },
 ] as const satisfies readonly Setting[];
 
 /** Values of flags, by setting; what is undefined was not given. */

@@ -23,6 +23,7 @@ beforeAll(async () => {
   server = await startEngineServer({
     COLOPHON_ADAPTER_DIRS: parent,
     COLOPHON_ADAPTER_BYTES: String(ADAPTER_BYTES),
+    COLOPHON_LEND_MEMORY: 'false',
   });
   // Two contents under one config, so that a swap of the tensors alone is a replacement; two more to push them out of memory.
   const shape = { ...recipe(3), rank: 8 };

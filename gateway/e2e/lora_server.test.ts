@@ -15,7 +15,12 @@ let server: EngineServer;
 const paths = new Map<string, string>();
 const names = Array.from({ length: 10 }, (_, i) => `lora-${i}`);
 
-const start = () => startEngineServer({ COLOPHON_HOME: home, COLOPHON_ADAPTER_BYTES: String(ADAPTER_BYTES) });
+const start = () =>
+  startEngineServer({
+    COLOPHON_HOME: home,
+    COLOPHON_ADAPTER_BYTES: String(ADAPTER_BYTES),
+    COLOPHON_LEND_MEMORY: 'false',
+  });
 
 beforeAll(async () => {
   parent = mkdtempSync(join(tmpdir(), 'colophon-'));

@@ -23,6 +23,7 @@ beforeAll(async () => {
   server = await startEngineServer({
     COLOPHON_ADAPTER_DIRS: folder,
     COLOPHON_ADAPTER_BYTES: String(ADAPTER_BYTES),
+    COLOPHON_LEND_MEMORY: 'false',
     COLOPHON_KV_BYTES: String(KV_BYTES),
   });
 }, 600_000);

@@ -23,6 +23,7 @@ AdapterStore::AdapterStore(AdapterBase base, AdapterStoreOptions options, std::f
     : base_(std::move(base)),
       options_(std::move(options)),
       changed_(std::move(changed)),
+      memory_(options_.memory ? options_.memory : std::make_shared<MemoryBudget>(0, options_.budget_bytes, false)),
       packed_(options_.packed_dir, options_.packed_bytes, [this](const std::string& sentence) { warn(sentence); }) {
   for (size_t i = 0; i < std::max<size_t>(options_.loaders, 1); ++i) loaders_.emplace_back([this] { load_loop(); });
 }
@@ -41,7 +42,7 @@ AdapterStore::~AdapterStore() {
 
 uint32_t AdapterStore::add(AdapterSpec spec) {
   const std::optional<size_t> packed = packed_.check(spec, base_);
-  const size_t bytes = packed ? *packed : LoraAdapter::check(spec, base_);
+  const size_t bytes = (packed ? *packed : LoraAdapter::check(spec, base_)) + LoraAdapter::table_bytes(base_);
   if (bytes > options_.budget_bytes)
     throw Error(ErrorCode::resource_exhausted,
                 "adapter \"" + spec.name + "\" takes " + std::to_string(bytes) +
@@ -79,6 +80,7 @@ AdapterStore::Entries::node_type AdapterStore::take_removed(uint32_t handle) {
   if (!entry.removed || entry.sequences > 0 || entry.held) return {};
   if (entry.residency == Residency::ram) {
     bytes_used_ -= entry.bytes;
+    memory_->give_from_adapters(entry.bytes);
     --resident_;
   }
   if (entry.list) entry.list->erase(entry.place);
@@ -234,29 +236,64 @@ void AdapterStore::release(uint32_t handle) {
   work_.notify_one();  // a load may wait for this room
 }
 
-/// Evicts until `bytes` fit: the least recently used that nobody wants first; with `from_wanted` then those that came last
-/// to be wanted by waiting sequences, whose turn is furthest away. Holds the lock.
+/// The least recently used that nobody wants; with `from_wanted`, where there is none, the one that came last to be wanted by
+/// waiting sequences, whose turn is furthest away. Null where none can go. Holds the lock; what it returns is freed without it.
+std::unique_ptr<LoraAdapter> AdapterStore::evict(bool from_wanted) {
+  if (idle_.empty() && !(from_wanted && !wanted_.empty())) return nullptr;
+  const uint32_t victim = idle_.empty() ? wanted_.back() : idle_.front();
+  Entry& entry = entries_.at(victim);
+  std::unique_ptr<LoraAdapter> out = std::move(entry.adapter);
+  entry.residency = Residency::disk;
+  file(victim, entry);
+  ++entry.evictions;
+  ++evictions_;
+  --resident_;
+  bytes_used_ -= entry.bytes;
+  memory_->give_from_adapters(entry.bytes);
+  return out;
+}
+
+/// Takes `bytes` from the budget: what the pages have borrowed before other adapters have to go. Holds the lock.
 bool AdapterStore::make_room(size_t bytes, bool from_wanted, Load& load) {
-  while (bytes_used_ + bytes > options_.budget_bytes) {
-    if (idle_.empty() && !(from_wanted && !wanted_.empty())) return false;
-    const uint32_t victim = idle_.empty() ? wanted_.back() : idle_.front();
-    Entry& entry = entries_.at(victim);
-    load.evicted.push_back(std::move(entry.adapter));
-    entry.residency = Residency::disk;
-    file(victim, entry);
-    ++entry.evictions;
-    ++evictions_;
-    --resident_;
-    bytes_used_ -= entry.bytes;
+  while (!memory_->take_for_adapters(bytes)) {
+    if (!pages_done_ && memory_->pages_owe() > 0) {
+      load.asks_pages = !std::exchange(pages_asked_, true);
+      return false;
+    }
+    std::unique_ptr<LoraAdapter> evicted = evict(from_wanted);
+    if (!evicted) {
+      pages_asked_ = pages_done_ = false;  // they may have more to return when this is tried again
+      return false;
+    }
+    load.evicted.push_back(std::move(evicted));
   }
+  bytes_used_ += bytes;
+  pages_asked_ = pages_done_ = false;
   return true;
+}
+
+void AdapterStore::room_made() {
+  std::lock_guard lock(mutex_);
+  pages_done_ = pages_asked_;
+  if (blocked_ != 0) work_.notify_one();
+}
+
+bool AdapterStore::give_back(bool from_wanted) {
+  std::unique_ptr<LoraAdapter> evicted;
+  std::lock_guard lock(mutex_);
+  if (memory_->adapters_owe() == 0) return false;
+  evicted = evict(from_wanted);
+  return evicted != nullptr;
 }
 
 /// Takes the next load out of the queue where there is room for it. The first waits for room rather than being overtaken,
 /// which would starve large adapters; only an urgent one goes before it. Holds the lock.
 bool AdapterStore::take(Load& load) {
   blocked_ = 0;
-  if (queue_.empty()) return false;
+  if (queue_.empty()) {
+    memory_->adapters_wait_no_more();
+    return false;
+  }
   const uint32_t first = queue_.front();
   const bool first_is_due = overtaken_ >= kOvertakes && !entries_.at(first).waiters.empty();
   const uint32_t handle = urgent_ != 0 && !first_is_due ? urgent_ : first;
@@ -271,7 +308,6 @@ bool AdapterStore::take(Load& load) {
   if (handle == urgent_) urgent_ = 0;
   entry.held = true;
   file(handle, entry);
-  if (load.fits) bytes_used_ += entry.bytes;
   load.handle = handle;
   load.spec = entry.spec;
   load.bytes = entry.bytes;
@@ -286,7 +322,7 @@ AdapterStore::Outcome AdapterStore::run(const Load& load) {
   const auto start = std::chrono::steady_clock::now();
   // The file may have changed since it was registered; then its size is no longer what the budget holds.
   const auto check_bytes = [&](size_t bytes) {
-    if (bytes == load.bytes) return;
+    if (bytes + LoraAdapter::table_bytes(base_) == load.bytes) return;
     throw Error(ErrorCode::bad_adapter,
                 "adapter \"" + spec.name + "\" changed on disk after it was registered; load it again");
   };
@@ -335,7 +371,10 @@ void AdapterStore::finish(const Load& load, Outcome outcome) {
       entry.residency = Residency::failed;
       entry.error_code = outcome.code;
       entry.error = std::move(outcome.error);
-      if (load.fits) bytes_used_ -= load.bytes;
+      if (load.fits) {
+        bytes_used_ -= load.bytes;
+        memory_->give_from_adapters(load.bytes);
+      }
     }
     waiters.swap(entry.waiters);
   }
@@ -345,6 +384,7 @@ void AdapterStore::finish(const Load& load, Outcome outcome) {
   if (!outcome.pack) return;
   packed_.save(*loaded, *load.spec, base_);  // sequences run on it meanwhile
   let_go(load.handle);
+  changed_();  // it can be evicted now: pages may wait for its memory
 }
 
 /// A loading thread is done with an entry. Without the lock.
@@ -380,11 +420,12 @@ void AdapterStore::load_loop() {
     {
       std::unique_lock lock(mutex_);
       while (!stop_ && !take(load)) {
-        if (load.evicted.empty()) {
+        if (load.evicted.empty() && !load.asks_pages) {
           work_.wait(lock);
         } else {  // some room was made, not enough; what made it must not live on while the rest is waited for
           lock.unlock();
           load.evicted.clear();
+          if (std::exchange(load.asks_pages, false)) changed_();
           lock.lock();
         }
       }

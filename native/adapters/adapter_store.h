@@ -13,6 +13,7 @@
 
 #include "adapters/lora_adapter.h"
 #include "adapters/packed_folder.h"
+#include "cache/memory_budget.h"
 #include "engine/error.h"
 
 namespace colophon {
@@ -36,7 +37,9 @@ struct AdapterTotals {
 };
 
 struct AdapterStoreOptions {
-  size_t budget_bytes = 0;  ///< of resident adapters
+  size_t budget_bytes = 0;  ///< of resident adapters: their share, where `memory` is set
+  /// What they have together with the KV pages; null: budget_bytes alone.
+  std::shared_ptr<MemoryBudget> memory;
   size_t loaders = 2;       ///< loads under way at once
   std::string packed_dir;   ///< where packed forms are kept; empty: nowhere
   uint64_t packed_bytes = uint64_t{32} << 30;  ///< what they may take there
@@ -50,7 +53,8 @@ struct AdapterStoreOptions {
 /// thread; none takes longer the more adapters there are.
 class AdapterStore {
  public:
-  /// `changed` is called (on a loading thread) whenever a load ended or there is a warning.
+  /// `changed` is called (on a loading thread) whenever a load ended, there is a warning, or the pages owe memory to a load:
+  /// they return what they can, and then room_made() is called.
   AdapterStore(AdapterBase base, AdapterStoreOptions options, std::function<void()> changed);
   ~AdapterStore();
 
@@ -85,6 +89,12 @@ class AdapterStore {
   const LoraAdapter* acquire(uint32_t handle);
   void release(uint32_t handle);
 
+  /// The pages have returned what they owed, or all that they can now.
+  void room_made();
+  /// Evicts an adapter where adapters owe memory to the pages: one that nobody wants, with `from_wanted` also one that waiting
+  /// sequences want. False where nothing is owed or none can go.
+  bool give_back(bool from_wanted);
+
   AdapterState state(uint32_t handle) const;
   AdapterTotals totals() const;
 
@@ -115,6 +125,7 @@ class AdapterStore {
     std::shared_ptr<const AdapterSpec> spec;
     size_t bytes = 0;
     std::vector<std::unique_ptr<LoraAdapter>> evicted;  ///< freed without the lock
+    bool asks_pages = false;  ///< it waits for memory that the pages owe, and they have to be told
   };
   struct Outcome {
     std::unique_ptr<LoraAdapter> adapter;  ///< null: failed
@@ -130,6 +141,7 @@ class AdapterStore {
   void let_go(uint32_t handle);
   void warn(const std::string& sentence);
   bool make_room(size_t bytes, bool from_wanted, Load& load);
+  std::unique_ptr<LoraAdapter> evict(bool from_wanted);
   void ask(uint32_t handle, Entry& entry, bool urgent);
   void file(uint32_t handle, Entry& entry);
   void drop_pin(Entry& entry);
@@ -147,7 +159,9 @@ class AdapterStore {
   List queue_;   ///< asked for, in order
   List idle_;    ///< resident, wanted by nobody and not pinned; the least recently used first
   List wanted_;  ///< resident, not pinned, wanted by waiting sequences only; the first that came to be so first
+  const std::shared_ptr<MemoryBudget> memory_;
   size_t bytes_used_ = 0;  ///< resident and being loaded
+  bool pages_asked_ = false, pages_done_ = false;  ///< since the next load last waited for the pages; they returned what they can
   size_t bytes_pinned_ = 0, resident_ = 0;
   uint64_t loads_ = 0, evictions_ = 0;
   double load_seconds_ = 0;

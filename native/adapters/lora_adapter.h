@@ -64,7 +64,9 @@ class LoraAdapter {
     const LoraMatrix& m = matrices_[layer * kLinearsPerLayer + static_cast<size_t>(linear)];
     return m.rank == 0 ? nullptr : &m;
   }
-  size_t bytes() const { return bytes_; }
+  size_t bytes() const { return bytes_; }  ///< of its storage
+  /// What an adapter on this base takes beside its storage: the table of its matrices.
+  static size_t table_bytes(const AdapterBase& base) { return base.layers * kLinearsPerLayer * sizeof(LoraMatrix); }
   const uint8_t* storage() const { return storage_.get(); }  ///< [bytes()]; the same on every machine
   uint32_t max_rank() const { return max_rank_; }
 

@@ -1,5 +1,7 @@
 #include "adapters/lora_layout.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -7,13 +9,26 @@ namespace colophon {
 namespace {
 
 constexpr size_t kAlignment = 64;
+/// From so many bytes on, memory comes from the system and goes back to it: the allocator would keep what evicted adapters
+/// leave, beyond the budget.
+constexpr size_t kMapped = 64 << 10;
 
 }  // namespace
 
 AdapterStorage allocate_adapter(size_t bytes, bool clear) {
-  AdapterStorage storage{static_cast<uint8_t*>(std::aligned_alloc(kAlignment, bytes)), [](uint8_t* p) { std::free(p); }};
+  if (bytes >= kMapped) {
+    void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return {nullptr, {}};
+    return {static_cast<uint8_t*>(memory), {bytes}};
+  }
+  AdapterStorage storage{static_cast<uint8_t*>(std::aligned_alloc(kAlignment, bytes)), {}};
   if (storage && clear) std::memset(storage.get(), 0, bytes);
   return storage;
+}
+
+void FreeAdapter::operator()(uint8_t* storage) const {
+  if (mapped_bytes > 0) munmap(storage, mapped_bytes);
+  else std::free(storage);
 }
 
 size_t place_module(PlacedModule& placed, bool int8, size_t bytes) {

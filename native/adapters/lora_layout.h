@@ -33,7 +33,11 @@ struct PlacedModule {
 };
 
 /// An adapter's allocation, aligned to a cache line, which is an AVX-512 register too.
-using AdapterStorage = std::unique_ptr<uint8_t[], void (*)(uint8_t*)>;
+struct FreeAdapter {
+  size_t mapped_bytes = 0;  ///< of memory from mmap; 0: from malloc
+  void operator()(uint8_t* storage) const;
+};
+using AdapterStorage = std::unique_ptr<uint8_t[], FreeAdapter>;
 /// `bytes` as placing gave them, of zeros with `clear`; null where there is no memory.
 AdapterStorage allocate_adapter(size_t bytes, bool clear);
 

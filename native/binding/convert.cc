@@ -230,6 +230,7 @@ EngineOptions to_engine_options(const Napi::Object& o) {
   options.max_context = count_or(o, "maxContext", 0);
   options.prefix_cache = flag_or(o, "prefixCache", true);
   options.speculate = flag_or(o, "speculate", true);
+  options.lend_memory = flag_or(o, "lendMemory", false);
   return options;
 }
 

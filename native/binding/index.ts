@@ -36,6 +36,8 @@ export interface EngineOptions {
   kvBytes: number;
   /** Budget of resident adapters, bytes. */
   adapterBytes: number;
+  /** Pages and adapters may borrow what the other does not use of its budget, until it needs it. Default false. */
+  lendMemory?: boolean;
   /** Adapters that are read into memory at once at most. Default 2. */
   adapterLoaders?: number;
   /** Folder in which adapters that were read are kept as they lie in memory, so that they are read fast. Default: none. */

@@ -42,18 +42,22 @@ class EngineImpl final : public Engine {
     // The file is hashed while it is packed; both read it once, one from the system's cache.
     std::future<Digest> hash = std::async(std::launch::async, [&file] { return file.hash(); });
     const KvType kv_type = options.precision == Precision::int8 ? KvType::f16 : KvType::f32;
-    arena_ = std::make_unique<KvArena>(kv_type, h.layers, h.kv_heads, h.head_dim, options.kv_bytes);
+    arena_ = std::make_unique<KvArena>(kv_type, h.layers, h.kv_heads, h.head_dim, options.kv_bytes,
+                                        options.lend_memory ? options.adapter_bytes : 0);
     // A sequence that runs alone must fit into the pages, or it could never end.
     size_t max_context = options.max_context == 0 ? h.context : std::min(options.max_context, h.context);
-    max_context = std::min<size_t>(max_context, size_t{arena_->pages()} * kPageTokens);
+    max_context = std::min<size_t>(max_context, size_t{arena_->share_pages()} * kPageTokens);
     model_ = Model::load(context_, file, options.precision, options.step_tokens, max_context);
-    pages_ = std::make_unique<PageCache>(arena_->pages());
+    const size_t page_bytes = arena_->layout().page_bytes();
+    memory_ = std::make_shared<MemoryBudget>(arena_->share_pages() * page_bytes, options.adapter_bytes, options.lend_memory);
+    pages_ = std::make_unique<PageCache>(arena_->pages(), *memory_, page_bytes,
+                                         [this](uint32_t page) { arena_->discard(page); });
     AdapterBase base = model_->adapter_base();
     base.hash = hash.get();
     info_.base_hash = base.hash;
     adapters_ = std::make_unique<AdapterStore>(
         std::move(base),
-        AdapterStoreOptions{options.adapter_bytes, options.adapter_loaders, options.packed_dir, options.packed_bytes},
+        AdapterStoreOptions{options.adapter_bytes, memory_, options.adapter_loaders, options.packed_dir, options.packed_bytes},
         [this] { wake(true); });
     // Every running sequence must have its token in every step.
     const size_t max_sequences = std::min(options.max_sequences, options.step_tokens);
@@ -65,7 +69,7 @@ class EngineImpl final : public Engine {
     sampler_scratch_.resize(pool_.threads());
 
     info_ = {context_.isa,      options.precision,      pool_.threads(),  info_.base_hash, h,
-             max_context,       model_->weight_bytes(), arena_->bytes(),  arena_->pages(), kPageTokens,
+             max_context,       model_->weight_bytes(), arena_->share_pages() * page_bytes, arena_->share_pages(), kPageTokens,
              options.adapter_bytes};
     loop_ = std::thread([this] { loop(); });
   }
@@ -216,6 +220,10 @@ class EngineImpl final : public Engine {
         cancelled.swap(cancelled_);
       }
       if (adapters_changed) result.warnings = adapters_->take_warnings();
+      if (const size_t owed = memory_->pages_owe(); owed > 0) {
+        pages_->give_back(owed);
+        adapters_->room_made();
+      }
       take_masks();
       for (const uint32_t id : cancelled) {
         if (std::unique_ptr<Sequence> sequence = scheduler_->remove(id))
@@ -230,6 +238,7 @@ class EngineImpl final : public Engine {
         end(*sequence, FinishReason::error, result);
       }
       if (!plan.empty()) {
+        memory_->pages_wait_no_more();
         const auto start = std::chrono::steady_clock::now();
         for (const ScheduledRun& run : plan)
           if (run.sequence->queue_seconds < 0)
@@ -452,6 +461,7 @@ class EngineImpl final : public Engine {
   OpContext context_;
   EngineInfo info_{};
   std::unique_ptr<KvArena> arena_;
+  std::shared_ptr<MemoryBudget> memory_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<PageCache> pages_;
   std::unique_ptr<Scheduler> scheduler_;

@@ -26,6 +26,7 @@ struct EngineOptions {
   Precision precision = Precision::int8;
   size_t threads = 0;  ///< 0: the number of cores
   size_t kv_bytes = 0, adapter_bytes = 0;
+  bool lend_memory = false;  ///< pages and adapters may borrow what the other does not use of its bytes
   size_t adapter_loaders = 2;  ///< adapters read at once
   std::string packed_dir;      ///< keeps adapters as they lie in memory, so that they are read fast; empty: nowhere
   uint64_t packed_bytes = uint64_t{32} << 30;

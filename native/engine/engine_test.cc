@@ -1,8 +1,10 @@
 #include "engine/engine.h"
 
+#include <future>
 #include <random>
 
 #include "model/model_file.h"
+#include "ops/attention.h"
 #include "testing/engine_harness.h"
 #include "testing/test.h"
 #include "testing/tiny_model.h"
@@ -231,6 +233,82 @@ TEST(engine_keeps_adapters_within_their_budget) {
   options.adapter_bytes = each / 2;
   Harness none(options);
   CHECK_THROWS("more than the whole budget", none->adapters().add(specs[0]));
+}
+
+TEST(engine_lends_memory_between_pages_and_adapters) {
+  const TempDir folder;
+  EngineOptions options = options_for(write_tiny_model(folder));
+  std::vector<AdapterSpec> specs;
+  for (uint32_t i = 0; i < 12; ++i) specs.push_back(write_tiny_adapter(folder, i + 1, 8));
+  Harness roomy(options);
+  std::vector<uint32_t> adapters;
+  for (const AdapterSpec& spec : specs) adapters.push_back(roomy->adapters().add(spec));
+  const size_t each = roomy->adapters().state(adapters[0]).bytes;
+  const size_t page = roomy->info().kv_bytes / roomy->info().kv_pages;
+
+  constexpr size_t kSharePages = 20;
+  options.kv_bytes = kSharePages * page;
+  options.adapter_bytes = each * 6;
+  options.lend_memory = true;
+  const size_t budget = options.kv_bytes + options.adapter_bytes;
+  Harness tight(options);
+  for (const AdapterSpec& spec : specs) tight->adapters().add(spec);
+  // Once what the loop last recorded of the pages and what the store has now are of one moment.
+  const auto within_budget = [&](Harness& harness) {
+    for (int tries = 0; tries < 1'000'000; ++tries) {
+      const EngineStats stats = settled(harness);
+      if ((stats.pages_used + stats.pages_cached) * page + stats.adapters.bytes_used <= budget) return true;
+      std::this_thread::yield();
+    }
+    return false;
+  };
+  const auto load = [&](uint32_t handle) {
+    std::promise<bool> loaded;
+    tight->adapters().load(handle, [&](const Error* error) { loaded.set_value(error == nullptr); });
+    CHECK(loaded.get_future().get());
+  };
+  std::mt19937 random(29);
+  const auto prompt_of = [&](size_t tokens) {
+    SequenceRequest request;
+    for (size_t i = 0; i < tokens; ++i) request.prompt.push_back(static_cast<int32_t>(random() % 128));
+    request.logprobs = 0;
+    return request;
+  };
+
+  // Kept prefixes fill what the adapters leave, and go where these need their share.
+  for (int i = 0; i < 40; ++i) tight.run(prompt_of(4 * kPageTokens));
+  CHECK(settled(tight).pages_cached > kSharePages);
+  for (size_t i = 0; i < 6; ++i) load(adapters[i]);
+  EngineStats stats = settled(tight);
+  CHECK_EQ(stats.adapters.resident, 6u);
+  CHECK_EQ(stats.adapters.evictions, 0u);
+  CHECK(stats.pages_cached >= kSharePages - 1);
+  CHECK(within_budget(tight));
+
+  // Adapters fill what the pages leave, and go where these need their share.
+  options.prefix_cache = false;
+  Harness other(options);
+  for (const AdapterSpec& spec : specs) other->adapters().add(spec);
+  std::mt19937 mixed(31);
+  for (int round = 0; round < 3; ++round) {
+    for (const uint32_t handle : adapters) {
+      std::promise<void> loaded;
+      other->adapters().load(handle, [&](const Error*) { loaded.set_value(); });
+      loaded.get_future().wait();
+    }
+    stats = settled(other);
+    if (round == 0) CHECK(stats.adapters.bytes_used > options.adapter_bytes);
+    CHECK(within_budget(other));
+    std::vector<SequenceRequest> requests;
+    std::vector<uint32_t> ids;
+    for (int i = 0; i < 24; ++i) {
+      requests.push_back(random_request(mixed, adapters));
+      if (i % 4 == 0) requests.back().prompt = prompt_of(200).prompt;
+      ids.push_back(other->submit(requests.back()));
+    }
+    for (size_t i = 0; i < ids.size(); ++i) CHECK_EQ(other.wait(ids[i]), roomy.run(requests[i]));
+    CHECK_EQ(settled(other).pages_used, 0u);
+  }
 }
 
 TEST(engine_loads_each_adapter_about_once_for_those_who_wait) {

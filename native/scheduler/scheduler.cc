@@ -139,10 +139,17 @@ void Scheduler::cut(std::vector<ScheduledRun>::iterator run, size_t rows, StepPl
   if (run->rows == 0) step.runs.erase(run);
 }
 
+/// Whether there are `count` pages, be it that adapters give back memory of the pages' share that they had borrowed.
+bool Scheduler::have_pages(size_t count) {
+  while (!pages_.want(count) && adapters_.give_back(pages_.available() < count)) {
+  }
+  return pages_.available() >= count;
+}
+
 /// Pages for `rows` more tokens; all of them or none.
 bool Scheduler::reserve(Sequence& sequence, size_t rows) {
   const size_t needed = pages_for(sequence.computed + rows);
-  if (needed > sequence.pages.size() + pages_.available()) return false;
+  if (needed > sequence.pages.size() && !have_pages(needed - sequence.pages.size())) return false;
   while (sequence.pages.size() < needed) sequence.pages.push_back(*pages_.allocate());
   return true;
 }
@@ -173,11 +180,11 @@ void Scheduler::publish(Sequence& sequence) {
 /// Pages for `rows` more tokens, if need be those of others; false where it had to give up its own.
 bool Scheduler::reserve_or_preempt(Sequence& sequence, size_t rows, StepPlan& step) {
   while (!reserve(sequence, rows)) {
-    // Never the first: it has room at last when it is alone, so that it ends. Nobody is, who lacks pages.
+    // Never the first: it has room at last when it is alone, so that it ends. Alone it lacks pages only until an adapter is
+    // loaded that had begun to be in their memory.
+    const auto others = running_.begin() + (running_.size() > 1 ? 1 : 0);
     Sequence* const victim =
-        std::min_element(running_.begin() + 1, running_.end(),
-                         [](const auto& a, const auto& b) { return gives_up_before(*a, *b); })
-            ->get();
+        std::min_element(others, running_.end(), [](const auto& a, const auto& b) { return gives_up_before(*a, *b); })->get();
     const bool itself = victim == &sequence;
     step.closed = true;
     victim->tenant->refused = true;
@@ -274,8 +281,9 @@ bool Scheduler::begin(Sequence& sequence, StepPlan& step) {
   Tenant& tenant = *sequence.tenant;
   if (tenant.refused && (step.closed || step.budget == 0)) return false;
   const auto fits = [&] {
+    const size_t needed = pages_for(sequence.tokens.size());
     return running_.size() < limits_.max_sequences &&
-           pages_for(sequence.tokens.size()) <= sequence.pages.size() + pages_.available();
+           (needed <= sequence.pages.size() || have_pages(needed - sequence.pages.size()));
   };
   const auto refuse = [&] {
     give_up(sequence);

@@ -87,6 +87,7 @@ class Scheduler {
   bool within_share(const Sequence& sequence) const;
   std::vector<Sequence*> claimable(const Sequence& sequence) const;
   void make_rows(const Sequence& sequence, StepPlan& step);
+  bool have_pages(size_t count);
   bool reserve(Sequence& sequence, size_t rows);
   bool reserve_or_preempt(Sequence& sequence, size_t rows, StepPlan& step);
   void preempt(Sequence& victim, StepPlan& step);

@@ -75,6 +75,11 @@ export const nativeConfig = Type.Object(
       minimum: 1 << 20,
       description: 'Budget of the adapters in memory.',
     }),
+    lend_memory: Type.Boolean({
+      default: true,
+      description:
+        'The KV cache and the adapters may each borrow what the other does not use of its budget; it is given back when the other needs it.',
+    }),
     packed_bytes: bytes({
       default: 32 * 2 ** 30,
       minimum: 0,
@@ -143,6 +148,7 @@ export default definePlugin({
       threads: config.threads,
       kvBytes: config.kv_bytes,
       adapterBytes: config.adapter_bytes,
+      lendMemory: config.lend_memory,
       adapterLoaders: config.adapter_loaders,
       packedDir: join(host.paths.cache, 'packed'),
       packedBytes: config.packed_bytes,
