@@ -180,14 +180,14 @@ async function prepare(gguf: string, count: number, threads: number): Promise<Se
 /** What the rounds gave, by case. */
 class Found {
   readonly values = new Map<string, number[]>();
-  readonly #memory: Array<{ rss: number; budget: number }> = [];
+  readonly #memory: Measured[] = [];
 
   add(key: string, value: number): void {
     this.values.set(key, [...(this.values.get(key) ?? []), value]);
   }
 
   memory(measured: Measured): void {
-    this.#memory.push({ rss: measured.rssBytes, budget: measured.budgetBytes });
+    this.#memory.push(measured);
   }
 
   #median(key: string): number | undefined {
@@ -197,8 +197,13 @@ class Found {
 
   result(each: Case): CaseResult | undefined {
     if (each.kind === 'memory') {
-      const worst = [...this.#memory].sort((a, b) => b.rss / b.budget - a.rss / a.budget)[0];
-      return worst && caseResult(each.id, 'MB', worst.rss / 1e6, { budget: worst.budget / 1e6 });
+      const beyond = (m: Measured) => m.rssBytes / m.startAndBudgetBytes;
+      const worst = [...this.#memory].sort((a, b) => beyond(b) - beyond(a))[0];
+      if (!worst) return undefined;
+      return caseResult(each.id, 'MB', worst.rssBytes / 1e6, {
+        'weights and budgets': worst.budgetBytes / 1e6,
+        'start and budgets': worst.startAndBudgetBytes / 1e6,
+      });
     }
     const ours = this.#median(each.id)!;
     if (each.kind === 'zipf') {

@@ -47,6 +47,8 @@ export interface Measured {
   /** Largest resident set of the process so far, and what its budgets add up to. */
   rssBytes: number;
   budgetBytes: number;
+  /** The process before it knew an adapter, and the budgets of what comes then: KV pages and adapters. */
+  startAndBudgetBytes: number;
 }
 
 /** Handles by name, as the registry registers them. */
@@ -71,6 +73,7 @@ class Bench {
   readonly #engine: NativeEngine;
   readonly #handles = new Map<string, number>();
   readonly #backend: NativeBackend;
+  readonly #start = process.memoryUsage.rss();
   #rss = 0;
   #cold = 0;
 
@@ -124,6 +127,7 @@ class Bench {
       evictions: after.adapterEvictions - before.adapterEvictions,
       rssBytes: Math.max(this.#rss, process.memoryUsage.rss()),
       budgetBytes: this.#engine.info().weightBytes + kvBytes + adapterBytes,
+      startAndBudgetBytes: this.#start + kvBytes + adapterBytes,
     };
   }
 
