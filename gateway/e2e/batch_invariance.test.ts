@@ -88,6 +88,13 @@ function masks(place: number, before: number): Uint32Array {
   return Uint32Array.from({ length: maskWords }, () => random() * 2 ** 32 * (random() < 0.25 ? 1 : 0));
 }
 
+/** Puts an adapter anew in the place of the old one, all of them under one name; what waits for the old one or runs on it goes on. */
+async function replaceAdapter(engine: TestEngine, handles: number[], at: number): Promise<void> {
+  const old = handles[at]!;
+  handles[at] = await engine.adapter(join(parent, names[at]!), 'replaced');
+  engine.engine.unregisterAdapter(old);
+}
+
 /** Runs sequences at once; each must have the bits of its solo run. */
 async function runTogether(
   engine: TestEngine,
@@ -139,7 +146,7 @@ test.each(combinations)('$threads threads, chunks of $stepTokens', async (option
   }
 });
 
-test('a tiny cache forces sequences back into the queue, drafts are verified, tenants and classes take places, random ones are cut, and all others keep their bits', async () => {
+test('a tiny cache forces sequences back into the queue, drafts are verified, tenants and classes take places, adapters are replaced, random ones are cut, and all others keep their bits', async () => {
   const { engine, handles } = await start({
     threads: 2,
     stepTokens: 48,
@@ -153,6 +160,7 @@ test('a tiny cache forces sequences back into the queue, drafts are verified, te
       i: fc.nat(SEQUENCES - 1),
       cutAfter: fc.option(fc.nat(6), { freq: 3 }),
       late: fc.boolean(),
+      replace: fc.boolean(),
       tenant: fc.constantFrom('a', 'b', 'c'),
       priority: fc.integer({ min: -1, max: 1 }),
     }),
@@ -162,8 +170,9 @@ test('a tiny cache forces sequences back into the queue, drafts are verified, te
     await fc.assert(
       fc.asyncProperty(mix, async (items) => {
         const runs: Array<Run & { i: number; cut: boolean }> = [];
-        for (const { i, cutAfter, late, ...order } of items) {
+        for (const { i, cutAfter, late, replace, ...order } of items) {
           if (late) await runs.at(-1)?.result;
+          if (replace) await replaceAdapter(engine, handles, i % ADAPTERS);
           const run = engine.start({ ...request(i, handles), ...order }, (tokens) => {
             if (cutAfter !== null && tokens >= cutAfter) engine.engine.cancel(run.sequence);
           });
