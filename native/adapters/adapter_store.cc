@@ -79,7 +79,6 @@ AdapterStore::Entries::node_type AdapterStore::take_removed(uint32_t handle) {
   Entry& entry = found->second;
   if (!entry.removed || entry.sequences > 0 || entry.held) return {};
   if (entry.residency == Residency::ram) {
-    bytes_used_ -= entry.bytes;
     memory_->give_from_adapters(entry.bytes);
     --resident_;
   }
@@ -248,7 +247,6 @@ std::unique_ptr<LoraAdapter> AdapterStore::evict(bool from_wanted) {
   ++entry.evictions;
   ++evictions_;
   --resident_;
-  bytes_used_ -= entry.bytes;
   memory_->give_from_adapters(entry.bytes);
   return out;
 }
@@ -267,7 +265,6 @@ bool AdapterStore::make_room(size_t bytes, bool from_wanted, Load& load) {
     }
     load.evicted.push_back(std::move(evicted));
   }
-  bytes_used_ += bytes;
   pages_asked_ = pages_done_ = false;
   return true;
 }
@@ -371,10 +368,7 @@ void AdapterStore::finish(const Load& load, Outcome outcome) {
       entry.residency = Residency::failed;
       entry.error_code = outcome.code;
       entry.error = std::move(outcome.error);
-      if (load.fits) {
-        bytes_used_ -= load.bytes;
-        memory_->give_from_adapters(load.bytes);
-      }
+      if (load.fits) memory_->give_from_adapters(load.bytes);
     }
     waiters.swap(entry.waiters);
   }
@@ -447,7 +441,7 @@ AdapterState AdapterStore::state(uint32_t handle) const {
 
 AdapterTotals AdapterStore::totals() const {
   std::lock_guard lock(mutex_);
-  return {entries_.size(), resident_, bytes_used_, bytes_pinned_, loads_, evictions_, load_seconds_, packed_.totals()};
+  return {entries_.size(), resident_, memory_->adapters_used(), bytes_pinned_, loads_, evictions_, load_seconds_, packed_.totals()};
 }
 
 }  // namespace colophon

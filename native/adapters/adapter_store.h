@@ -151,7 +151,7 @@ class AdapterStore {
   const AdapterBase base_;
   const AdapterStoreOptions options_;
   const std::function<void()> changed_;
-  const std::shared_ptr<MemoryBudget> memory_;
+  const std::shared_ptr<MemoryBudget> memory_;  ///< of what is resident and being loaded
   PackedFolder packed_;
 
   mutable std::mutex mutex_;
@@ -160,7 +160,6 @@ class AdapterStore {
   List queue_;   ///< asked for, in order
   List idle_;    ///< resident, wanted by nobody and not pinned; the least recently used first
   List wanted_;  ///< resident, not pinned, wanted by waiting sequences only; the first that came to be so first
-  size_t bytes_used_ = 0;  ///< resident and being loaded
   bool pages_asked_ = false, pages_done_ = false;  ///< since the next load last waited for the pages; they returned what they can
   size_t bytes_pinned_ = 0, resident_ = 0;
   uint64_t loads_ = 0, evictions_ = 0;

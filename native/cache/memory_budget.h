@@ -27,6 +27,11 @@ class MemoryBudget {
   /// The same of the adapters.
   size_t adapters_owe() const { return owes(adapters_, pages_); }
 
+  size_t adapters_used() const {
+    const std::lock_guard lock(mutex_);
+    return adapters_.used;
+  }
+
   /// Nobody waits for a part of the pages', or the adapters', share any more.
   void pages_wait_no_more() { wait_no_more(pages_); }
   void adapters_wait_no_more() { wait_no_more(adapters_); }
