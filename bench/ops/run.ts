@@ -8,12 +8,13 @@
  */
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { native } from '../../native/binding/index.ts';
-import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
+import { readArguments, wholeNumber } from '../lib/arguments.ts';
 import { root } from '../lib/checkout.ts';
 import { Child } from '../lib/child.ts';
-import { caseResult, report, reportTable, writeReport } from '../lib/report.ts';
+import { publish, runBench, say } from '../lib/main.ts';
+import { caseResult, report } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
 
 const benches = ['linear_bench', 'ops_bench'];
@@ -68,12 +69,7 @@ async function main(argv: string[]): Promise<void> {
       caseResult(name, 'us', median(us), { [bound]: median(least) }),
     ),
   );
-  process.stdout.write(`${reportTable(result)}\n`);
-  const to = args.flags.get('output');
-  const file = resolve(typeof to === 'string' ? to : join('bench', 'results', 'ops.json'));
-  if (args.quick && to === undefined) return say('A quick run is not saved; --output FILE does.');
-  writeReport(file, result);
-  say(`Saved to ${file}`);
+  publish(result, args);
 }
 
 async function lines(command: string, args: string[]): Promise<Line[]> {
@@ -88,14 +84,4 @@ async function output(command: string, args: string[], env: Record<string, strin
   return new Child(command, args, { env }).output(1800);
 }
 
-function say(sentence: string): void {
-  process.stderr.write(`${sentence}\n`);
-}
-
-main(process.argv.slice(2)).then(
-  () => process.exit(0),
-  (error: Error) => {
-    say(error instanceof UsageError ? error.message : (error.stack ?? String(error)));
-    process.exit(error instanceof UsageError ? 2 : 1);
-  },
-);
+runBench(main);

@@ -6,14 +6,15 @@
  */
 
 import { availableParallelism } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { resolveModel } from '../../gateway/models/index.ts';
 import { native } from '../../native/binding/index.ts';
-import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
+import { readArguments, wholeNumber } from '../lib/arguments.ts';
 import { baseShapeOf } from '../lib/base_shape.ts';
 import { Child } from '../lib/child.ts';
-import { caseResult, report, reportTable, writeReport } from '../lib/report.ts';
+import { publish, runBench, say } from '../lib/main.ts';
+import { caseResult, report } from '../lib/report.ts';
 import { median, significant } from '../lib/statistics.ts';
 import { adapterBytes, makeAdapters } from '../lib/synthetic_adapters.ts';
 import { atOnce, type Case } from '../serving/cases.ts';
@@ -103,22 +104,7 @@ async function main(argv: string[]): Promise<void> {
       'padded to 128': time('rank-128'),
     }),
   ]);
-  process.stdout.write(`${reportTable(result)}\n`);
-  const output = args.flags.get('output');
-  if (args.quick && output === undefined) return say('A quick run is not saved; --output FILE does.');
-  const file = resolve(typeof output === 'string' ? output : join('bench', 'results', 'ranks.json'));
-  writeReport(file, result);
-  say(`Saved to ${file}`);
+  publish(result, args);
 }
 
-function say(sentence: string): void {
-  process.stderr.write(`${sentence}\n`);
-}
-
-main(process.argv.slice(2)).then(
-  () => process.exit(0),
-  (error: Error) => {
-    say(error instanceof UsageError ? error.message : (error.stack ?? String(error)));
-    process.exit(error instanceof UsageError ? 2 : 1);
-  },
-);
+runBench(main);

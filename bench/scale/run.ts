@@ -7,7 +7,7 @@
  */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder, resolveModel } from '../../gateway/models/index.ts';
 import { native } from '../../native/binding/index.ts';
@@ -15,7 +15,8 @@ import { readAdapter } from '../../plugins/backends/native/peft.ts';
 import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
 import { baseShapeOf } from '../lib/base_shape.ts';
 import { Child } from '../lib/child.ts';
-import { type CaseResult, caseResult, report, reportTable, writeReport } from '../lib/report.ts';
+import { publish, runBench, say } from '../lib/main.ts';
+import { type CaseResult, caseResult, report } from '../lib/report.ts';
 import { makeRotatedAdapters } from '../lib/rotated_adapters.ts';
 import { median, percentile, significant } from '../lib/statistics.ts';
 import {
@@ -134,13 +135,8 @@ async function main(argv: string[]): Promise<void> {
     'scale',
     chosen.map((each) => found.result(each)).filter((entry) => entry !== undefined),
   );
-  process.stdout.write(`${reportTable(result)}\n`);
-  const output = args.flags.get('output');
   const whole = chosen.length === cases.length && most >= 10_000 && !args.quick;
-  if (!whole && output === undefined) return say('A part of the bench is not saved; --output FILE does.');
-  const file = resolve(typeof output === 'string' ? output : join('bench', 'results', 'scale.json'));
-  writeReport(file, result);
-  say(`Saved to ${file}`);
+  publish(result, args, whole ? undefined : 'A part of the bench is not saved; --output FILE does.');
 }
 
 const packedOf = (folder: string) => join(folder, '..', 'packed');
@@ -295,14 +291,4 @@ function megabytes(bytes: number): number {
   return Math.round(bytes / 1e6);
 }
 
-function say(sentence: string): void {
-  process.stderr.write(`${sentence}\n`);
-}
-
-main(process.argv.slice(2)).then(
-  () => process.exit(0),
-  (error: Error) => {
-    say(error instanceof UsageError ? error.message : (error.stack ?? String(error)));
-    process.exit(error instanceof UsageError ? 2 : 1);
-  },
-);
+runBench(main);

@@ -9,6 +9,7 @@ import { type NativeEngine, native } from '../../native/binding/index.ts';
 import { AdapterFolders, inParts } from '../../plugins/backends/native/adapter_folders.ts';
 import { AdapterMetrics } from '../../plugins/backends/native/adapter_metrics.ts';
 import { NativeBackend } from '../../plugins/backends/native/backend.ts';
+import { greedy } from '../lib/greedy.ts';
 import { seeded } from '../lib/random.ts';
 import { generatedTokens, hotSequences, promptTokens } from './cases.ts';
 import { zipf } from './zipf.ts';
@@ -257,16 +258,7 @@ class Bench {
       minTokens: 0,
       ignoreEnd: true,
       stopTokenIds: [],
-      sampling: {
-        temperature: 0,
-        topP: 1,
-        topK: 0,
-        minP: 0,
-        repetitionPenalty: 1,
-        presencePenalty: 0,
-        frequencyPenalty: 0,
-        seed: 0n,
-      },
+      sampling: greedy,
     };
   }
 }

@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { FinishReason, type LinearName, type NativeEngine, native } from '../../native/binding/index.ts';
+import { greedy } from '../lib/greedy.ts';
 import type { Timeline } from '../lib/timeline.ts';
 import type { Load } from './contestant.ts';
 
@@ -73,16 +74,7 @@ function runner(engine: NativeEngine, handles: number[]): (load: Load) => Promis
           prompt,
           ...(adapter === null || adapter === undefined ? {} : { adapter: handles[adapter]! }),
           maxTokens: load.generate,
-          sampling: {
-            temperature: 0,
-            topP: 1,
-            topK: 0,
-            minP: 0,
-            repetitionPenalty: 1,
-            presencePenalty: 0,
-            frequencyPenalty: 0,
-            seed: 0n,
-          },
+          sampling: greedy,
           stopTokenIds: [],
         });
         current.of.set(sequence, index);

@@ -10,6 +10,7 @@ import { resolveModel } from '../../gateway/models/index.ts';
 import { native } from '../../native/binding/index.ts';
 import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
 import { baseShapeOf } from '../lib/base_shape.ts';
+import { runBench, say } from '../lib/main.ts';
 import { caseResult, report, reportTable, writeReport } from '../lib/report.ts';
 import { median, significant } from '../lib/statistics.ts';
 import { makeAdapters } from '../lib/synthetic_adapters.ts';
@@ -138,14 +139,4 @@ function tellAbsent(chosen: Case[], measured: Map<string, Measured>): void {
   }
 }
 
-function say(sentence: string): void {
-  process.stderr.write(`${sentence}\n`);
-}
-
-main(process.argv.slice(2)).then(
-  () => process.exit(0),
-  (error: Error) => {
-    say(error instanceof UsageError ? error.message : (error.stack ?? String(error)));
-    process.exit(error instanceof UsageError ? 2 : 1);
-  },
-);
+runBench(main);

@@ -11,6 +11,7 @@ import { resolveModel } from '../../gateway/models/index.ts';
 import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
 import { baseShapeOf } from '../lib/base_shape.ts';
 import { startColophon } from '../lib/colophon_server.ts';
+import { runBench, say } from '../lib/main.ts';
 import { median } from '../lib/statistics.ts';
 import { type ChurnReport, churn } from './churn.ts';
 
@@ -97,14 +98,4 @@ function verdict(report: ChurnReport, memory: number[]): number {
   return wrong.length > 0 || report.answers === 0 || growth > flat ? 1 : 0;
 }
 
-function say(sentence: string): void {
-  process.stderr.write(`${sentence}\n`);
-}
-
-main(process.argv.slice(2)).then(
-  (status) => process.exit(status),
-  (error: Error) => {
-    say(error instanceof UsageError ? error.message : (error.stack ?? String(error)));
-    process.exit(error instanceof UsageError ? 2 : 1);
-  },
-);
+runBench(main);

@@ -5,16 +5,17 @@
  *     npm run -s bench -- structured [--repeats N] [--quick] [--model FILE] [--threads N] [--output FILE]
  */
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
 import { resolveModel } from '../../gateway/models/index.ts';
 import type { Grammar } from '../../gateway/text/grammar/grammar.ts';
 import { type Constraint, Grammars } from '../../gateway/text/grammar/grammars.ts';
 import { TextModel } from '../../gateway/text/text_model.ts';
 import { FinishReason, type NativeEngine, native, type StepResult } from '../../native/binding/index.ts';
 import { textDefinitionOfGguf } from '../../plugins/backends/native/gguf_text.ts';
-import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
+import { readArguments, wholeNumber } from '../lib/arguments.ts';
+import { greedy } from '../lib/greedy.ts';
+import { publish, runBench, say } from '../lib/main.ts';
 import { randomPrompts } from '../lib/random.ts';
-import { caseResult, report, reportTable, writeReport } from '../lib/report.ts';
+import { caseResult, report } from '../lib/report.ts';
 import { median, significant } from '../lib/statistics.ts';
 import { decodeRate, type Timeline } from '../lib/timeline.ts';
 import { atOnce, promptTokens, staggerTokens } from '../serving/cases.ts';
@@ -60,16 +61,7 @@ function decoder(engine: NativeEngine) {
         const sequence = engine.submit({
           prompt,
           maxTokens: generate,
-          sampling: {
-            temperature: 1,
-            topP: 1,
-            topK: 0,
-            minP: 0,
-            repetitionPenalty: 1,
-            presencePenalty: 0,
-            frequencyPenalty: 0,
-            seed: BigInt(index),
-          },
+          sampling: { ...greedy, temperature: 1, seed: BigInt(index) },
           stopTokenIds: [],
           mask: constraints[index]?.first,
         });
@@ -126,22 +118,7 @@ async function main(argv: string[]): Promise<void> {
     caseResult('decode-64-constrained-8', 'tok/s', median(rates.constrained), { free: median(rates.free) }),
     caseResult('the-56-others', 'tok/s', median(others.constrained), { free: median(others.free) }),
   ]);
-  process.stdout.write(`${reportTable(result)}\n`);
-  const output = args.flags.get('output');
-  if (args.quick && output === undefined) return say('A quick run is not saved; --output FILE does.');
-  const file = resolve(typeof output === 'string' ? output : join('bench', 'results', 'structured.json'));
-  writeReport(file, result);
-  say(`Saved to ${file}`);
+  publish(result, args);
 }
 
-function say(sentence: string): void {
-  process.stderr.write(`${sentence}\n`);
-}
-
-main(process.argv.slice(2)).then(
-  () => process.exit(0),
-  (error: Error) => {
-    say(error instanceof UsageError ? error.message : (error.stack ?? String(error)));
-    process.exit(error instanceof UsageError ? 2 : 1);
-  },
-);
+runBench(main);
