@@ -16,6 +16,8 @@ export interface ServerSetting {
   adapterBytes: number;
   /** Seconds that the start may take. */
   limit: number;
+  /** Lines of the config file more. */
+  config?: string;
 }
 
 /** Resolves when it is ready. The base's name is "base". `asUser`: by the command that a user types. */
@@ -26,7 +28,7 @@ export async function startColophon(
   const home = mkdtempSync(join(tmpdir(), 'colophon-bench-'));
   writeFileSync(
     join(home, 'colophon.yaml'),
-    'plugins:\n  native:\n    model_name: base\n    demo_adapters: false\n',
+    `plugins:\n  native:\n    model_name: base\n    demo_adapters: false\n${setting.config ?? ''}`,
   );
   const port = await freePort();
   const [command, ...args] = asUser

@@ -4,6 +4,8 @@ import { Agent, request } from 'node:http';
 export interface StreamRequest {
   url: string;
   body: object;
+  /** API key. */
+  key?: string;
 }
 
 /**
@@ -24,14 +26,18 @@ export async function firstTokenTimes(
 }
 
 function firstToken(
-  { url, body }: StreamRequest,
+  { url, body, key }: StreamRequest,
   carriesToken: (event: unknown) => boolean,
   agent: Agent,
   start: number,
 ): Promise<number> {
   return new Promise((resolve, reject) => {
     const sent = JSON.stringify(body);
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(sent) };
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(sent),
+      ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+    };
     const outgoing = request(url, { method: 'POST', agent, headers }, (answer) => {
       let first: number | undefined;
       let rest = '';

@@ -209,6 +209,21 @@ void Scheduler::match_prefix(Sequence& sequence) {
   if (sequence.generated() == 0) sequence.cached_tokens = sequence.computed;
 }
 
+/// Rows of the next step: for all that decode, and some for prompts.
+size_t Scheduler::step_rows() const {
+  if (!shared()) return limits_.step_tokens;
+  const auto decodes = [](const std::unique_ptr<Sequence>& s) { return s->remaining() == 1; };
+  const auto decoding = static_cast<size_t>(std::count_if(running_.begin(), running_.end(), decodes));
+  const size_t rows = limits_.step_tokens / kSharedPart;
+  return std::min(limits_.step_tokens, std::max(rows, decoding + rows / 2));
+}
+
+/// Whether enough run while several tenants are there, and of the sequence's own no fewer than of others.
+bool Scheduler::has_enough(const Sequence& sequence) const {
+  const size_t running = running_.size();
+  return shared() && 2 * kSharedPart * running >= limits_.step_tokens && sequence.tenant->running * tenants_.present() >= running;
+}
+
 /// Whether a waiting sequence's tenant stays within its share of places and pages with it.
 bool Scheduler::within_share(const Sequence& sequence) const {
   const Tenant& tenant = *sequence.tenant;
@@ -256,20 +271,22 @@ std::vector<Sequence*> Scheduler::claimable(const Sequence& sequence) const {
   return victims;
 }
 
-/// Up to its tenant's share of the step's rows, a sequence gets those of tenants above theirs: of their prompts, and of
-/// decoding sequences, which then rest.
+/// A sequence gets rows of tenants that were served more, and up to its tenant's share of the step's rows those of tenants
+/// above theirs: of their prompts, and of decoding sequences, which then rest.
 void Scheduler::make_rows(const Sequence& sequence, StepPlan& step) {
-  const size_t share = limits_.step_tokens / tenants_.present();
+  const size_t share = step.rows / tenants_.present();
   const Tenant& tenant = *sequence.tenant;
-  if (tenant.rows >= share) return;
-  const size_t wanted = std::min(sequence.remaining(), share - tenant.rows);
-  for (size_t i = step.runs.size(); i > 0 && step.budget < wanted; --i) {
+  for (size_t i = step.runs.size(); i > 0; --i) {
     const auto run = step.runs.begin() + static_cast<std::ptrdiff_t>(i - 1);
     Sequence& other = *run->sequence;
-    if (other.tenant->rows <= share || other.request.priority < sequence.request.priority) continue;
+    const bool served_more = other.tenant->cost > tenant.cost;
+    const size_t most = served_more ? step.rows : share, kept = served_more ? 0 : share;
+    const size_t wanted = std::min(sequence.remaining(), most - std::min(most, tenant.rows));
+    if (other.tenant == &tenant || other.tenant->rows <= kept || wanted <= step.budget) continue;
+    if (other.request.priority < sequence.request.priority) continue;
     const bool decoding = other.remaining() == 1;
     if (decoding && other.rested) continue;
-    const size_t more = std::min(wanted - step.budget, other.tenant->rows - share);
+    const size_t more = std::min(wanted - step.budget, other.tenant->rows - kept);
     other.rested = decoding;
     cut(run, decoding ? run->rows : std::min(run->rows, more), step);
   }
@@ -344,7 +361,9 @@ void Scheduler::draft() {
 }
 
 std::vector<ScheduledRun> Scheduler::plan(std::vector<std::unique_ptr<Sequence>>& failed) {
-  StepPlan step{{}, limits_.step_tokens};
+  if (tenants_.present() > 1) shared_until_ = served_ + kLately;
+  const size_t rows = step_rows();
+  StepPlan step{{}, rows, rows};
   const auto start = [](const std::unique_ptr<Sequence>& sequence) {
     Tenant& tenant = *sequence->tenant;
     tenant.rows = tenant.pages = 0;
@@ -406,6 +425,7 @@ void Scheduler::plan_prompts(StepPlan& step, std::vector<std::unique_ptr<Sequenc
       }
       continue;
     }
+    if (has_enough(*sequence) && !(sequence == first && served_ - oldest_turn_ >= kPatience)) continue;
     if (sequence->request.adapter != 0) {
       const AdapterStore::Want want = adapters_.want(sequence->request.adapter, !sequence->adapter_asked, ahead);
       sequence->adapter_asked = true;

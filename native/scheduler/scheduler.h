@@ -25,7 +25,8 @@ struct SchedulerLimits {
 /// What one step will compute.
 struct StepPlan {
   std::vector<ScheduledRun> runs;
-  size_t budget;         ///< rows left
+  size_t rows;           ///< that it has
+  size_t budget;         ///< of these, left
   bool closed = false;  ///< who should start next cannot: who is behind it starts only within its tenant's own share
   bool locked = false;  ///< nor there, without a claim
 };
@@ -33,12 +34,14 @@ struct StepPlan {
 /// Decides who runs next. Continuous batching with chunked prefill (Orca, OSDI 2022; Sarathi-Serve, OSDI 2024): every
 /// decoding sequence has its token in every step, prompts share what is left of the step's rows, and the places, in turns
 /// (turns.h): by priority class, then to the tenant and the adapter that were served least (fairness.h), then in order of
-/// arrival. Four rules more:
+/// arrival. Five rules more:
 /// - A tenant below its share of places and pages (all, over the tenants that are there) takes what it needs from those above
 ///   theirs, and an earlier class from a later: the youngest there give up theirs. Only sequences that have got a token since
 ///   they got their place, so that all get on, and no tenant falls below its share.
-/// - A tenant below its share of the step's rows gets them from the prompts and the decoding sequences of those above theirs;
-///   no decoding one rests for two steps in a row.
+/// - Rows for its prompts a tenant gets from the prompts and the decoding sequences of those that were served more, and up
+///   to its share of the step's rows from those above theirs; no decoding one rests for two steps in a row.
+/// - While several tenants are there, or were lately, steps are short, since who comes waits for the one under way and then
+///   for its own, and tenants run few sequences each that fill them.
 /// - After kPatience of cost was served to others, the sequence that came first has the next turn, and after twice as much
 ///   no other starts before it: none waits for ever.
 /// - When pages run out, the youngest sequence of the latest class and the tenant that holds the most gives its own up,
@@ -52,6 +55,11 @@ class Scheduler {
   /// Cost (fairness.h) served past the sequence that came first before it has a turn whatever its class and tenant: some
   /// hundred steps of a middling batch.
   static constexpr uint64_t kPatience = 16384;
+  /// Cost served after which a tenant that left was not there lately.
+  static constexpr uint64_t kLately = 4 * kPatience;
+  /// The part of a step's rows that it has while several tenants are there. On a CPU a row costs about as much in a step of
+  /// 64 as in one of 256.
+  static constexpr size_t kSharedPart = 4;
 
   Scheduler(SchedulerLimits limits, PageCache& pages, AdapterStore& adapters)
       : limits_(limits), pages_(pages), adapters_(adapters) {}
@@ -84,6 +92,9 @@ class Scheduler {
   void run(Sequence& sequence, size_t rows, StepPlan& step);
   void cut(std::vector<ScheduledRun>::iterator run, size_t rows, StepPlan& step);
   bool begin(Sequence& sequence, StepPlan& step);
+  size_t step_rows() const;
+  bool shared() const { return served_ < shared_until_; }
+  bool has_enough(const Sequence& sequence) const;
   bool within_share(const Sequence& sequence) const;
   std::vector<Sequence*> claimable(const Sequence& sequence) const;
   void make_rows(const Sequence& sequence, StepPlan& step);
@@ -106,6 +117,7 @@ class Scheduler {
   std::vector<std::unique_ptr<Sequence>> running_;  ///< in order of arrival
   uint64_t arrivals_ = 0;
   uint64_t served_ = 0;       ///< cost of everything
+  uint64_t shared_until_ = 0;  ///< what it will be when several tenants were there lately no longer
   uint64_t oldest_turn_ = 0;  ///< what it was when the sequence that came first last had a turn
   size_t waiting_for_adapter_ = 0;
   uint64_t preemptions_ = 0;

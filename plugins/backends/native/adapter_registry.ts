@@ -15,8 +15,12 @@ import { type AdapterContent, type SavedAdapter, SavedAdapters } from './saved_a
 
 /** Files that keep changing while they are read are given up after so many tries. */
 const READ_TRIES = 3;
-/** Adapters that the engine knows at most: about 3 kB each. The least recently asked for are registered again when needed. */
-const MAX_REGISTERED = 16_384;
+/**
+ * Of the adapters' budget, so much for each one that the engine knows: what is known of one takes about 7 kB outside of it,
+ * in memory or not. The least recently asked for are registered again when needed, in a millisecond or two.
+ */
+const BYTES_PER_REGISTERED = 256 * 1024;
+const LEAST_REGISTERED = 1024;
 /** Adapters that a listing looks at before others have their turn: a few milliseconds. */
 const LISTED_AT_ONCE = 1000;
 
@@ -73,7 +77,13 @@ export class AdapterRegistry {
 
   constructor(options: RegistryOptions) {
     this.#options = options;
-    const { engine, registryFolder, maxRegistered = MAX_REGISTERED } = options;
+    const { engine, registryFolder } = options;
+    const {
+      maxRegistered = Math.max(
+        LEAST_REGISTERED,
+        Math.floor(engine.info().adapterBytes / BYTES_PER_REGISTERED),
+      ),
+    } = options;
     this.#byName = new LRUCache({
       max: maxRegistered,
       disposeAfter: (adapter, name, reason) => {
