@@ -10,6 +10,7 @@ import { trackConnections } from './http/idle_connections.ts';
 import type { Services } from './http/services.ts';
 import { createLog } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
+import { ObjectStore } from './store/object_store.ts';
 
 export interface ServerOptions {
   /** Closes the server, as close() does. */
@@ -48,6 +49,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     catalogue: new Catalogue(host),
     metrics,
     log,
+    store: new ObjectStore(config.paths.data),
     draining: false,
     answers: new Set(),
   };
@@ -62,6 +64,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   } catch (error) {
     await app?.close();
     await host.close();
+    services.store.close();
     throw error;
   }
   let closing: Promise<void> | undefined;
@@ -132,5 +135,6 @@ async function drain(
   clearTimeout(deadline);
   await catalogue.close();
   await host.close();
+  services.store.close();
   log.info('closed');
 }

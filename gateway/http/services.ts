@@ -3,6 +3,7 @@ import type { Config } from '../config/index.ts';
 import type { ColophonError } from '../contract/index.ts';
 import type { PluginHost } from '../host/index.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { ObjectStore } from '../store/object_store.ts';
 import type { Catalogue } from './catalogue.ts';
 
 /** What route families share. */
@@ -12,6 +13,8 @@ export interface Services {
   catalogue: Catalogue;
   metrics: Metrics;
   log: Logger;
+  /** What outlasts an answer. */
+  store: ObjectStore;
   /** Set once the server was asked to stop: new work is refused. */
   draining: boolean;
   /** One for each answer that is being generated; aborted with an error where the server cannot wait. */
