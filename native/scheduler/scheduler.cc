@@ -271,7 +271,7 @@ std::vector<Sequence*> Scheduler::claimable(const Sequence& sequence) const {
   return victims;
 }
 
-/// A sequence gets rows of tenants that were served more, and up to its tenant's share of the step's rows those of tenants
+/// A sequence gets rows of tenants that were served no less, and up to its tenant's share of the step's rows those of tenants
 /// above theirs: of their prompts, and of decoding sequences, which then rest.
 void Scheduler::make_rows(const Sequence& sequence, StepPlan& step) {
   const size_t share = step.rows / tenants_.present();
@@ -279,8 +279,8 @@ void Scheduler::make_rows(const Sequence& sequence, StepPlan& step) {
   for (size_t i = step.runs.size(); i > 0; --i) {
     const auto run = step.runs.begin() + static_cast<std::ptrdiff_t>(i - 1);
     Sequence& other = *run->sequence;
-    const bool served_more = other.tenant->cost > tenant.cost;
-    const size_t most = served_more ? step.rows : share, kept = served_more ? 0 : share;
+    const bool served_no_less = other.tenant->cost >= tenant.cost;  // who has just come has what the least served has
+    const size_t most = served_no_less ? step.rows : share, kept = served_no_less ? 0 : share;
     const size_t wanted = std::min(sequence.remaining(), most - std::min(most, tenant.rows));
     if (other.tenant == &tenant || other.tenant->rows <= kept || wanted <= step.budget) continue;
     if (other.request.priority < sequence.request.priority) continue;

@@ -38,7 +38,7 @@ struct StepPlan {
 /// - A tenant below its share of places and pages (all, over the tenants that are there) takes what it needs from those above
 ///   theirs, and an earlier class from a later: the youngest there give up theirs. Only sequences that have got a token since
 ///   they got their place, so that all get on, and no tenant falls below its share.
-/// - Rows for its prompts a tenant gets from the prompts and the decoding sequences of those that were served more, and up
+/// - Rows for its prompts a tenant gets from the prompts and the decoding sequences of those that were served no less, and up
 ///   to its share of the step's rows from those above theirs; no decoding one rests for two steps in a row.
 /// - While several tenants are there, or were lately, steps are short, since who comes waits for the one under way and then
 ///   for its own, and tenants run few sequences each that fill them.
