@@ -95,6 +95,7 @@ struct Tenant : Served {
   size_t rows = 0;
   size_t pages = 0;      ///< held by its running sequences; shared ones count for each
   bool refused = false;  ///< nobody gives up rows or a place for it
+  bool given = false;    ///< others gave up rows for it; they do not take them back
 };
 
 using Tenants = Counters<std::string, Tenant>;

@@ -282,13 +282,14 @@ void Scheduler::make_rows(const Sequence& sequence, StepPlan& step) {
     const bool served_no_less = other.tenant->cost >= tenant.cost;  // who has just come has what the least served has
     const size_t most = served_no_less ? step.rows : share, kept = served_no_less ? 0 : share;
     const size_t wanted = std::min(sequence.remaining(), most - std::min(most, tenant.rows));
-    if (other.tenant == &tenant || other.tenant->rows <= kept || wanted <= step.budget) continue;
+    if (other.tenant == &tenant || other.tenant->given || other.tenant->rows <= kept || wanted <= step.budget) continue;
     if (other.request.priority < sequence.request.priority) continue;
     const bool decoding = other.remaining() == 1;
     if (decoding && other.rested) continue;
     const size_t more = std::min(wanted - step.budget, other.tenant->rows - kept);
     other.rested = decoding;
     cut(run, decoding ? run->rows : std::min(run->rows, more), step);
+    sequence.tenant->given = true;
   }
 }
 
@@ -367,7 +368,7 @@ std::vector<ScheduledRun> Scheduler::plan(std::vector<std::unique_ptr<Sequence>>
   const auto start = [](const std::unique_ptr<Sequence>& sequence) {
     Tenant& tenant = *sequence->tenant;
     tenant.rows = tenant.pages = 0;
-    tenant.refused = false;
+    tenant.refused = tenant.given = false;
   };
   std::for_each(running_.begin(), running_.end(), start);
   std::for_each(waiting_.begin(), waiting_.end(), start);
