@@ -11,12 +11,15 @@ export { StopStrings } from './stop_strings.ts';
 export class TextModel {
   readonly endTokenIds: number[];
   readonly vocabularySize: number;
+  /** The source of the model's own. */
+  readonly chatTemplate: string | undefined;
   readonly #tokenizer: Tokenizer;
   readonly #template: ChatTemplate;
 
   constructor(definition: TextDefinition) {
     this.endTokenIds = definition.endTokenIds;
     this.vocabularySize = definition.vocabularySize;
+    this.chatTemplate = definition.chatTemplate;
     this.#tokenizer = new Tokenizer(definition);
     this.#template = new ChatTemplate(definition, this.#tokenizer.specialStrings());
   }
@@ -63,6 +66,11 @@ export class TextModel {
 
   tokenBytes(id: number): number[] {
     return this.#tokenizer.tokenBytes(id);
+  }
+
+  /** Whether a text is a special token, which `skipSpecial` leaves out. */
+  isSpecial(text: string): boolean {
+    return this.#tokenizer.specialStrings().includes(text);
   }
 
   /** What grammars need to know of the tokens. */

@@ -2,6 +2,8 @@
 export type Grammar =
   /** A JSON value on one line that its schema allows. */
   | { kind: 'json'; schema: unknown }
+  /** The same within a text that is fixed; where there is a `between`, more such values may follow after it. */
+  | { kind: 'json-within'; schema: unknown; open: string; between?: string; close: string }
   /** The whole text matches. */
   | { kind: 'regex'; pattern: string }
   | { kind: 'choice'; choices: string[] }

@@ -101,14 +101,26 @@ export class GrammarEngine {
           type: 'or',
           elements: grammar.choices.map((value) => ({ type: 'const_string', value })),
         });
-      case 'ebnf': {
-        const parsed = await this.#library.Grammar.fromEBNF(grammar.text);
-        try {
-          return await compiler.compileGrammar(parsed);
-        } finally {
-          parsed.dispose();
-        }
+      case 'ebnf':
+        return this.#compileEbnf(grammar.text, 'root');
+      case 'json-within': {
+        const { open, between, close } = grammar;
+        const text = await this.#library.Testings._jsonSchemaToEBNF(schemaText(grammar.schema), false, -1);
+        const more = between === undefined ? '' : `(${quoted(between)} root)*`;
+        return this.#compileEbnf(
+          `${text}\nwithin ::= ${quoted(open)} root ${more} ${quoted(close)}\n`,
+          'within',
+        );
       }
+    }
+  }
+
+  async #compileEbnf(text: string, root: string): Promise<XGrammar.CompiledGrammar> {
+    const parsed = await this.#library.Grammar.fromEBNF(text, root);
+    try {
+      return await this.#compiler.compileGrammar(parsed);
+    } finally {
+      parsed.dispose();
     }
   }
 }
@@ -119,6 +131,11 @@ function matcherOf(matcher: XGrammar.GrammarMatcher): Matcher {
     accept: async (token) => (matcher.acceptToken(token) ? matcher.getNextTokenBitmask() : undefined),
     dispose: () => matcher.dispose(),
   };
+}
+
+/** A literal of EBNF. */
+function quoted(text: string): string {
+  return JSON.stringify(text);
 }
 
 function schemaText(schema: unknown): string {
