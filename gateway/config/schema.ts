@@ -102,6 +102,18 @@ const text = Type.Object(
   { ...closed, description: 'Text and tokens.' },
 );
 
+const store = Type.Object(
+  {
+    days: Type.Number({
+      default: 30,
+      exclusiveMinimum: 0,
+      maximum: 3650,
+      description: 'How long what clients asked to be kept (stored chat completions, responses) is kept.',
+    }),
+  },
+  { ...closed, description: 'What outlasts an answer, in the data folder.' },
+);
+
 const log = Type.Object(
   {
     level: Type.Enum(['debug', 'info', 'warn', 'error', 'silent'], {
@@ -140,6 +152,7 @@ export const configSchema = Type.Object(
     server,
     access,
     text,
+    store,
     log,
     plugins: Type.Record(Type.String(), plugin, {
       default: {},
