@@ -136,8 +136,6 @@ describe.each(Object.entries(routes))('%s', (path, good) => {
   });
 
   test.each<[string, unknown]>([
-    ['tools', [{ type: 'function', function: { name: 'f' } }]],
-    ['tool_choice', 'required'],
     ['best_of', 3],
     ['use_beam_search', true],
     ['truncate_prompt_tokens', 3],
@@ -321,11 +319,6 @@ describe('messages', () => {
       'messages[0].content[0]',
     ],
     ['a part without a type', [{ role: 'user', content: [{ text: 'x' }] }], 'messages[0].content[0].type'],
-    [
-      'tool calls',
-      [{ role: 'assistant', content: null, tool_calls: [{ id: '1' }] }],
-      'messages[0].tool_calls',
-    ],
   ])('%s', async (_name, messages, param) => {
     await refused('/v1/chat/completions', { model, messages }, 400, param);
   });

@@ -19,7 +19,7 @@ const promptOf = async (body: object): Promise<string> => {
 };
 
 describe('the prompt', () => {
-  test('developers are the system, parts are lines, tools may speak', async () => {
+  test('developers are the system, parts are lines, calls and results are text where the template knows none', async () => {
     expect(
       await promptOf({
         messages: [
@@ -32,12 +32,16 @@ describe('the prompt', () => {
             ],
             name: 'ann',
           },
-          { role: 'assistant', content: '', tool_calls: [] },
+          {
+            role: 'assistant',
+            content: null,
+            tool_calls: [{ id: 'x', type: 'function', function: { name: 'add', arguments: '{"a": 2}' } }],
+          },
           { role: 'tool', content: '4', tool_call_id: 'x' },
         ],
       }),
     ).toBe(
-      '<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nOne\nTwo<|im_end|>\n<|im_start|>assistant\n<|im_end|>\n<|im_start|>tool\n4<|im_end|>\n<|im_start|>assistant\n',
+      '<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nOne\nTwo<|im_end|>\n<|im_start|>assistant\n<tool_call>\n{"name": "add", "arguments": {"a": 2}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\n4\n</tool_response><|im_end|>\n<|im_start|>assistant\n',
     );
   });
 

@@ -5,6 +5,7 @@ import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import type { ChatMessage, ChatTemplateOptions, SpecialReading } from '../text/text_model.ts';
 import type { Served } from './catalogue.ts';
+import { contentBytes, messagesField, readMessages } from './chat_messages.ts';
 import type { ChoiceRequest } from './choice.ts';
 import { ignoredFields, lengthFields, modelField, outputFields, samplingFields } from './fields.ts';
 import { leastTokens } from './least_tokens.ts';
@@ -12,18 +13,7 @@ import { refuseUnsupported } from './refused.ts';
 import { checkShared, choicesOf } from './shared_request.ts';
 import { readStructure, structureFields } from './structured.ts';
 import { refuseHopeless, tokenBudget } from './token_budget.ts';
-
-const part = Type.Object({ type: Type.String(), text: Type.Optional(Type.String()) });
-
-export const messagesField = Type.Array(
-  Type.Object({
-    role: Type.Enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
-    content: Type.Optional(Type.Union([Type.String(), Type.Array(part, { minItems: 1 }), Type.Null()])),
-    name: maybe(Type.String()),
-    tool_call_id: maybe(Type.String()),
-  }),
-  { minItems: 1 },
-);
+import { readTools, structureWithTools, type ToolRequest, toolFields } from './tools.ts';
 
 export const templateFields = {
   add_generation_prompt: maybe(Type.Boolean()),
@@ -42,6 +32,7 @@ export const chatBody = Type.Object({
   ...lengthFields,
   ...outputFields,
   ...structureFields,
+  ...toolFields,
   ...ignoredFields,
   ...templateFields,
 });
@@ -51,6 +42,7 @@ export type ChatBody = Static<typeof chatBody>;
 export interface ChatRequest {
   prompt: number[];
   choices: ChoiceRequest[];
+  tools: ToolRequest;
 }
 
 export async function readChatRequest(
@@ -62,7 +54,8 @@ export async function readChatRequest(
   refuseUnsupported(body, [
     ['echo', (value) => value === true, 'echo is only supported by /v1/completions.'],
   ]);
-  const structure = readStructure(body);
+  const tools = readTools(body, served);
+  const structure = structureWithTools(tools, readStructure(body), body);
   const asked = body.max_completion_tokens ?? body.max_tokens ?? undefined;
   checkShared(body, asked, caller);
   if (body.top_logprobs && !body.logprobs) {
@@ -73,10 +66,8 @@ export async function readChatRequest(
   }
   const least = leastTokens(served.text, contentBytes(body.messages));
   refuseHopeless(least, served.card.maxModelLength, 'messages');
-  const prompt = await served.encoder.encodeChat(readMessages(body.messages), {
-    special,
-    ...templateOptions(body),
-  });
+  const { messages, options } = templated(body, tools);
+  const prompt = await served.encoder.encodeChat(messages, { special, ...options });
   const maxTokens = tokenBudget({
     promptTokens: prompt.length,
     asked,
@@ -90,11 +81,32 @@ export async function readChatRequest(
     promptLogprobs: body.prompt_logprobs ?? undefined,
     structure,
   });
-  return { prompt, choices };
+  return {
+    prompt,
+    choices: tools.use.active ? choices.map((choice) => readable(choice, tools)) : choices,
+    tools,
+  };
+}
+
+/** Messages, and what else the chat template gets. */
+export function templated(
+  body: Pick<ChatBody, 'messages' | keyof typeof templateFields>,
+  { use }: ToolRequest,
+): { messages: ChatMessage[]; options: ChatTemplateOptions } {
+  const tools = use.templateTools();
+  return {
+    messages: use.messages(readMessages(body.messages)),
+    options: { ...templateOptions(body), ...(tools.length > 0 ? { tools } : {}) },
+  };
+}
+
+/** With what begins a call in its text, where that is a special token. */
+function readable(choice: ChoiceRequest, { use }: ToolRequest): ChoiceRequest {
+  return choice.text.isSpecial(use.marker) ? { ...choice, skipSpecial: false } : choice;
 }
 
 /** What a body says about how its messages become text. */
-export function templateOptions(
+function templateOptions(
   body: Pick<ChatBody, 'add_generation_prompt' | 'continue_final_message' | 'chat_template_kwargs'>,
 ): ChatTemplateOptions {
   return {
@@ -104,37 +116,6 @@ export function templateOptions(
       : { addGenerationPrompt: body.add_generation_prompt }),
     ...(body.chat_template_kwargs ? { templateArguments: templateArguments(body.chat_template_kwargs) } : {}),
   };
-}
-
-function contentBytes(messages: ChatBody['messages']): number {
-  let bytes = 0;
-  for (const { content } of messages) {
-    if (typeof content === 'string') bytes += Buffer.byteLength(content);
-    else for (const piece of content ?? []) bytes += Buffer.byteLength(piece.text ?? '');
-  }
-  return bytes;
-}
-
-/** Templates know no "developer"; for them it is the system, which it replaced. */
-export function readMessages(messages: ChatBody['messages']): ChatMessage[] {
-  return messages.map((message, index) => {
-    const calls = (message as { tool_calls?: unknown }).tool_calls;
-    if (Array.isArray(calls) && calls.length > 0) {
-      const param = `messages[${index}].tool_calls`;
-      throw new ColophonError('Tool calls in messages are not supported yet.', {
-        param,
-        code: 'unsupported_parameter',
-      });
-    }
-    const param = `messages[${index}].content`;
-    if (message.content === undefined || message.content === null) {
-      throw new ColophonError(`Missing required parameter: '${param}'.`, {
-        param,
-        code: 'missing_required_parameter',
-      });
-    }
-    return { ...message, role: message.role === 'developer' ? 'system' : message.role } as ChatMessage;
-  });
 }
 
 /** Variables of the template's own; what the request's other fields say cannot be said twice. */

@@ -7,7 +7,7 @@ import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
 import { ignoredFields, lengthFields, modelField, outputFields, samplingFields, tokenId } from './fields.ts';
 import { leastTokens } from './least_tokens.ts';
-import { refuseUnsupported } from './refused.ts';
+import { refusedInCompletions, refuseUnsupported } from './refused.ts';
 import { checkTokenIds } from './sampling.ts';
 import { checkShared, choicesOf } from './shared_request.ts';
 import { readStructure, structureFields } from './structured.ts';
@@ -61,7 +61,7 @@ export async function readCompletionRequest(
   served: Served,
   caller: Caller,
 ): Promise<CompletionRequest> {
-  refuseUnsupported(body);
+  refuseUnsupported(body, refusedInCompletions);
   const structure = readStructure(body);
   checkShared(body, body.max_tokens, caller);
   if (body.echo && body.prompt_logprobs && body.stream) {

@@ -8,24 +8,10 @@ const given = (value: unknown) => value !== undefined && value !== null;
 const yes = (value: unknown) => value === true;
 const nonEmpty = (value: unknown) =>
   given(value) && value !== '' && !(Array.isArray(value) && value.length === 0);
-const toolsOff = (body: Body) => body.tool_choice === 'none' || body.function_call === 'none';
+const nonEmptyObject = (value: unknown) =>
+  typeof value === 'object' && value !== null && Object.keys(value).length > 0;
 
 const rules: Rule[] = [
-  [
-    'tools',
-    (value, body) => nonEmpty(value) && !toolsOff(body),
-    'Tools are not supported yet. Leave them out or set tool_choice to "none".',
-  ],
-  [
-    'functions',
-    (value, body) => nonEmpty(value) && !toolsOff(body),
-    'Functions are not supported. Leave them out or set function_call to "none".',
-  ],
-  [
-    'tool_choice',
-    (value) => given(value) && value !== 'none' && value !== 'auto',
-    'Tools are not supported yet, so tool_choice can only be "none" or "auto".',
-  ],
   [
     'best_of',
     (value, body) => given(value) && value !== (body.n ?? 1),
@@ -51,7 +37,40 @@ const rules: Rule[] = [
   ],
   ['audio', given, 'Audio is not supported.'],
   ['web_search_options', given, 'Web search is not supported.'],
+  ['moderation', given, 'Moderation is not supported.'],
+  ['thinking_token_budget', given, 'thinking_token_budget is not supported; use max_completion_tokens.'],
+  [
+    'length_penalty',
+    (value) => given(value) && value !== 1,
+    'length_penalty is for beam search, which is not supported.',
+  ],
+  ['logits_processors', nonEmpty, 'logits_processors are not supported.'],
+  ['repetition_detection', given, 'repetition_detection is not supported; use repetition_penalty.'],
+  ['watermarking', yes, 'Watermarking is not supported.'],
+  [
+    'add_special_tokens',
+    (value, body) => value === true && given(body.messages) && !given(body.prompt),
+    'The chat template says which special tokens there are; add_special_tokens is for prompts.',
+  ],
+  ['return_prompt_text', yes, 'return_prompt_text is not supported; use return_token_ids and /detokenize.'],
+  ['return_token_offsets', yes, 'return_token_offsets is not supported.'],
+  [
+    'mm_processor_kwargs',
+    nonEmptyObject,
+    'mm_processor_kwargs are for images and audio, which are not supported.',
+  ],
+  ['media_io_kwargs', nonEmptyObject, 'media_io_kwargs are for images and audio, which are not supported.'],
+  ['kv_transfer_params', given, 'kv_transfer_params are not supported.'],
+  ['ec_transfer_params', given, 'ec_transfer_params are not supported.'],
+  ['vllm_xargs', nonEmptyObject, 'vllm_xargs are for extensions of vLLM.'],
 ];
+
+/** Tools are of chats. */
+export const refusedInCompletions: Rule[] = ['tools', 'functions'].map((field) => [
+  field,
+  nonEmpty,
+  `'${field}' are only supported by /v1/chat/completions and /v1/responses.`,
+]);
 
 /** Throws for the first field that asks for what is not there. */
 export function refuseUnsupported(body: object, also: Rule[] = []): void {

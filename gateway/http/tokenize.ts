@@ -3,11 +3,13 @@ import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
-import { messagesField, readMessages, templateFields, templateOptions } from './chat_request.ts';
+import { messagesField } from './chat_messages.ts';
+import { templated, templateFields } from './chat_request.ts';
 import { modelField, tokenId } from './fields.ts';
 import { refuseUnsupported } from './refused.ts';
 import { checkTokenIds } from './sampling.ts';
 import type { Services } from './services.ts';
+import { readTools, toolFields } from './tools.ts';
 
 const tokenizeBody = Type.Object({
   model: maybe(modelField),
@@ -16,6 +18,7 @@ const tokenizeBody = Type.Object({
   add_special_tokens: maybe(Type.Boolean()),
   return_token_strs: maybe(Type.Boolean()),
   ...templateFields,
+  ...toolFields,
 });
 
 const detokenizeBody = Type.Object({ model: maybe(modelField), tokens: Type.Array(tokenId) });
@@ -37,11 +40,12 @@ export function tokenizeRoutes(app: FastifyInstance, services: Services): void {
           code: messages ? 'invalid_value' : 'missing_required_parameter',
         });
       }
-      const { count, ids, strings } = await served.encoder.list(messages ? readMessages(messages) : prompt!, {
+      const chat = messages && templated({ ...body, messages }, readTools(body, served));
+      const { count, ids, strings } = await served.encoder.list(chat ? chat.messages : prompt!, {
         special: messages ? special : 'parse',
         addBos: body.add_special_tokens ?? true,
         strings: body.return_token_strs ?? false,
-        ...(messages ? templateOptions(body) : {}),
+        ...chat?.options,
       });
       const { maxModelLength } = served.card;
       return reply

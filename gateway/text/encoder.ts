@@ -59,14 +59,14 @@ export class Encoder {
 
   /** Ids of a chat as the model's template writes it. */
   async encodeChat(messages: ChatMessage[], options: EncodeChatOptions): Promise<number[]> {
-    const size = sizeOf(messages);
+    const size = sizeOf(messages, options);
     if (size <= shortAtMost) return this.#text.encodeChat(messages, options).ids;
     return this.#inThread('encodeChat', [messages, options], size);
   }
 
   /** The same as `encode` and `encodeChat` in writing. */
   async list(given: string | ChatMessage[], options: ListOptions): Promise<TokenList> {
-    const size = typeof given === 'string' ? given.length : sizeOf(given);
+    const size = typeof given === 'string' ? given.length : sizeOf(given, options);
     if (size <= shortAtMost) return listTokens(this.#text, given, options);
     return this.#inThread('list', [given, options], size);
   }
@@ -135,9 +135,10 @@ function threadFile(): string {
   return join(dirname(beside), '..', '..', 'dist', 'gateway', 'text', 'encoder_thread.js');
 }
 
-function sizeOf(messages: ChatMessage[]): number {
-  let size = 0;
-  for (const { content } of messages) {
+function sizeOf(messages: ChatMessage[], { tools }: EncodeChatOptions): number {
+  let size = tools && tools.length > 0 ? JSON.stringify(tools).length : 0;
+  for (const { content, tool_calls: calls } of messages) {
+    if (calls !== undefined) size += JSON.stringify(calls).length;
     if (typeof content === 'string') size += content.length;
     else for (const part of content ?? []) size += (part as { text?: string }).text?.length ?? 0;
   }

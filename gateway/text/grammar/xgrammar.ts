@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire, Module } from 'node:module';
 import type * as XGrammar from '@mlc-ai/web-xgrammar';
 import { byteCharacters } from '../bpe.ts';
-import type { Grammar, GrammarVocabulary } from './grammar.ts';
+import { type Grammar, type GrammarVocabulary, type JsonGrammar, letters } from './grammar.ts';
 import { enforceable } from './json_schema.ts';
 
 /** What is wrong with a grammar, as a sentence for its author. */
@@ -103,16 +103,26 @@ export class GrammarEngine {
         });
       case 'ebnf':
         return this.#compileEbnf(grammar.text, 'root');
-      case 'json-within': {
-        const { open, between, close } = grammar;
-        const text = await this.#library.Testings._jsonSchemaToEBNF(schemaText(grammar.schema), false, -1);
-        const more = between === undefined ? '' : `(${quoted(between)} root)*`;
-        return this.#compileEbnf(
-          `${text}\nwithin ::= ${quoted(open)} root ${more} ${quoted(close)}\n`,
-          'within',
-        );
+      case 'json-within':
+        return this.#compileEbnf(await this.#ebnfOf(grammar, 'a_'), 'a_whole');
+      case 'either': {
+        const prefixes = grammar.of.map((_, index) => `${letters(index)}_`);
+        const texts = await Promise.all(grammar.of.map((one, index) => this.#ebnfOf(one, prefixes[index]!)));
+        const roots = prefixes.map((prefix) => `${prefix}whole`).join(' | ');
+        return this.#compileEbnf(`${texts.join('')}either ::= ${roots}\n`, 'either');
       }
     }
+  }
+
+  /** Rules whose names begin with `prefix`; the one of the whole is `PREFIXwhole`. */
+  async #ebnfOf(grammar: JsonGrammar, prefix: string): Promise<string> {
+    const schema = schemaText(grammar.schema);
+    const rules = renamed(await this.#library.Testings._jsonSchemaToEBNF(schema, false, -1), prefix);
+    const value = `${prefix}root`;
+    if (grammar.kind === 'json') return `${rules}\n${prefix}whole ::= ${value}\n`;
+    const { open, between, close } = grammar;
+    const more = between === undefined ? '' : `(${quoted(between)} ${value})*`;
+    return `${rules}\n${prefix}whole ::= ${quoted(open)} ${value} ${more} ${quoted(close)}\n`;
   }
 
   async #compileEbnf(text: string, root: string): Promise<XGrammar.CompiledGrammar> {
@@ -131,6 +141,13 @@ function matcherOf(matcher: XGrammar.GrammarMatcher): Matcher {
     accept: async (token) => (matcher.acceptToken(token) ? matcher.getNextTokenBitmask() : undefined),
     dispose: () => matcher.dispose(),
   };
+}
+
+/** Every rule of an EBNF under another name, so that two can be one; literals and classes of characters stay. */
+function renamed(text: string, prefix: string): string {
+  return text.replace(/"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|[A-Za-z_][\w.-]*/g, (token) =>
+    token.startsWith('"') || token.startsWith('[') ? token : prefix + token,
+  );
 }
 
 /** A literal of EBNF. */

@@ -1,11 +1,11 @@
 /** The grammar of an answer that must be calls. */
-import type { Grammar } from '../grammar/grammar.ts';
+import { type JsonGrammar, letters } from '../grammar/grammar.ts';
 import { loosened, mapSchemas } from '../grammar/json_schema.ts';
 import type { FunctionTool } from './tool.ts';
 import type { ToolForm } from './tool_form.ts';
 
 /** One call of one of the tools, or with `several` one after another. */
-export function forcedCalls(tools: readonly FunctionTool[], form: ToolForm, several: boolean): Grammar {
+export function forcedCalls(tools: readonly FunctionTool[], form: ToolForm, several: boolean): JsonGrammar {
   const definitions = Object.fromEntries(
     tools.map((tool, index) => [nameOf(index), parametersOf(tool, index)]),
   );
@@ -44,7 +44,6 @@ function movedTo(place: string, schema: unknown): unknown {
   return own ? { ...moved, $ref: place + reference.slice(1) } : moved;
 }
 
-/** Without digits, which xgrammar leaves out of the names of its rules. */
 function nameOf(index: number): string {
-  return `tool_${[...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('')}`;
+  return `tool_${letters(index)}`;
 }

@@ -1,7 +1,7 @@
 /** What tools mean for one answer: what the model is told of them, what it may write, and how that is read. */
 import { createHash } from 'node:crypto';
 import type { ChatMessage } from '../chat_template.ts';
-import type { Grammar } from '../grammar/grammar.ts';
+import type { Grammar, JsonGrammar } from '../grammar/grammar.ts';
 import { forcedCalls } from './forced_calls.ts';
 import type { FunctionTool, ToolChoice } from './tool.ts';
 import { ToolCallReader } from './tool_call_reader.ts';
@@ -70,6 +70,12 @@ export class ToolUse {
       this.#form,
       false,
     );
+  }
+
+  /** Calls as they may be where the model chooses: for a form of answers that lets them stand in its place. */
+  possibleCalls(): JsonGrammar {
+    const loose = this.tools.map((tool) => ({ ...tool, strict: false }));
+    return forcedCalls(loose, this.#form, this.#parallel);
   }
 
   /** Reads one answer. */
