@@ -12,6 +12,7 @@ import { sendError } from './errors.ts';
 import { healthRoutes } from './health.ts';
 import { modelRoutes } from './models.ts';
 import type { Services } from './services.ts';
+import { storedCompletionRoutes } from './stored_completions.ts';
 import { tokenizeRoutes } from './tokenize.ts';
 import { validatorCompiler } from './validation.ts';
 
@@ -62,6 +63,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
 
   modelRoutes(app, services);
   chatCompletionRoutes(app, services);
+  storedCompletionRoutes(app, services);
   completionRoutes(app, services);
   tokenizeRoutes(app, services);
   adapterRoutes(app, services);

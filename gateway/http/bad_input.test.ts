@@ -225,10 +225,7 @@ describe.each(Object.entries(routes))('%s', (path, good) => {
 
   test('deep but well-formed nesting in a field that is ignored does no harm', async () => {
     const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
-    const answer = await server.post(
-      path,
-      `${JSON.stringify(good).slice(0, -1)},"ignored":${deep},"metadata":{"a":${deep}}}`,
-    );
+    const answer = await server.post(path, `${JSON.stringify(good).slice(0, -1)},"ignored":${deep}}`);
     expect(answer.status).toBe(200);
   });
 
@@ -371,7 +368,7 @@ describe('urls', () => {
   test.each<[string, string, number, string]>([
     ['GET', '/v1/nothing', 404, 'unknown_url'],
     ['POST', '/v1/chat/completion', 404, 'unknown_url'],
-    ['GET', '/v1/chat/completions', 405, 'method_not_allowed'],
+    ['PUT', '/v1/chat/completions', 405, 'method_not_allowed'],
     ['DELETE', '/v1/models/mock-adapter', 405, 'method_not_allowed'],
     ['POST', '/health', 405, 'method_not_allowed'],
     ['GET', '/v1/models/no-such', 404, 'model_not_found'],

@@ -4,6 +4,7 @@ import { type ChatBody, chatBody, readChatRequest } from './chat_request.ts';
 import { chatAnswer } from './chat_response.ts';
 import type { Services } from './services.ts';
 import { envelopeOf } from './shared_request.ts';
+import { keeper } from './stored_completions.ts';
 
 export function chatCompletionRoutes(app: FastifyInstance, services: Services): void {
   const special = services.config.text.special_tokens_in_content;
@@ -15,7 +16,8 @@ export function chatCompletionRoutes(app: FastifyInstance, services: Services): 
       request.outcome.model = body.model;
       const served = await services.catalogue.find(body.model);
       const chat = await readChatRequest(body, served, special, request.caller);
-      const answer = chatAnswer(body, chat, served, envelopeOf('chatcmpl', body, served));
+      const keep = keeper(services, body, request.caller, request.id);
+      const answer = chatAnswer(body, chat, served, envelopeOf('chatcmpl', body, served), keep);
       return sendAnswer(services, request, reply, answer, body.stream ?? false);
     },
   );

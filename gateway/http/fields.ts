@@ -1,6 +1,7 @@
 /** Request fields that chat completions and completions share: OpenAI's and vLLM's. Null means absent. */
 import { type Static, Type } from 'typebox';
 import { maybe } from '../schema/nullable.ts';
+import { metadataField } from './metadata.ts';
 
 const int32 = 2 ** 31 - 1;
 
@@ -53,7 +54,7 @@ export const outputFields = {
 /** Accepted and without effect on the answer. */
 export const ignoredFields = {
   user: maybe(Type.String()),
-  metadata: maybe(Type.Record(Type.String(), Type.Unknown())),
+  metadata: maybe(metadataField),
   store: maybe(Type.Boolean()),
   service_tier: maybe(Type.String()),
 };

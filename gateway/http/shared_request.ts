@@ -5,12 +5,14 @@ import { ColophonError, type GenerateRequest } from '../contract/index.ts';
 import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
 import type { SharedFields } from './fields.ts';
+import { checkMetadata } from './metadata.ts';
 import { checkTokenIds, readSampling, samplingOfChoice } from './sampling.ts';
 import type { Structure } from './structured.ts';
 
 /** Checks that a schema cannot say. */
 export function checkShared(body: SharedFields, maxTokens: number | null | undefined, caller: Caller): void {
   generateAs(caller, body);
+  checkMetadata(body.metadata);
   if (body.stream_options && !body.stream) {
     throw new ColophonError("The 'stream_options' parameter is only allowed when 'stream' is enabled.", {
       param: 'stream_options',

@@ -7,6 +7,9 @@ import { argumentsSchema, type FunctionTool, type ToolChoice, ToolUse } from '..
 import type { Served } from './catalogue.ts';
 import type { Structure } from './structured.ts';
 
+/** Levels of JSON in a tool's parameters. */
+const deepest = 128;
+
 const functionName = Type.String({ minLength: 1, maxLength: 64 });
 
 /** A function that may be called. */
@@ -173,12 +176,19 @@ export function checkParameters(tool: FunctionTool, forced: boolean, param: stri
       `schema must be a JSON Schema of 'type: "object"', got 'type: ${JSON.stringify(type).slice(0, 100)}'.`,
     );
   }
+  // It is printed into the prompt, whatever it says.
+  if (deeperThan(deepest, tool.parameters)) refuse(`it is nested deeper than ${deepest} levels.`);
   if (!forced) return;
   try {
     enforceable(argumentsSchema(tool));
   } catch (error) {
     refuse((error as Error).message);
   }
+}
+
+function deeperThan(levels: number, value: unknown): boolean {
+  if (value === null || typeof value !== 'object') return false;
+  return levels === 0 || Object.values(value).some((inner) => deeperThan(levels - 1, inner));
 }
 
 interface Chosen {

@@ -1,0 +1,38 @@
+/** Pages of a list, as OpenAI's API asks for them and shows them. */
+import { type Static, Type } from 'typebox';
+import { ColophonError } from '../contract/index.ts';
+import type { ListOptions, Page } from '../store/object_store.ts';
+
+/** Fields of a query, where all are text. */
+export const pagingFields = {
+  after: Type.Optional(
+    Type.String({ minLength: 1, description: 'Id of the last object of the page before.' }),
+  ),
+  limit: Type.Optional(Type.String({ description: '1 to 100; default 20.' })),
+  order: Type.Optional(Type.Enum(['asc', 'desc'], { description: 'By the time of creation.' })),
+};
+
+const shape = Type.Object(pagingFields);
+
+/** `order`: where the query says none. */
+export function readPaging(query: Static<typeof shape>, order: 'asc' | 'desc'): ListOptions {
+  const { after, limit = '20' } = query;
+  const count = /^\d{1,4}$/.test(limit) ? Number(limit) : Number.NaN;
+  if (!(count >= 1 && count <= 100)) {
+    throw new ColophonError(
+      `Invalid 'limit': expected an integer from 1 to 100, but got '${limit.slice(0, 64)}' instead.`,
+      { param: 'limit', code: 'invalid_value' },
+    );
+  }
+  return { after, limit: count, order: query.order ?? order };
+}
+
+export function listBody<Item extends { id: string }>({ data, hasMore }: Page<Item>) {
+  return {
+    object: 'list' as const,
+    data,
+    first_id: data[0]?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
+    has_more: hasMore,
+  };
+}
