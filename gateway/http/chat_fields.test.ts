@@ -235,3 +235,53 @@ test('the tier that answered is named to those who ask', async () => {
   );
   expect((await server.post(path, { model, messages })).body).not.toHaveProperty('service_tier');
 });
+
+describe('hints', () => {
+  test('for what there is not here change nothing', async () => {
+    const hints = {
+      modalities: ['text'],
+      prediction: { type: 'content', content: [{ type: 'text', text: 'Hé, you!' }] },
+      reasoning_effort: 'high',
+      verbosity: 'low',
+      safety_identifier: 'u1',
+      prompt_cache_key: 'k',
+      prompt_cache_retention: '24h',
+      prompt_cache_options: { mode: 'implicit' },
+      service_tier: 'priority',
+      user: 'u1',
+      parallel_tool_calls: false,
+      stream_options: null,
+      include_reasoning: true,
+      length_penalty: 1,
+    };
+    const { status, body } = await server.post(path, { model, messages, ...hints });
+    expect(status, JSON.stringify(body)).toBe(200);
+    const plain = await server.post(path, { model, messages });
+    expect(body.choices).toEqual(plain.body.choices);
+    expect(body.usage.prompt_tokens).toBe(plain.body.usage.prompt_tokens);
+    expect(body.usage.completion_tokens_details).toMatchObject({
+      accepted_prediction_tokens: 0,
+      rejected_prediction_tokens: 0,
+    });
+  });
+
+  test.each<[string, unknown, string]>([
+    ['prediction', { type: 'text', content: '' }, 'prediction.type'],
+    ['prediction', 'x', 'prediction'],
+    ['reasoning_effort', 'huge', 'reasoning_effort'],
+    ['verbosity', 7, 'verbosity'],
+    ['modalities', ['audio'], 'modalities'],
+    ['audio', { voice: 'alloy', format: 'wav' }, 'audio'],
+    ['web_search_options', {}, 'web_search_options'],
+    ['moderation', {}, 'moderation'],
+    ['thinking_token_budget', 5, 'thinking_token_budget'],
+    ['length_penalty', 2, 'length_penalty'],
+    ['vllm_xargs', { a: 1 }, 'vllm_xargs'],
+    ['echo', true, 'echo'],
+    ['add_special_tokens', true, 'add_special_tokens'],
+  ])('%s: %j is refused', async (field, value, param) => {
+    const { status, body } = await server.post(path, { model, messages, [field]: value });
+    expect(status).toBe(400);
+    expect(body.error.param).toBe(param);
+  });
+});

@@ -9,7 +9,7 @@ import { contentBytes, messagesField, readMessages } from './chat_messages.ts';
 import type { ChoiceRequest } from './choice.ts';
 import { ignoredFields, lengthFields, modelField, outputFields, samplingFields } from './fields.ts';
 import { leastTokens } from './least_tokens.ts';
-import { refuseUnsupported } from './refused.ts';
+import { refusedInChats, refuseUnsupported } from './refused.ts';
 import { checkShared, choicesOf } from './shared_request.ts';
 import { readStructure, structureFields } from './structured.ts';
 import { refuseHopeless, tokenBudget } from './token_budget.ts';
@@ -19,6 +19,22 @@ export const templateFields = {
   add_generation_prompt: maybe(Type.Boolean()),
   continue_final_message: maybe(Type.Boolean()),
   chat_template_kwargs: maybe(Type.Record(Type.String(), Type.Unknown())),
+};
+
+const predicted = Type.Union([
+  Type.String(),
+  Type.Array(Type.Object({ type: Type.Enum(['text']), text: Type.String() })),
+]);
+
+/** Checked, and without effect: hints for models and services that there are not here. */
+const hintFields = {
+  modalities: maybe(Type.Array(Type.String())),
+  prediction: maybe(Type.Object({ type: Type.Enum(['content']), content: predicted })),
+  reasoning_effort: maybe(Type.Enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'])),
+  verbosity: maybe(Type.Enum(['low', 'medium', 'high'])),
+  safety_identifier: maybe(Type.String()),
+  prompt_cache_key: maybe(Type.String()),
+  prompt_cache_retention: maybe(Type.String()),
 };
 
 export const chatBody = Type.Object({
@@ -35,6 +51,7 @@ export const chatBody = Type.Object({
   ...toolFields,
   ...ignoredFields,
   ...templateFields,
+  ...hintFields,
 });
 
 export type ChatBody = Static<typeof chatBody>;
@@ -51,9 +68,7 @@ export async function readChatRequest(
   special: SpecialReading,
   caller: Caller,
 ): Promise<ChatRequest> {
-  refuseUnsupported(body, [
-    ['echo', (value) => value === true, 'echo is only supported by /v1/completions.'],
-  ]);
+  refuseUnsupported(body, refusedInChats);
   const tools = readTools(body, served);
   const structure = structureWithTools(tools, readStructure(body), body);
   const asked = body.max_completion_tokens ?? body.max_tokens ?? undefined;

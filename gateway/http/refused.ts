@@ -47,13 +47,7 @@ const rules: Rule[] = [
   ['logits_processors', nonEmpty, 'logits_processors are not supported.'],
   ['repetition_detection', given, 'repetition_detection is not supported; use repetition_penalty.'],
   ['watermarking', yes, 'Watermarking is not supported.'],
-  [
-    'add_special_tokens',
-    (value, body) => value === true && given(body.messages) && !given(body.prompt),
-    'The chat template says which special tokens there are; add_special_tokens is for prompts.',
-  ],
   ['return_prompt_text', yes, 'return_prompt_text is not supported; use return_token_ids and /detokenize.'],
-  ['return_token_offsets', yes, 'return_token_offsets is not supported.'],
   [
     'mm_processor_kwargs',
     nonEmptyObject,
@@ -63,6 +57,12 @@ const rules: Rule[] = [
   ['kv_transfer_params', given, 'kv_transfer_params are not supported.'],
   ['ec_transfer_params', given, 'ec_transfer_params are not supported.'],
   ['vllm_xargs', nonEmptyObject, 'vllm_xargs are for extensions of vLLM.'],
+];
+
+/** What is of prompts. */
+export const refusedInChats: Rule[] = [
+  ['echo', yes, 'echo is only supported by /v1/completions.'],
+  ['add_special_tokens', yes, 'The chat template says which special tokens there are.'],
 ];
 
 /** Tools are of chats. */
