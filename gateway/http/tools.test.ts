@@ -152,6 +152,20 @@ describe('a model that may call', () => {
   });
 });
 
+test('a strict tool keeps a model that chooses to its schema', async () => {
+  const strict = [{ type: 'function', function: { ...weather.function, strict: true } }];
+  reply = '<tool_call>\n{"name": "rm", "arguments": {"city": "Rome"}}\n</tool_call>';
+  // What the mask does not allow of the reply, the mock draws otherwise; it ends where it may.
+  const { status, body } = await ask({ tools: strict, parallel_tool_calls: false });
+  expect(status, JSON.stringify(body)).toBe(200);
+  const [choice] = body.choices;
+  expect(choice.finish_reason).toBe('tool_calls');
+  expect(choice.message.tool_calls[0].function).toMatchObject({
+    name: 'get_weather',
+    arguments: expect.stringMatching(/^\{"city": "(Lisbon|Porto)", "days": [1-9]\}$/),
+  });
+});
+
 describe('a call that is forced', () => {
   test.each<[string, object, RegExp]>([
     ['required', { tool_choice: 'required' }, /^(get_weather|time)$/],

@@ -82,6 +82,7 @@ export function structureWithTools(
   { use, legacy }: ToolRequest,
   asked: Structure | undefined,
   body: { ignore_eos?: boolean | null },
+  served: Served,
 ): Structure | undefined {
   if (!use.active) return asked;
   const param = legacy ? 'functions' : 'tools';
@@ -100,7 +101,12 @@ export function structureWithTools(
     return { grammar: calls, param };
   }
   // The model may call, or give an answer of the form.
-  if (!asked || form?.kind !== 'json') return asked;
+  if (!asked || form?.kind !== 'json') {
+    // No mask allows a special token: the model could not begin a call as it learnt to.
+    const able = served.backend.constrains && !body.ignore_eos && !served.text.isSpecial(use.marker);
+    const strict = able ? use.strictGrammar() : undefined;
+    return strict && { grammar: strict, param };
+  }
   return { grammar: { kind: 'either', of: [form, use.possibleCalls()] }, param: asked.param };
 }
 

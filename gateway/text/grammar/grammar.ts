@@ -3,6 +3,8 @@ export type Grammar =
   | JsonGrammar
   /** One of them. */
   | { kind: 'either'; of: JsonGrammar[] }
+  /** Any text; after each `trigger` a JSON value between `open` and `close`. `again`: more text may follow it. */
+  | { kind: 'json-after'; trigger: string; schema: unknown; open: string; close: string; again: boolean }
   /** The whole text matches. */
   | { kind: 'regex'; pattern: string }
   | { kind: 'choice'; choices: string[] }

@@ -105,6 +105,12 @@ export class GrammarEngine {
         return this.#compileEbnf(grammar.text, 'root');
       case 'json-within':
         return this.#compileEbnf(await this.#ebnfOf(grammar, 'a_'), 'a_whole');
+      case 'json-after': {
+        const { trigger, schema, open, close, again } = grammar;
+        const value = await this.#ebnfOf({ kind: 'json-within', schema, open, close }, 'a_');
+        const whole = `TagDispatch((${quoted(trigger)}, a_whole), stop_eos=true, loop_after_dispatch=${again})`;
+        return this.#compileEbnf(`${value}triggered ::= ${whole}\n`, 'triggered');
+      }
       case 'either': {
         const prefixes = grammar.of.map((_, index) => `${letters(index)}_`);
         const texts = await Promise.all(grammar.of.map((one, index) => this.#ebnfOf(one, prefixes[index]!)));

@@ -2,12 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ToolPart } from './tool.ts';
 import { ToolCallReader } from './tool_call_reader.ts';
-import { toolFormOf } from './tool_form.ts';
+import { toolsOfTemplate } from './tool_form.ts';
 
 const forms = {
-  hermes: toolFormOf(undefined),
-  mistral: toolFormOf('[TOOL_CALLS]'),
-  llama: toolFormOf('<|python_tag|>'),
+  hermes: toolsOfTemplate().form,
+  mistral: toolsOfTemplate('[TOOL_CALLS]').form,
+  llama: toolsOfTemplate('<|python_tag|>').form,
 };
 const names = new Set(['f', 'get_weather', 'a-b']);
 

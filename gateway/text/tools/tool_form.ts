@@ -1,4 +1,5 @@
 /** How a model writes calls. Its chat template tells: it says so in its instructions, and shows past calls in that form. */
+import { LRUCache } from 'lru-cache';
 
 export interface ToolForm {
   kind: 'hermes' | 'mistral' | 'llama';
@@ -42,9 +43,27 @@ const llama: ToolForm = {
   forced: { open: '', between: '; ', close: '' },
 };
 
-/** The form of the model whose chat template this is; Hermes' where it says nothing of calls. */
-export function toolFormOf(template: string | undefined): ToolForm {
-  if (template === undefined || template.includes('<tool_call>')) return hermes;
+/** What a chat template says of tools. */
+export interface TemplateTools {
+  form: ToolForm;
+  /** It writes tools, calls and their results itself. */
+  native: boolean;
+}
+
+const known = new LRUCache<string, TemplateTools>({ max: 64 });
+
+/** Of a model without a template, too; Hermes' form where nothing is said of calls. */
+export function toolsOfTemplate(template = ''): TemplateTools {
+  let tools = known.get(template);
+  if (!tools) {
+    tools = { form: formOf(template), native: /\btools\b/.test(template) };
+    known.set(template, tools);
+  }
+  return tools;
+}
+
+function formOf(template: string): ToolForm {
+  if (template.includes('<tool_call>')) return hermes;
   if (template.includes('[TOOL_CALLS]')) return mistral;
   if (template.includes('<|python_tag|>') || /\\?"parameters\\?": /.test(template)) return llama;
   return hermes;

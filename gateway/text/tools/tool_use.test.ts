@@ -43,8 +43,12 @@ const use = (
   options: { parallel?: boolean; template?: string } = {},
 ) => new ToolUse({ tools, choice, parallel: options.parallel ?? true, template: options.template });
 
-async function judge(of: ToolUse, answer: string): Promise<'whole' | 'open' | 'refused'> {
-  const constraint = await grammars.constrain(of.grammar()!, 'tools');
+async function judge(
+  of: ToolUse,
+  answer: string,
+  grammar = of.grammar(),
+): Promise<'whole' | 'open' | 'refused'> {
+  const constraint = await grammars.constrain(grammar!, 'tools');
   try {
     let mask = constraint.first;
     const allows = (id: number) => ((mask[id >> 5]! >>> (id & 31)) & 1) === 1;
@@ -123,6 +127,27 @@ describe('the grammar of forced calls', () => {
       expect(await judge(tools, call(index))).toBe('whole');
       expect(await judge(tools, call(index + 100))).toBe('refused');
     }
+  });
+
+  it.each([
+    ['Hello', 'whole'],
+    [`Let me see.\n${within(lisbon)}\n${within(lisbon)} Done.`, 'whole'],
+    ['<tool_call>\n{"name": "get_weather", "arguments": {"city": "lisbon"', 'refused'],
+    ['<tool_call>\n{"name": "rm"', 'refused'],
+    ['<tool_call>', 'open'],
+  ])('of a model that chooses, where a tool is strict: %s', async (answer, verdict) => {
+    const tools = use([{ ...weather, strict: true }], 'auto');
+    expect(await judge(tools, answer, tools.strictGrammar())).toBe(verdict);
+    const single = use([{ ...weather, strict: true }], 'auto', { parallel: false });
+    const twice = answer.includes('Done') ? 'refused' : verdict;
+    expect(await judge(single, answer, single.strictGrammar())).toBe(twice);
+  });
+
+  it('is not for tools that are not strict, nor for a form without markers', () => {
+    expect(use([weather], 'auto').strictGrammar()).toBeUndefined();
+    const strict = [{ ...weather, strict: true }];
+    expect(use(strict, 'auto', { template: llamaTemplate }).strictGrammar()).toBeUndefined();
+    expect(use(strict, 'required').strictGrammar()).toBeUndefined();
   });
 
   it('names what is wrong with a strict tool', async () => {

@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import type { ChatMessage } from '../chat_template.ts';
 import type { Grammar, JsonGrammar } from '../grammar/grammar.ts';
-import { forcedCalls } from './forced_calls.ts';
+import { forcedCalls, strictCalls } from './forced_calls.ts';
 import type { FunctionTool, ToolChoice } from './tool.ts';
 import { ToolCallReader } from './tool_call_reader.ts';
-import { type ToolForm, toolFormOf } from './tool_form.ts';
+import { type ToolForm, toolsOfTemplate } from './tool_form.ts';
 
 export interface ToolUseOptions {
   tools: readonly FunctionTool[];
@@ -34,8 +34,9 @@ export class ToolUse {
     this.tools = choice === 'none' ? [] : tools;
     this.choice = tools.length === 0 ? 'none' : choice;
     this.#parallel = parallel;
-    this.#form = toolFormOf(template);
-    this.#native = template !== undefined && /\btools\b/.test(template);
+    const { form, native } = toolsOfTemplate(template);
+    this.#form = form;
+    this.#native = native;
   }
 
   /** Whether calls are looked for in the answer. */
@@ -56,7 +57,9 @@ export class ToolUse {
   /** Messages, past calls (`tool_calls`) and results (role `tool`) among them, as the chat template takes them. */
   messages(messages: readonly ChatMessage[]): ChatMessage[] {
     if (this.#native) return this.#form.kind === 'mistral' ? messages.map(withShortIds) : [...messages];
-    const written = withoutTools(messages);
+    const written = messages.some(({ role, tool_calls: calls }) => role === 'tool' || calls !== undefined)
+      ? withoutTools(messages)
+      : [...messages];
     return this.active ? instructed(written, this.#instructions()) : written;
   }
 
@@ -72,10 +75,23 @@ export class ToolUse {
     );
   }
 
+  /**
+   * Keeps the calls of a model that chooses to their schemas, where a tool is strict and the form of calls lets it: masks
+   * for all of an answer, which is slower than none.
+   */
+  strictGrammar(): Grammar | undefined {
+    if (this.choice !== 'auto' || !this.tools.some((tool) => tool.strict)) return undefined;
+    return strictCalls(this.#loose(), this.#form, this.#parallel);
+  }
+
   /** Calls as they may be where the model chooses: for a form of answers that lets them stand in its place. */
   possibleCalls(): JsonGrammar {
-    const loose = this.tools.map((tool) => ({ ...tool, strict: false }));
-    return forcedCalls(loose, this.#form, this.#parallel);
+    return forcedCalls(this.#loose(), this.#form, this.#parallel);
+  }
+
+  /** A schema that cannot be enforced is no reason to refuse what may not be called at all. */
+  #loose(): FunctionTool[] {
+    return this.tools.map((tool) => ({ ...tool, strict: false }));
   }
 
   /** Reads one answer. */
