@@ -1,5 +1,6 @@
 /** Tools in chat completions, over the mock backend and through OpenAI's own client. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mockText, mockTokens, mockVocabulary } from '../host/testing/mock_text.ts';
 import { eventsOf, startTestServer, type TestServer } from './testing.ts';
 
 const model = 'mock/base';
@@ -104,7 +105,7 @@ describe('a model that may call', () => {
     });
     expect(body.choices[0].message).not.toHaveProperty('tool_calls');
     const told = await server.post('/detokenize', { model, tokens: body.prompt_token_ids });
-    expect(told.body.prompt).toContain('<tools>\n{"type":"function","function":{"name":"get_weather"');
+    expect(told.body.prompt).toContain('<tools>\n{"type": "function", "function": {"name": "get_weather"');
     const counted = await server.post('/tokenize', { model, messages: [user], tools });
     expect(counted.body.tokens).toEqual(body.prompt_token_ids);
   });
@@ -417,6 +418,77 @@ describe('is refused', () => {
       expect(body.error).toMatchObject({ param: 'tool_choice', code: 'unsupported_parameter' });
     } finally {
       await other.close();
+    }
+  });
+});
+
+describe('the form of the chat template', () => {
+  const native =
+    '{% for message in messages %}{{ message.content }}{% if message.tool_calls %}{{ message.tool_calls[0].id }}{% endif %}{% endfor %}{{ tools }}';
+
+  test('Mistral’s marker is a special token, and is read as one', async () => {
+    const marker = { id: mockVocabulary, content: '[TOOL_CALLS]', special: true, normalized: false };
+    const { tokenizer } = mockText as unknown as {
+      tokenizer: { added_tokens: object[]; model: { vocab: object } };
+    };
+    const text = {
+      ...mockText,
+      chatTemplate: `${native}{# [TOOL_CALLS] #}`,
+      vocabularySize: mockVocabulary + 1,
+      tokenizer: {
+        ...tokenizer,
+        added_tokens: [
+          ...tokenizer.added_tokens,
+          { ...marker, single_word: false, lstrip: false, rstrip: false },
+        ],
+        model: { ...tokenizer.model, vocab: { ...tokenizer.model.vocab, [marker.content]: marker.id } },
+      },
+    };
+    let script: number[] | undefined = [
+      ...mockTokens('Hm.'),
+      marker.id,
+      ...mockTokens('[{"name": "time", "arguments": {}}, {"name": "get_weather", "arguments": {"city": 1}}]'),
+    ];
+    const mistral = await startTestServer({ text, reply: () => script });
+    try {
+      const request = { model, messages: [user], tools, seed: 1, max_tokens: 400 };
+      const { body } = await mistral.post(path, request);
+      expect(body.choices[0]).toMatchObject({
+        finish_reason: 'tool_calls',
+        message: {
+          content: 'Hm.',
+          tool_calls: [{ function: { name: 'time' } }, { function: { arguments: '{"city": 1}' } }],
+        },
+      });
+      script = undefined;
+      const forced = await mistral.post(path, {
+        ...request,
+        tool_choice: 'required',
+        parallel_tool_calls: false,
+      });
+      expect(forced.body.choices[0]).toMatchObject({
+        finish_reason: 'tool_calls',
+        message: {
+          content: null,
+          tool_calls: [{ function: { name: expect.stringMatching(/^(time|get_weather)$/) } }],
+        },
+      });
+    } finally {
+      await mistral.close();
+    }
+  });
+
+  test('Llama’s call is the whole answer', async () => {
+    const text = { ...mockText, chatTemplate: `${native}{# <|python_tag|> #}` };
+    const llama = await startTestServer({ text, reply: () => '{"name": "time", "parameters": {"a": 1}}' });
+    try {
+      const { body } = await llama.post(path, { model, messages: [user], tools });
+      expect(body.choices[0]).toMatchObject({
+        finish_reason: 'tool_calls',
+        message: { content: null, tool_calls: [{ function: { name: 'time', arguments: '{"a": 1}' } }] },
+      });
+    } finally {
+      await llama.close();
     }
   });
 });

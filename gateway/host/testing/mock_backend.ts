@@ -9,6 +9,7 @@ import {
   type GenerateRequest,
   type ModelCard,
   type Plugin,
+  type TextDefinition,
   type TokenLogprob,
 } from '../../contract/index.ts';
 import { mockEndToken, mockText, mockTokens, mockVocabulary } from './mock_text.ts';
@@ -27,6 +28,8 @@ export interface MockOptions {
   ready?: () => boolean;
   /** Default true. */
   constrains?: boolean;
+  /** Default: mockText. */
+  text?: TextDefinition;
 }
 
 /** The mock with what tests look at. */
@@ -178,7 +181,7 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
     model: async (id) => (has(id) ? card(id) : undefined),
     text: async (id) => {
       if (!has(id)) throw missing(id);
-      return mockText;
+      return options.text ?? mockText;
     },
     generate(request, signal) {
       if (!has(request.model)) throw missing(request.model);

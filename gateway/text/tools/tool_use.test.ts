@@ -193,7 +193,7 @@ describe('what the model is told', () => {
     expect(tools.templateTools()).toEqual([]);
     const [system, ...rest] = tools.messages(past);
     expect(system!.role).toBe('system');
-    expect(system!.content).toContain('<tools>\n{"type":"function","function":{"name":"get_weather"');
+    expect(system!.content).toContain('<tools>\n{"type": "function", "function": {"name": "get_weather"');
     expect(rest).toEqual([
       past[0],
       {

@@ -113,7 +113,7 @@ export class ToolUse {
       '',
       'You are provided with function signatures within <tools></tools> XML tags:',
       '<tools>',
-      ...this.tools.map((tool) => JSON.stringify(described(tool))),
+      ...this.tools.map((tool) => spaced(described(tool))),
       '</tools>',
       '',
       'For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:',
@@ -124,6 +124,13 @@ export class ToolUse {
     if (!this.#parallel) lines[2] = 'You may call one function to assist with the user query.';
     return lines.join('\n');
   }
+}
+
+/** JSON with the spaces that templates' `tojson` writes, and models know. */
+function spaced(value: unknown): string {
+  return JSON.stringify(value, null, 1)
+    .replace(/,\n\s*/g, ', ')
+    .replace(/\n\s*/g, '');
 }
 
 /** A tool in OpenAI's JSON, which templates print. */
