@@ -70,7 +70,7 @@ export async function readChatRequest(
 ): Promise<ChatRequest> {
   refuseUnsupported(body, refusedInChats);
   const tools = readTools(body, served);
-  const structure = structureWithTools(tools, readStructure(body), body, served);
+  const structure = structureWithTools(tools, readStructure(body), body);
   const asked = body.max_completion_tokens ?? body.max_tokens ?? undefined;
   checkShared(body, asked, caller);
   if (body.top_logprobs && !body.logprobs) {

@@ -3,7 +3,13 @@ import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import { enforceable } from '../text/grammar/json_schema.ts';
-import { argumentsSchema, type FunctionTool, type ToolChoice, ToolUse } from '../text/tools/index.ts';
+import {
+  argumentsSchema,
+  type FunctionTool,
+  type ToolChoice,
+  ToolUse,
+  toolsOfTemplate,
+} from '../text/tools/index.ts';
 import type { Served } from './catalogue.ts';
 import type { Structure } from './structured.ts';
 
@@ -73,8 +79,15 @@ export function readTools(body: ToolFields, served: Served): ToolRequest {
     );
   }
   const parallel = legacy ? false : (body.parallel_tool_calls ?? true);
-  const use = new ToolUse({ tools: offered, choice, parallel, template: served.text.chatTemplate });
+  const { chatTemplate: template } = served.text;
+  const use = new ToolUse({ tools: offered, choice, parallel, template, strict: keepsStrict(served) });
   return { use, legacy };
+}
+
+/** Whether calls of a model that chooses can be kept to schemas: no mask allows a marker that is a special token. */
+export function keepsStrict({ backend, text }: Served): boolean {
+  const { form } = toolsOfTemplate(text.chatTemplate);
+  return (backend.constrains ?? false) && !text.isSpecial(form.marker);
 }
 
 /** The form that calls and an answer's own form give it together. `asked`: what the request says of the answer. */
@@ -82,7 +95,6 @@ export function structureWithTools(
   { use, legacy }: ToolRequest,
   asked: Structure | undefined,
   body: { ignore_eos?: boolean | null },
-  served: Served,
 ): Structure | undefined {
   if (!use.active) return asked;
   const param = legacy ? 'functions' : 'tools';
@@ -102,9 +114,7 @@ export function structureWithTools(
   }
   // The model may call, or give an answer of the form.
   if (!asked || form?.kind !== 'json') {
-    // No mask allows a special token: the model could not begin a call as it learnt to.
-    const able = served.backend.constrains && !body.ignore_eos && !served.text.isSpecial(use.marker);
-    const strict = able ? use.strictGrammar() : undefined;
+    const strict = body.ignore_eos ? undefined : use.strictGrammar();
     return strict && { grammar: strict, param };
   }
   return { grammar: { kind: 'either', of: [form, use.possibleCalls()] }, param: asked.param };

@@ -41,7 +41,14 @@ const use = (
   tools: FunctionTool[],
   choice: ToolChoice,
   options: { parallel?: boolean; template?: string } = {},
-) => new ToolUse({ tools, choice, parallel: options.parallel ?? true, template: options.template });
+) =>
+  new ToolUse({
+    tools,
+    choice,
+    parallel: options.parallel ?? true,
+    template: options.template,
+    strict: true,
+  });
 
 async function judge(
   of: ToolUse,

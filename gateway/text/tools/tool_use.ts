@@ -14,6 +14,8 @@ export interface ToolUseOptions {
   parallel: boolean;
   /** The model's chat template. */
   template: string | undefined;
+  /** Calls of strict tools can be kept to their schemas where the model chooses. Default false. */
+  strict?: boolean;
 }
 
 interface PastCall {
@@ -26,14 +28,16 @@ export class ToolUse {
   readonly tools: readonly FunctionTool[];
   readonly choice: ToolChoice;
   readonly #parallel: boolean;
+  readonly #strict: boolean;
   readonly #form: ToolForm;
   /** The template writes tools, calls and their results itself. */
   readonly #native: boolean;
 
-  constructor({ tools, choice, parallel, template }: ToolUseOptions) {
+  constructor({ tools, choice, parallel, template, strict = false }: ToolUseOptions) {
     this.tools = choice === 'none' ? [] : tools;
     this.choice = tools.length === 0 ? 'none' : choice;
     this.#parallel = parallel;
+    this.#strict = strict && this.tools.some((tool) => tool.strict);
     const { form, native } = toolsOfTemplate(template);
     this.#form = form;
     this.#native = native;
@@ -80,7 +84,7 @@ export class ToolUse {
    * for all of an answer, which is slower than none.
    */
   strictGrammar(): Grammar | undefined {
-    if (this.choice !== 'auto' || !this.tools.some((tool) => tool.strict)) return undefined;
+    if (this.choice !== 'auto' || !this.#strict) return undefined;
     return strictCalls(this.#loose(), this.#form, this.#parallel);
   }
 
