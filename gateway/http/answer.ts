@@ -27,6 +27,33 @@ export async function sendAnswer(
   answer: Answer,
   stream: boolean,
 ): Promise<FastifyReply> {
+  return serveClient(services, request, reply, stream, async (client, write) => {
+    const usages = await runTogether(services, answer, client, (index, step) => {
+      request.outcome.firstTokenMs ??= Math.round(performance.now() - request.startedAt);
+      request.outcome.completionTokens = (request.outcome.completionTokens ?? 0) + step.ids.length;
+      if (step.finish) request.outcome.finish = step.finish;
+      const data = answer.step(index, step);
+      if (data !== '') write?.(data);
+    });
+    const usage = usageOf(usages, answer.perPrompt);
+    request.outcome.promptTokens = usage.prompt_tokens;
+    request.outcome.completionTokens = usage.completion_tokens;
+    return answer.end(usage);
+  });
+}
+
+/**
+ * Runs what a client waits for; `client` is aborted when it goes away or the server cannot wait. `write` is there where
+ * the answer streams; what `run` gives is the rest of the stream, or the body. `failed` words a failure of an open stream.
+ */
+export async function serveClient(
+  services: Services,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  stream: boolean,
+  run: (client: AbortController, write: ((events: string) => void) | undefined) => Promise<string>,
+  failed = (error: ColophonError) => `data: ${JSON.stringify(error.toBody())}\n\n`,
+): Promise<FastifyReply> {
   const client = new AbortController();
   setMaxListeners(0, client.signal);
   const leave = () => {
@@ -39,17 +66,7 @@ export async function sendAnswer(
     ? new EventStream(request, reply, services.config.server.stalled_client_seconds)
     : undefined;
   try {
-    const usages = await runTogether(services, answer, client, (index, step) => {
-      request.outcome.firstTokenMs ??= Math.round(performance.now() - request.startedAt);
-      request.outcome.completionTokens = (request.outcome.completionTokens ?? 0) + step.ids.length;
-      if (step.finish) request.outcome.finish = step.finish;
-      const data = answer.step(index, step);
-      if (data !== '') events?.write(data);
-    });
-    const usage = usageOf(usages, answer.perPrompt);
-    request.outcome.promptTokens = usage.prompt_tokens;
-    request.outcome.completionTokens = usage.completion_tokens;
-    const rest = answer.end(usage);
+    const rest = await run(client, events && ((data) => events.write(data)));
     if (!events) return reply.type('application/json; charset=utf-8').send(rest);
     events.write(rest);
     events.end();
@@ -64,7 +81,7 @@ export async function sendAnswer(
     const shown = publicError(error);
     if (shown.status >= 500) request.log.error({ err: error }, shown.message);
     request.outcome.error = shown;
-    events.write(`data: ${JSON.stringify(shown.toBody())}\n\n`);
+    events.write(failed(shown));
     events.end();
   } finally {
     reply.raw.off('close', leave);

@@ -11,6 +11,7 @@ import { completionRoutes } from './completions.ts';
 import { sendError } from './errors.ts';
 import { healthRoutes } from './health.ts';
 import { modelRoutes } from './models.ts';
+import { responseRoutes } from './responses.ts';
 import type { Services } from './services.ts';
 import { storedCompletionRoutes } from './stored_completions.ts';
 import { tokenizeRoutes } from './tokenize.ts';
@@ -65,6 +66,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   chatCompletionRoutes(app, services);
   storedCompletionRoutes(app, services);
   completionRoutes(app, services);
+  responseRoutes(app, services);
   tokenizeRoutes(app, services);
   adapterRoutes(app, services);
   healthRoutes(app, services);

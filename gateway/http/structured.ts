@@ -50,11 +50,12 @@ export interface Structure {
 
 const object: Grammar = { kind: 'json', schema: { type: 'object' } };
 
-/** The form that is asked for; undefined where any text will do. Two at once are refused. */
+/** The form that is asked for, `also` elsewhere; undefined where any text will do. Two at once are refused. */
 export function readStructure(
   body: StructureFields & { ignore_eos?: boolean | null },
+  also: readonly Structure[] = [],
 ): Structure | undefined {
-  const found = [...fromResponseFormat(body), ...fromStructuredOutputs(body), ...fromGuided(body)];
+  const found = [...also, ...fromResponseFormat(body), ...fromStructuredOutputs(body), ...fromGuided(body)];
   const [structure, second] = found;
   if (!structure) return undefined;
   if (second) {

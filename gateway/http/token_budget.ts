@@ -7,14 +7,16 @@ export interface TokenBudgetRequest {
   asked: number | undefined;
   fallback?: number;
   context: number;
-  /** Field of the prompt: "messages" or "prompt". */
-  param: 'messages' | 'prompt';
+  /** Field of the prompt. */
+  param: PromptParam;
 }
+
+type PromptParam = 'messages' | 'prompt' | 'input';
 
 export function tokenBudget(request: TokenBudgetRequest): number {
   const { promptTokens, asked, context, param } = request;
   const left = context - promptTokens;
-  const what = param === 'messages' ? 'the messages' : 'your prompt';
+  const what = param === 'prompt' ? 'your prompt' : `the ${param}`;
   if (left < 1) {
     throw tooLong(
       param,
@@ -32,12 +34,11 @@ export function tokenBudget(request: TokenBudgetRequest): number {
 }
 
 /** Refuses a text that cannot fit however it is encoded; `least`: tokens that it has at the very least. */
-export function refuseHopeless(least: number, context: number, param: 'messages' | 'prompt'): void {
+export function refuseHopeless(least: number, context: number, param: PromptParam): void {
   if (least < context) return;
-  const what = param === 'messages' ? 'messages' : 'prompt';
   throw tooLong(
     param,
-    `This model's maximum context length is ${context} tokens. However, your ${what} would result in at least ${least} tokens. Please reduce the length of ${param === 'messages' ? 'the messages' : 'your prompt'}.`,
+    `This model's maximum context length is ${context} tokens. However, your ${param} would result in at least ${least} tokens. Please reduce the length of ${param === 'prompt' ? 'your' : 'the'} ${param}.`,
   );
 }
 

@@ -1,0 +1,132 @@
+/** From a checked body to a generation that can run, and the response as it is before it does. */
+import type { Caller } from '../access/callers.ts';
+import { ColophonError } from '../contract/index.ts';
+import type { Served } from '../http/catalogue.ts';
+import type { ChoiceRequest } from '../http/choice.ts';
+import type { Services } from '../http/services.ts';
+import { checkShared, choicesOf } from '../http/shared_request.ts';
+import { tokenBudget } from '../http/token_budget.ts';
+import type { ResponseObject } from './events.ts';
+import { ItemIds, newResponseId } from './ids.ts';
+import { type Item, readInput } from './items.ts';
+import { makePrompt } from './prompt.ts';
+import { checkResponseBody, type ResponseBody, structureOf } from './request.ts';
+import { chainOf, type FindResponse, keptBy, recallFrom } from './state.ts';
+
+export interface PreparedResponse {
+  /** In progress, without output. */
+  response: ResponseObject;
+  served: Served;
+  choice: ChoiceRequest;
+  /** What the model is given, for those who go on from this response. */
+  input: Item[];
+  /** For the items of the output. */
+  ids: ItemIds;
+}
+
+export interface PrepareOptions {
+  /** Where previous responses and items are looked for; default: the caller's stored ones. */
+  find?: FindResponse;
+}
+
+/** Tokens that a cut prompt leaves for an answer of no given length. */
+const usualReserve = 1024;
+
+/** Throws ColophonError: nothing has been generated or emitted by then. */
+export async function prepareResponse(
+  services: Services,
+  caller: Caller,
+  body: ResponseBody,
+  options: PrepareOptions = {},
+): Promise<PreparedResponse> {
+  checkResponseBody(body);
+  const shared = { ...body, n: 1, stream_options: undefined, stream: false };
+  const asked = body.max_output_tokens ?? undefined;
+  checkShared(shared, asked, caller);
+  const structure = structureOf(body);
+  const served = await services.catalogue.find(body.model);
+  const find = options.find ?? keptBy(services.store, caller.tenant);
+  const id = newResponseId();
+  const ids = new ItemIds(id);
+  const chain = chainOf(find, body.previous_response_id);
+  const items = [...chain, ...readInput(body.input ?? [], ids, recallFrom(chain, find))];
+  if (items.length === 0) {
+    throw new ColophonError("'input' is empty. Give a text, or at least one item.", {
+      param: 'input',
+      code: 'empty_array',
+    });
+  }
+  const context = served.card.maxModelLength;
+  const prompt = await makePrompt({
+    served,
+    special: services.config.text.special_tokens_in_content,
+    instructions: body.instructions,
+    items,
+    truncate: body.truncation === 'auto',
+    reserve: asked ?? Math.min(usualReserve, context >> 2),
+  });
+  const maxTokens = tokenBudget({ promptTokens: prompt.tokens.length, asked, context, param: 'input' });
+  const [choice] = choicesOf(shared, served, prompt.tokens, {
+    caller,
+    maxTokens,
+    logprobs: wantsLogprobs(body) ? (body.top_logprobs ?? 0) : undefined,
+    promptLogprobs: undefined,
+    structure,
+  });
+  return { response: responseOf(id, body), served, choice: choice!, input: prompt.items, ids };
+}
+
+function wantsLogprobs(body: ResponseBody): boolean {
+  return (body.include ?? []).includes('message.output_text.logprobs');
+}
+
+/** In the order that OpenAI has; fields that the request left out have the values that hold then. */
+function responseOf(id: string, body: ResponseBody): ResponseObject {
+  const format = body.text?.format ?? { type: 'text' };
+  return {
+    id,
+    object: 'response',
+    created_at: Math.floor(Date.now() / 1000),
+    status: 'in_progress',
+    background: body.background ?? false,
+    completed_at: null,
+    error: null,
+    frequency_penalty: body.frequency_penalty ?? 0,
+    incomplete_details: null,
+    instructions: body.instructions ?? null,
+    max_output_tokens: body.max_output_tokens ?? null,
+    max_tool_calls: body.max_tool_calls ?? null,
+    model: body.model,
+    output: [],
+    parallel_tool_calls: true,
+    presence_penalty: body.presence_penalty ?? 0,
+    previous_response_id: body.previous_response_id ?? null,
+    prompt_cache_key: body.prompt_cache_key ?? null,
+    prompt_cache_retention: body.prompt_cache_retention ?? null,
+    reasoning: { effort: body.reasoning?.effort ?? null, summary: body.reasoning?.summary ?? null },
+    safety_identifier: body.safety_identifier ?? null,
+    service_tier: 'default',
+    store: body.store ?? true,
+    temperature: body.temperature ?? 1,
+    text: {
+      format:
+        format.type === 'json_schema'
+          ? {
+              ...format,
+              name: format.name ?? 'answer',
+              description: format.description ?? null,
+              strict: format.strict ?? false,
+            }
+          : { type: format.type },
+      verbosity: body.text?.verbosity ?? 'medium',
+    },
+    tool_choice: 'auto',
+    tools: [],
+    top_logprobs: body.top_logprobs ?? 0,
+    top_p: body.top_p ?? 1,
+    truncation: body.truncation ?? 'disabled',
+    usage: null,
+    user: body.user ?? null,
+    metadata: body.metadata ?? {},
+  };
+}

@@ -1,0 +1,130 @@
+/** A request for a response: its fields, and what is refused because it could not be obeyed. */
+import { type Static, Type } from 'typebox';
+import { ColophonError } from '../contract/index.ts';
+import { lengthFields, modelField, outputFields, samplingFields } from '../http/fields.ts';
+import { refuseUnsupported } from '../http/refused.ts';
+import { readStructure, type Structure, structureFields } from '../http/structured.ts';
+import { maybe } from '../schema/nullable.ts';
+import { inputField } from './items.ts';
+
+const short = Type.String({ maxLength: 512 });
+const positive = Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 });
+
+const textField = Type.Object({
+  format: maybe(
+    Type.Object({
+      type: Type.Enum(['text', 'json_object', 'json_schema']),
+      name: maybe(short),
+      description: maybe(Type.String()),
+      schema: maybe(Type.Unknown()),
+      strict: maybe(Type.Boolean()),
+    }),
+  ),
+  verbosity: maybe(Type.Enum(['low', 'medium', 'high'])),
+});
+
+const { response_format: _, ...otherStructureFields } = structureFields;
+
+/** What counting the tokens of an input needs. */
+export const promptFields = {
+  input: maybe(inputField),
+  instructions: maybe(Type.String()),
+  previous_response_id: maybe(Type.String({ maxLength: 512 })),
+  truncation: maybe(Type.Enum(['auto', 'disabled'])),
+  reasoning: maybe(
+    Type.Object({
+      effort: maybe(Type.Enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'])),
+      summary: maybe(Type.Enum(['auto', 'concise', 'detailed'])),
+    }),
+  ),
+  text: maybe(textField),
+};
+
+export const responseBody = Type.Object({
+  model: modelField,
+  ...promptFields,
+  stream: maybe(Type.Boolean()),
+  stream_options: maybe(Type.Object({ include_obfuscation: maybe(Type.Boolean()) })),
+  background: maybe(Type.Boolean()),
+  store: maybe(Type.Boolean()),
+  include: maybe(Type.Array(Type.String({ maxLength: 100 }), { maxItems: 64 })),
+  max_output_tokens: maybe(positive),
+  max_tool_calls: maybe(positive),
+  top_logprobs: maybe(Type.Integer({ minimum: 0, maximum: 20 })),
+  metadata: maybe(Type.Record(Type.String(), short)),
+  user: maybe(Type.String()),
+  safety_identifier: maybe(short),
+  prompt_cache_key: maybe(short),
+  prompt_cache_retention: maybe(Type.Enum(['in_memory', 'in-memory', '24h'])),
+  service_tier: maybe(Type.Enum(['auto', 'default', 'flex', 'scale', 'priority'])),
+  ...samplingFields,
+  ...lengthFields,
+  ...otherStructureFields,
+  cache_salt: outputFields.cache_salt,
+  priority: outputFields.priority,
+  skip_special_tokens: outputFields.skip_special_tokens,
+});
+
+export type ResponseBody = Static<typeof responseBody>;
+export type PromptBody = Pick<ResponseBody, keyof typeof promptFields>;
+
+const given = (value: unknown) => value !== undefined && value !== null;
+
+/** Checks that a schema cannot say. */
+export function checkResponseBody(body: ResponseBody): void {
+  refuseUnsupported(body, [
+    [
+      'conversation',
+      given,
+      'Conversations are not supported. Use previous_response_id, or send the whole input.',
+    ],
+    ['prompt', given, 'Prompt templates are not kept here. Send their text as instructions and input.'],
+    ['context_management', given, 'context_management is not supported. Use truncation "auto".'],
+    ['moderation', given, 'Moderation is not supported.'],
+    ['n', (value) => given(value) && value !== 1, 'A response has one answer. Ask again for another.'],
+  ]);
+  if (body.background && body.store === false) {
+    throw invalid('background', "'background' needs 'store': its response is read from the store.");
+  }
+  const pairs = Object.entries(body.metadata ?? {});
+  if (pairs.length > 16) {
+    throw invalid('metadata', `'metadata' has ${pairs.length} pairs; at most 16 are kept.`);
+  }
+  const long = pairs.find(([key]) => key.length > 64);
+  if (long) {
+    throw invalid(
+      'metadata',
+      `The key '${long[0].slice(0, 64)}…' of 'metadata' is longer than 64 characters.`,
+    );
+  }
+  if (!given(body.input) && !given(body.previous_response_id)) {
+    throw new ColophonError("Missing required parameter: 'input'.", {
+      param: 'input',
+      code: 'missing_required_parameter',
+    });
+  }
+}
+
+/** The form that the answer's text must have; undefined where any will do. */
+export function structureOf(body: ResponseBody): Structure | undefined {
+  const format = body.text?.format;
+  const also: Structure[] = [];
+  if (format?.type === 'json_object') {
+    also.push({ grammar: { kind: 'json', schema: { type: 'object' } }, param: 'text.format' });
+  } else if (format?.type === 'json_schema') {
+    if (!given(format.schema)) throw missing('text.format.schema');
+    also.push({ grammar: { kind: 'json', schema: format.schema }, param: 'text.format.schema' });
+  }
+  return readStructure(body, also);
+}
+
+function missing(param: string): ColophonError {
+  return new ColophonError(`Missing required parameter: '${param}'.`, {
+    param,
+    code: 'missing_required_parameter',
+  });
+}
+
+function invalid(param: string, sentence: string): ColophonError {
+  return new ColophonError(sentence, { param, code: 'invalid_value' });
+}

@@ -1,0 +1,61 @@
+/** Responses that are kept: in the store, by tenant, with everything that led to them. */
+import { ColophonError } from '../contract/index.ts';
+import type { ObjectStore } from '../store/object_store.ts';
+import type { ResponseObject } from './events.ts';
+import { responseOfItem } from './ids.ts';
+import type { Item, Recall } from './items.ts';
+
+export interface KeptResponse {
+  response: ResponseObject;
+  /** All that the model was given, oldest first: earlier responses' input and output too, so that deleting one breaks no chain. */
+  input: Item[];
+}
+
+/** Responses that one caller can go on from, by id. */
+export type FindResponse = (id: string) => KeptResponse | undefined;
+
+export function keptBy(store: ObjectStore, tenant: string): FindResponse {
+  return (id) => store.get<KeptResponse>('response', tenant, id);
+}
+
+const keptDays = 30;
+
+export function keep(store: ObjectStore, tenant: string, kept: KeptResponse): void {
+  const expires = kept.response.created_at + keptDays * 86_400;
+  store.put('response', tenant, kept.response.id, kept, expires);
+}
+
+/** What a request with this previous_response_id begins with. Throws ColophonError where there is none, or none yet. */
+export function chainOf(find: FindResponse, previous: string | null | undefined): Item[] {
+  if (previous === undefined || previous === null) return [];
+  const kept = find(previous);
+  const param = 'previous_response_id';
+  if (!kept) {
+    throw new ColophonError(`Previous response with id '${previous.slice(0, 100)}' not found.`, {
+      param,
+      code: 'previous_response_not_found',
+    });
+  }
+  const { status, output } = kept.response;
+  if (status === 'queued' || status === 'in_progress') {
+    throw new ColophonError(
+      `The previous response '${previous}' is still ${status}. Wait until it has ended.`,
+      {
+        param,
+        code: 'previous_response_not_finished',
+      },
+    );
+  }
+  return [...kept.input, ...output];
+}
+
+/** Items of the chain, then those of any response that is kept. */
+export function recallFrom(chain: readonly Item[], find: FindResponse): Recall {
+  return (itemId) => {
+    const near = chain.find((item) => item.id === itemId);
+    if (near) return near;
+    const responseId = responseOfItem(itemId);
+    const kept = responseId === undefined ? undefined : find(responseId);
+    return kept && [...kept.response.output, ...kept.input].find((item) => item.id === itemId);
+  };
+}
