@@ -96,7 +96,103 @@ describe('a stream', () => {
 test('a response goes on from an earlier one', async () => {
   const first = await server.openai.responses.create({ model, input: 'One.', instructions: 'Be brief.' });
   await server.openai.responses.create({ model, input: 'Two.', previous_response_id: first.id });
-  const ids = server.backend.requests.at(-1)!.prompt;
-  const told = Buffer.from(ids.filter((id) => id >= 3).map((id) => id - 3)).toString();
-  expect(told).toBe(`user\nOne.\nassistant\n${reply}\nuser\nTwo.\nassistant\n`);
+  expect(lastPrompt()).toBe(`user\nOne.\nassistant\n${reply}\nuser\nTwo.\nassistant\n`);
 });
+
+describe('a response that is kept', () => {
+  test('is retrieved, listed and deleted through the openai client', async () => {
+    const made = await server.openai.responses.create({
+      model,
+      instructions: 'Be brief.',
+      input: [
+        { role: 'developer', content: 'Rule.' },
+        { role: 'user', content: [{ type: 'input_text', text: 'Hi.' }] },
+      ],
+      metadata: { topic: 'greeting' },
+    });
+    const found = await server.openai.responses.retrieve(made.id);
+    expect(found.output_text).toBe(reply);
+    expect(found).toMatchObject({ id: made.id, metadata: { topic: 'greeting' }, instructions: 'Be brief.' });
+
+    const page = await server.openai.responses.inputItems.list(made.id, { limit: 1 });
+    expect(page.data).toMatchObject([{ role: 'user', content: [{ type: 'input_text', text: 'Hi.' }] }]);
+    expect(page.has_more).toBe(true);
+    const all = [];
+    for await (const item of server.openai.responses.inputItems.list(made.id, { limit: 1, order: 'asc' })) {
+      all.push((item as { role: string }).role);
+    }
+    expect(all).toEqual(['developer', 'user']);
+
+    await server.openai.responses.delete(made.id);
+    await expect(server.openai.responses.retrieve(made.id)).rejects.toMatchObject({
+      status: 404,
+      message: expect.stringContaining(`Response with id '${made.id}' not found.`),
+    });
+  });
+
+  test('is not kept where store is false', async () => {
+    const made = await server.openai.responses.create({ model, input: 'Hi.', store: false });
+    await expect(server.openai.responses.retrieve(made.id)).rejects.toMatchObject({ status: 404 });
+    await expect(
+      server.openai.responses.create({ model, input: 'More.', previous_response_id: made.id }),
+    ).rejects.toMatchObject({
+      status: 400,
+      code: 'previous_response_not_found',
+      param: 'previous_response_id',
+      error: { message: `Previous response with id '${made.id}' not found.` },
+    });
+  });
+
+  test('gives its items to item_reference', async () => {
+    const made = await server.openai.responses.create({ model, input: 'Once.' });
+    await server.openai.responses.create({
+      model,
+      input: [
+        { type: 'item_reference', id: made.output[0]!.id! },
+        { role: 'user', content: 'Again.' },
+      ],
+    });
+    expect(lastPrompt()).toBe(`assistant\n${reply}\nuser\nAgain.\nassistant\n`);
+    const { status, body } = await server.post('/v1/responses', {
+      model,
+      input: [{ type: 'item_reference', id: 'msg_nowhere' }],
+    });
+    expect([status, body.error.param]).toEqual([404, 'input[0].id']);
+  });
+
+  test('is its tenant’s alone', async () => {
+    const keyed = await startTestServer({
+      change: (config) => {
+        config.access.keys = ['a', 'b'].map((tenant) => ({
+          key: `key-${tenant}`,
+          tenant,
+          min_priority: 0,
+          isolate: false,
+        }));
+      },
+    });
+    const as = (tenant: string) => ({ authorization: `Bearer key-${tenant}` });
+    try {
+      const { body } = await keyed.post('/v1/responses', { model, input: 'Hi.' }, as('a'));
+      const path = `/v1/responses/${body.id}`;
+      const get = async (tenant: string, at = path, method = 'GET') =>
+        (await fetch(keyed.url + at, { method, headers: as(tenant) })).status;
+      expect(await get('b')).toBe(404);
+      expect(await get('b', `${path}/input_items`)).toBe(404);
+      expect(await get('b', path, 'DELETE')).toBe(404);
+      expect((await keyed.post(`${path}/cancel`, {}, as('b'))).status).toBe(404);
+      const chained = { model, input: 'Hi.', previous_response_id: body.id };
+      expect((await keyed.post('/v1/responses', chained, as('b'))).status).toBe(400);
+      const item = [{ type: 'item_reference', id: body.output[0].id }];
+      expect((await keyed.post('/v1/responses', { model, input: item }, as('b'))).status).toBe(404);
+      expect(await get('a')).toBe(200);
+    } finally {
+      await keyed.close();
+    }
+  });
+});
+
+function lastPrompt(): string {
+  const ids = server.backend.requests.at(-1)!.prompt;
+  return Buffer.from(ids.filter((id) => id >= 3).map((id) => id - 3)).toString();
+}

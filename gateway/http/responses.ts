@@ -1,25 +1,103 @@
 /** /v1/responses over HTTP. What a response is, gateway/responses knows. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { ColophonError } from '../contract/index.ts';
+import { ColophonError } from '../contract/index.ts';
+import { BackgroundResponses } from '../responses/background.ts';
+import type { EventLog } from '../responses/event_log.ts';
 import type { ResponseEvent } from '../responses/events.ts';
-import { type ResponseBody, responseBody } from '../responses/request.ts';
+import { countInput, prepareResponse } from '../responses/prepare.ts';
+import { type CountBody, countBody, type ResponseBody, responseBody } from '../responses/request.ts';
 import { runResponse } from '../responses/run.ts';
+import { keptResponse } from '../responses/state.ts';
 import { serveClient } from './answer.ts';
+import { Cancelled } from './choice.ts';
+import { listJson, readPage } from './page.ts';
 import type { Services } from './services.ts';
 
-export function responseRoutes(app: FastifyInstance, services: Services): void {
-  app.post<{ Body: ResponseBody }>('/v1/responses', { schema: { body: responseBody } }, (request, reply) =>
-    answer(services, request, reply),
-  );
+interface ById {
+  Params: { id: string };
 }
 
-async function answer(
+export function responseRoutes(app: FastifyInstance, services: Services): void {
+  const { store } = services;
+  const background = new BackgroundResponses(services);
+  app.addHook('onClose', () => background.close());
+
+  app.post<{ Body: ResponseBody }>(
+    '/v1/responses',
+    { schema: { body: responseBody } },
+    async (request, reply) => {
+      request.outcome.model = request.body.model;
+      if (!request.body.background) return answer(services, request, reply);
+      const prepared = await prepareResponse(services, request.caller, request.body);
+      const { id } = prepared.response;
+      const log = background.start(request.caller, prepared);
+      if (request.body.stream) return follow(services, request, reply, log, -1);
+      return keptResponse(store, request.caller.tenant, id).response;
+    },
+  );
+
+  app.post<{ Body: CountBody }>(
+    '/v1/responses/input_tokens',
+    { schema: { body: countBody } },
+    async ({ body, caller }) => ({
+      object: 'response.input_tokens',
+      input_tokens: await countInput(services, caller, body),
+    }),
+  );
+
+  app.get<ById>('/v1/responses/:id', async (request, reply) => {
+    const { id } = request.params;
+    const { response } = keptResponse(store, request.caller.tenant, id);
+    const { stream, after } = readRetrieval(request.query);
+    if (!stream) return response;
+    const log = background.log(id);
+    if (log) return follow(services, request, reply, log, after);
+    throw new ColophonError(
+      response.background
+        ? `The events of the response '${id}' are not kept any more. Retrieve it without 'stream'.`
+        : `The response '${id}' was not made in the background, so it has no events to follow. Retrieve it without 'stream'.`,
+      { param: 'stream', code: 'stream_not_available' },
+    );
+  });
+
+  app.delete<ById>('/v1/responses/:id', async ({ params: { id }, caller }) => {
+    keptResponse(store, caller.tenant, id);
+    await background.delete(id);
+    store.delete('response', caller.tenant, id);
+    return { id, object: 'response', deleted: true };
+  });
+
+  app.post<ById>('/v1/responses/:id/cancel', async ({ params: { id }, caller }) => {
+    const { response } = keptResponse(store, caller.tenant, id);
+    if (!response.background) {
+      throw new ColophonError('Cannot cancel a synchronous response.', { code: 'response_not_cancellable' });
+    }
+    await background.cancel(id);
+    return keptResponse(store, caller.tenant, id).response;
+  });
+
+  app.get<ById>('/v1/responses/:id/input_items', async ({ params: { id }, query, caller }) => {
+    const { input } = keptResponse(store, caller.tenant, id);
+    const { after, limit, order } = readPage(query, { fallback: 20, most: 100 });
+    const items = order === 'asc' ? input : input.toReversed();
+    const from = after === undefined ? 0 : items.findIndex((item) => item.id === after) + 1;
+    if (after !== undefined && from === 0) {
+      throw new ColophonError(`There is no input item with the id '${after.slice(0, 100)}'.`, {
+        param: 'after',
+        code: 'invalid_value',
+      });
+    }
+    return listJson({ data: items.slice(from, from + limit), hasMore: items.length > from + limit });
+  });
+}
+
+/** One that its client waits for. */
+function answer(
   services: Services,
   request: FastifyRequest<{ Body: ResponseBody }>,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { body, caller, outcome } = request;
-  outcome.model = body.model;
   let next = 0;
   return serveClient(
     services,
@@ -40,11 +118,36 @@ async function answer(
         outcome.error = ended.error;
         if (!write) throw ended.error;
       }
-      return write ? 'data: [DONE]\n\n' : JSON.stringify(ended.response);
+      return write ? lastEvent : JSON.stringify(ended.response);
     },
     (error) => inWriting(errorEvent(error, next)),
   );
 }
+
+/** Streams the events of one that runs in the background, which goes on when the client leaves. */
+function follow(
+  services: Services,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  log: EventLog,
+  after: number,
+): Promise<FastifyReply> {
+  return serveClient(
+    services,
+    request,
+    reply,
+    true,
+    async (client, write) => {
+      await log.follow(after, client.signal, (event) => write!(inWriting(event)));
+      if (client.signal.aborted) throw new Cancelled();
+      return lastEvent;
+    },
+    (error) => inWriting(errorEvent(error, log.length)),
+  );
+}
+
+/** As Open Responses has it; OpenAI's clients take it too. */
+const lastEvent = 'data: [DONE]\n\n';
 
 function inWriting(event: ResponseEvent): string {
   return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
@@ -52,4 +155,18 @@ function inWriting(event: ResponseEvent): string {
 
 function errorEvent({ code, message, param }: ColophonError, sequence: number): ResponseEvent {
   return { type: 'error', sequence_number: sequence, code, message, param };
+}
+
+function readRetrieval(query: unknown): { stream: boolean; after: number } {
+  const { stream = 'false', starting_after: after = '-1' } = query as Record<string, unknown>;
+  if (stream !== 'true' && stream !== 'false') {
+    throw new ColophonError("'stream' must be true or false.", { param: 'stream', code: 'invalid_value' });
+  }
+  if (typeof after !== 'string' || !/^(-1|\d{1,9})$/.test(after)) {
+    throw new ColophonError("'starting_after' must be the sequence number of an event, 0 or more.", {
+      param: 'starting_after',
+      code: 'invalid_value',
+    });
+  }
+  return { stream: stream === 'true', after: Number(after) };
 }

@@ -65,9 +65,9 @@ export class Output {
     });
   }
 
-  /** Nothing more comes. An answer of no tokens is an empty message. */
+  /** Nothing more comes. An answer of no tokens is an empty message; one that was cut before its first is none. */
   end(status: ItemStatus): void {
-    if (!this.#call && !this.#message && this.#done.length === 0) this.#openMessage();
+    if (status === 'completed' && this.items.length === 0) this.#openMessage();
     this.#close(status);
   }
 

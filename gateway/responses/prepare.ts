@@ -6,12 +6,21 @@ import type { ChoiceRequest } from '../http/choice.ts';
 import type { Services } from '../http/services.ts';
 import { checkShared, choicesOf } from '../http/shared_request.ts';
 import { tokenBudget } from '../http/token_budget.ts';
+import { ToolUse } from '../text/tools/index.ts';
 import type { ResponseObject } from './events.ts';
 import { ItemIds, newResponseId } from './ids.ts';
 import { type Item, readInput } from './items.ts';
-import { makePrompt } from './prompt.ts';
-import { checkResponseBody, type ResponseBody, structureOf } from './request.ts';
+import { makePrompt, type Prompt } from './prompt.ts';
+import {
+  type CountBody,
+  checkPrompt,
+  checkResponseBody,
+  type PromptBody,
+  type ResponseBody,
+  structureOf,
+} from './request.ts';
 import { chainOf, type FindResponse, keptBy, recallFrom } from './state.ts';
+import { readTools, toolsJson } from './tools.ts';
 
 export interface PreparedResponse {
   /** In progress, without output. */
@@ -20,6 +29,7 @@ export interface PreparedResponse {
   choice: ChoiceRequest;
   /** What the model is given, for those who go on from this response. */
   input: Item[];
+  tools: ToolUse;
   /** For the items of the output. */
   ids: ItemIds;
 }
@@ -45,9 +55,48 @@ export async function prepareResponse(
   checkShared(shared, asked, caller);
   const structure = structureOf(body);
   const served = await services.catalogue.find(body.model);
-  const find = options.find ?? keptBy(services.store, caller.tenant);
   const id = newResponseId();
   const ids = new ItemIds(id);
+  const context = served.card.maxModelLength;
+  const { prompt, tools } = await readPrompt(services, served, body, {
+    ids,
+    find: options.find ?? keptBy(services.store, caller.tenant),
+    reserve: asked ?? Math.min(usualReserve, context >> 2),
+  });
+  const maxTokens = tokenBudget({ promptTokens: prompt.tokens.length, asked, context, param: 'input' });
+  const forced = tools.grammar();
+  const [choice] = choicesOf(shared, served, prompt.tokens, {
+    caller,
+    maxTokens,
+    logprobs: wantsLogprobs(body) ? (body.top_logprobs ?? 0) : undefined,
+    promptLogprobs: undefined,
+    structure: forced ? { grammar: forced, param: 'tools' } : structure,
+  });
+  // What begins a call is looked for in the text.
+  if (tools.active && served.text.isSpecial(tools.marker)) choice!.skipSpecial = false;
+  return { response: responseOf(id, body), served, choice: choice!, input: prompt.items, tools, ids };
+}
+
+/** How many tokens an input would be. Throws ColophonError as a response of it would. */
+export async function countInput(services: Services, caller: Caller, body: CountBody): Promise<number> {
+  checkPrompt(body);
+  const served = await services.catalogue.findOrFirst(body.model);
+  const { prompt } = await readPrompt(services, served, body, {
+    ids: new ItemIds(newResponseId()),
+    find: keptBy(services.store, caller.tenant),
+    reserve: 1,
+  });
+  return prompt.tokens.length;
+}
+
+async function readPrompt(
+  services: Services,
+  served: Served,
+  body: PromptBody,
+  options: { ids: ItemIds; find: FindResponse; reserve: number },
+): Promise<{ prompt: Prompt; tools: ToolUse }> {
+  const { ids, find, reserve } = options;
+  const tools = new ToolUse({ ...readTools(body), template: served.text.chatTemplate });
   const chain = chainOf(find, body.previous_response_id);
   const items = [...chain, ...readInput(body.input ?? [], ids, recallFrom(chain, find))];
   if (items.length === 0) {
@@ -56,24 +105,44 @@ export async function prepareResponse(
       code: 'empty_array',
     });
   }
-  const context = served.card.maxModelLength;
+  checkCalls(items);
   const prompt = await makePrompt({
     served,
     special: services.config.text.special_tokens_in_content,
     instructions: body.instructions,
     items,
+    tools,
     truncate: body.truncation === 'auto',
-    reserve: asked ?? Math.min(usualReserve, context >> 2),
+    reserve,
   });
-  const maxTokens = tokenBudget({ promptTokens: prompt.tokens.length, asked, context, param: 'input' });
-  const [choice] = choicesOf(shared, served, prompt.tokens, {
-    caller,
-    maxTokens,
-    logprobs: wantsLogprobs(body) ? (body.top_logprobs ?? 0) : undefined,
-    promptLogprobs: undefined,
-    structure,
-  });
-  return { response: responseOf(id, body), served, choice: choice!, input: prompt.items, ids };
+  return { prompt, tools };
+}
+
+/** Every result answers a call before it, and every call has its result, as OpenAI demands it. */
+function checkCalls(items: readonly Item[]): void {
+  const open = new Set<string>();
+  const known = new Set<string>();
+  for (const item of items) {
+    if (item.type === 'function_call') {
+      open.add(item.call_id);
+      known.add(item.call_id);
+    } else if (item.type === 'function_call_output') {
+      if (!known.has(item.call_id)) {
+        throw wrongCall(
+          `No tool call found for function call output with call_id ${item.call_id.slice(0, 100)}.`,
+        );
+      }
+      open.delete(item.call_id);
+    }
+  }
+  const [unanswered] = open;
+  if (unanswered !== undefined) {
+    throw wrongCall(`No tool output found for function call ${unanswered.slice(0, 100)}.`);
+  }
+}
+
+function wrongCall(sentence: string): ColophonError {
+  return new ColophonError(sentence, { param: 'input', code: 'invalid_value' });
 }
 
 function wantsLogprobs(body: ResponseBody): boolean {
@@ -98,7 +167,7 @@ function responseOf(id: string, body: ResponseBody): ResponseObject {
     max_tool_calls: body.max_tool_calls ?? null,
     model: body.model,
     output: [],
-    parallel_tool_calls: true,
+    parallel_tool_calls: body.parallel_tool_calls ?? true,
     presence_penalty: body.presence_penalty ?? 0,
     previous_response_id: body.previous_response_id ?? null,
     prompt_cache_key: body.prompt_cache_key ?? null,
@@ -120,8 +189,8 @@ function responseOf(id: string, body: ResponseBody): ResponseObject {
           : { type: format.type },
       verbosity: body.text?.verbosity ?? 'medium',
     },
-    tool_choice: 'auto',
-    tools: [],
+    tool_choice: body.tool_choice ?? 'auto',
+    tools: toolsJson(body),
     top_logprobs: body.top_logprobs ?? 0,
     top_p: body.top_p ?? 1,
     truncation: body.truncation ?? 'disabled',

@@ -3,6 +3,7 @@ import type { Served } from '../http/catalogue.ts';
 import { leastTokens } from '../http/least_tokens.ts';
 import { refuseHopeless } from '../http/token_budget.ts';
 import type { ChatMessage, SpecialReading } from '../text/text_model.ts';
+import type { ToolUse } from '../text/tools/index.ts';
 import { type Item, messagesOf } from './items.ts';
 
 export interface PromptRequest {
@@ -10,6 +11,7 @@ export interface PromptRequest {
   special: SpecialReading;
   instructions: string | null | undefined;
   items: readonly Item[];
+  tools: ToolUse;
   truncate: boolean;
   /** Tokens that the answer is to have room for, where the prompt can be cut. */
   reserve: number;
@@ -23,10 +25,12 @@ export interface Prompt {
 
 /** Throws ColophonError where it does not fit. */
 export async function makePrompt(request: PromptRequest): Promise<Prompt> {
-  const { served, special, items, truncate } = request;
+  const { served, special, items, tools, truncate } = request;
   const context = served.card.maxModelLength;
-  const messages = (kept: readonly Item[]) => withInstructions(request.instructions, messagesOf(kept));
-  const encode = (kept: readonly Item[]) => served.encoder.encodeChat(messages(kept), { special });
+  const options = { special, tools: tools.templateTools() };
+  const messages = (kept: readonly Item[]) =>
+    tools.messages(withInstructions(request.instructions, messagesOf(kept)));
+  const encode = (kept: readonly Item[]) => served.encoder.encodeChat(messages(kept), options);
   const least = (kept: readonly Item[]) => leastTokens(served.text, bytesOf(messages(kept)));
 
   const cuts = truncate ? shorter(items) : [[...items]];

@@ -6,6 +6,7 @@ import { refuseUnsupported } from '../http/refused.ts';
 import { readStructure, type Structure, structureFields } from '../http/structured.ts';
 import { maybe } from '../schema/nullable.ts';
 import { inputField } from './items.ts';
+import { toolFields } from './tools.ts';
 
 const short = Type.String({ maxLength: 512 });
 const positive = Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 });
@@ -38,7 +39,17 @@ export const promptFields = {
     }),
   ),
   text: maybe(textField),
+  ...toolFields,
 };
+
+const promptBody = Type.Object(promptFields);
+
+export type PromptBody = Static<typeof promptBody>;
+
+/** Body of a request that only counts. */
+export const countBody = Type.Object({ model: maybe(modelField), ...promptFields });
+
+export type CountBody = Static<typeof countBody>;
 
 export const responseBody = Type.Object({
   model: modelField,
@@ -66,13 +77,12 @@ export const responseBody = Type.Object({
 });
 
 export type ResponseBody = Static<typeof responseBody>;
-export type PromptBody = Pick<ResponseBody, keyof typeof promptFields>;
 
 const given = (value: unknown) => value !== undefined && value !== null;
 
 /** Checks that a schema cannot say. */
-export function checkResponseBody(body: ResponseBody): void {
-  refuseUnsupported(body, [
+export function checkPrompt(body: PromptBody): void {
+  refuseUnsupported({ ...body, tools: null, tool_choice: null }, [
     [
       'conversation',
       given,
@@ -83,6 +93,12 @@ export function checkResponseBody(body: ResponseBody): void {
     ['moderation', given, 'Moderation is not supported.'],
     ['n', (value) => given(value) && value !== 1, 'A response has one answer. Ask again for another.'],
   ]);
+  if (!given(body.input) && !given(body.previous_response_id)) throw missing('input');
+}
+
+/** As checkPrompt, for all fields. */
+export function checkResponseBody(body: ResponseBody): void {
+  checkPrompt(body);
   if (body.background && body.store === false) {
     throw invalid('background', "'background' needs 'store': its response is read from the store.");
   }
@@ -96,12 +112,6 @@ export function checkResponseBody(body: ResponseBody): void {
       'metadata',
       `The key '${long[0].slice(0, 64)}…' of 'metadata' is longer than 64 characters.`,
     );
-  }
-  if (!given(body.input) && !given(body.previous_response_id)) {
-    throw new ColophonError("Missing required parameter: 'input'.", {
-      param: 'input',
-      code: 'missing_required_parameter',
-    });
   }
 }
 

@@ -5,17 +5,21 @@ import { Cancelled, type ChoiceUsage, runChoice } from '../http/choice.ts';
 import { publicError } from '../http/errors.ts';
 import { chatLogprobs } from '../http/logprobs.ts';
 import type { Services } from '../http/services.ts';
+import { AnswerReader } from './answer_reader.ts';
 import type { Emit, ResponseObject, ResponseUsage } from './events.ts';
 import { numbered, Output } from './output.ts';
 import { type PreparedResponse, type PrepareOptions, prepareResponse } from './prepare.ts';
 import type { ResponseBody } from './request.ts';
 import { type KeptResponse, keep } from './state.ts';
 
-/** What became of a response: completed, incomplete or failed. */
+/** What became of a response: completed, incomplete, failed or, in the background, cancelled. */
 export interface EndedResponse extends KeptResponse {
   /** Why it failed. */
   error?: ColophonError;
 }
+
+/** Reason of a signal: the caller wants no more of the response, but what there is of it. */
+export class ResponseCancelled extends Error {}
 
 /**
  * Runs a request and emits the events of its response, the first with the first step of the model. Until then it throws
@@ -34,7 +38,7 @@ export async function runResponse(
   return runPrepared(services, caller, prepared, signal, emit);
 }
 
-/** The same for a request that was prepared. */
+/** The same for a request that was prepared. A background one begins at once, as queued, and is never left without an end. */
 export async function runPrepared(
   services: Services,
   caller: Caller,
@@ -42,56 +46,73 @@ export async function runPrepared(
   signal: AbortSignal,
   emit: Emit,
 ): Promise<EndedResponse> {
-  const { choice, served, input } = prepared;
+  const { choice, served, input, response: begun } = prepared;
+  const { background } = begun;
   const event = numbered(emit);
   const output = new Output(prepared.ids, event);
+  const answer = new AnswerReader(output, prepared.tools);
   const naming = { text: served.text, asIds: false };
-  let begun = false;
-  const begin = () => {
-    if (begun) return;
-    begun = true;
-    event('response.created', { response: prepared.response });
-    event('response.in_progress', { response: prepared.response });
+
+  let state: 'prepared' | 'queued' | 'in_progress' = 'prepared';
+  const enqueue = () => {
+    state = 'queued';
+    const response: ResponseObject = { ...begun, status: 'queued' };
+    keep(services, caller.tenant, { response, input });
+    event('response.created', { response });
+    event('response.queued', { response });
   };
-  const end = (type: string, changed: Partial<ResponseObject>, error?: ColophonError): EndedResponse => {
-    const response: ResponseObject = { ...prepared.response, ...changed, output: output.items };
+  const begin = () => {
+    if (state === 'in_progress') return;
+    if (state === 'prepared') event('response.created', { response: begun });
+    else keep(services, caller.tenant, { response: begun, input });
+    state = 'in_progress';
+    event('response.in_progress', { response: begun });
+  };
+  const end = (status: ResponseObject['status'], changed: Partial<ResponseObject>): KeptResponse => {
+    const response: ResponseObject = {
+      ...begun,
+      status,
+      ...changed,
+      output: output.items,
+      usage: usageOf(usage),
+    };
     const kept = { response, input };
-    if (response.store) keep(services.store, caller.tenant, kept);
-    event(type, { response });
-    return { ...kept, ...(error ? { error } : {}) };
+    if (response.store) keep(services, caller.tenant, kept);
+    event(`response.${status}`, { response });
+    return kept;
   };
 
   const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
   let finish: 'stop' | 'length' | undefined;
   let usage: ChoiceUsage | undefined;
+  if (background) enqueue();
   try {
     await runChoice(choice, signal, meter, (step) => {
       begin();
       usage = step.usage;
       const logprobs =
         choice.generate.logprobs === undefined ? [] : chatLogprobs(naming, step.ids, step.logprobs).content;
-      if (step.text !== '' || logprobs.length > 0) output.text(step.text, logprobs);
+      answer.feed(step.text, logprobs);
       if (step.finish) finish = step.finish;
     });
   } catch (thrown) {
     const error = signal.reason instanceof ColophonError ? signal.reason : thrown;
-    if (error instanceof Cancelled || !begun) throw error;
+    if (signal.reason instanceof ResponseCancelled && state !== 'prepared') {
+      output.end('incomplete');
+      return end('cancelled', {});
+    }
+    if (error instanceof Cancelled || state === 'prepared') throw error;
     const shown = publicError(error);
-    if (shown.status >= 500)
-      services.log.error({ err: error, response: prepared.response.id }, shown.message);
-    output.end('incomplete');
-    const failed = { code: codeOf(shown), message: shown.message };
-    return end('response.failed', { status: 'failed', error: failed, usage: usageOf(usage) }, shown);
+    if (shown.status >= 500) services.log.error({ err: error, response: begun.id }, shown.message);
+    answer.end('incomplete');
+    return { ...end('failed', { error: { code: codeOf(shown), message: shown.message } }), error: shown };
   }
-  const cut = finish === 'length';
-  output.end(cut ? 'incomplete' : 'completed');
-  return cut
-    ? end('response.incomplete', {
-        status: 'incomplete',
-        incomplete_details: { reason: 'max_output_tokens' },
-        usage: usageOf(usage),
-      })
-    : end('response.completed', { status: 'completed', completed_at: now(), usage: usageOf(usage) });
+  if (finish === 'length') {
+    answer.end('incomplete');
+    return end('incomplete', { incomplete_details: { reason: 'max_output_tokens' } });
+  }
+  answer.end('completed');
+  return end('completed', { completed_at: Math.floor(Date.now() / 1000) });
 }
 
 /** OpenAI's few codes of failed responses. */
@@ -109,8 +130,4 @@ function usageOf(usage: ChoiceUsage | undefined): ResponseUsage | null {
     output_tokens_details: { reasoning_tokens: 0 },
     total_tokens: usage.promptTokens + usage.completionTokens,
   };
-}
-
-function now(): number {
-  return Math.floor(Date.now() / 1000);
 }

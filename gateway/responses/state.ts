@@ -1,5 +1,6 @@
 /** Responses that are kept: in the store, by tenant, with everything that led to them. */
 import { ColophonError } from '../contract/index.ts';
+import type { Services } from '../http/services.ts';
 import type { ObjectStore } from '../store/object_store.ts';
 import type { ResponseObject } from './events.ts';
 import { responseOfItem } from './ids.ts';
@@ -20,9 +21,20 @@ export function keptBy(store: ObjectStore, tenant: string): FindResponse {
 
 const keptDays = 30;
 
-export function keep(store: ObjectStore, tenant: string, kept: KeptResponse): void {
+/** Stores a response, in place of what was stored of it before. */
+export function keep({ store }: Services, tenant: string, kept: KeptResponse): void {
   const expires = kept.response.created_at + keptDays * 86_400;
   store.put('response', tenant, kept.response.id, kept, expires);
+}
+
+/** The stored response of that id. Throws ColophonError, a 404, where the tenant has none. */
+export function keptResponse(store: ObjectStore, tenant: string, id: string): KeptResponse {
+  const kept = keptBy(store, tenant)(id);
+  if (kept) return kept;
+  throw new ColophonError(`Response with id '${id.slice(0, 100)}' not found.`, {
+    status: 404,
+    code: 'response_not_found',
+  });
 }
 
 /** What a request with this previous_response_id begins with. Throws ColophonError where there is none, or none yet. */

@@ -7,7 +7,13 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { ColophonError } from '../contract/index.ts';
 
-export type ObjectKind = 'response' | 'chat_completion' | 'file' | 'batch' | 'conversation';
+export type ObjectKind =
+  | 'response'
+  | 'background_response'
+  | 'chat_completion'
+  | 'file'
+  | 'batch'
+  | 'conversation';
 
 export interface ListOptions {
   /** Id of the object after which the page begins; it must be there. */
