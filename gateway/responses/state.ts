@@ -19,11 +19,9 @@ export function keptBy(store: ObjectStore, tenant: string): FindResponse {
   return (id) => store.get<KeptResponse>('response', tenant, id);
 }
 
-const keptDays = 30;
-
 /** Stores a response, in place of what was stored of it before. */
-export function keep({ store }: Services, tenant: string, kept: KeptResponse): void {
-  const expires = kept.response.created_at + keptDays * 86_400;
+export function keep({ store, config }: Services, tenant: string, kept: KeptResponse): void {
+  const expires = Math.ceil(kept.response.created_at + config.store.days * 86_400);
   store.put('response', tenant, kept.response.id, kept, expires);
 }
 
