@@ -153,8 +153,10 @@ function inWriting(event: ResponseEvent): string {
   return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
 }
 
-function errorEvent({ code, message, param }: ColophonError, sequence: number): ResponseEvent {
-  return { type: 'error', sequence_number: sequence, code, message, param };
+/** In OpenAI's flat form and in that of Open Responses. */
+function errorEvent(error: ColophonError, sequence: number): ResponseEvent {
+  const { code, message, param } = error;
+  return { type: 'error', sequence_number: sequence, code, message, param, ...error.toBody() };
 }
 
 function readRetrieval(query: unknown): { stream: boolean; after: number } {

@@ -78,7 +78,8 @@ export async function runPrepared(
     };
     const kept = { response, input };
     if (response.store) keep(services, caller.tenant, kept);
-    event(`response.${status}`, { response });
+    // OpenAI has no event for what was cancelled.
+    event(`response.${status === 'cancelled' ? 'incomplete' : status}`, { response });
     return kept;
   };
 
