@@ -141,6 +141,20 @@ describe('tools', () => {
     if (name === 'get_weather') expect(['Lisbon', 'Oslo']).toContain(JSON.parse(given).city);
   });
 
+  test('an answer of a form may be a call instead', async () => {
+    const schema = {
+      type: 'object',
+      properties: { ok: { type: 'boolean' } },
+      required: ['ok'],
+      additionalProperties: false,
+    };
+    const { status, body } = await ask({ text: { format: { type: 'json_schema', name: 'answer', schema } } });
+    expect(status).toBe(200);
+    const [item] = body.output;
+    if (item.type === 'message') expect(Object.keys(JSON.parse(item.content[0].text))).toEqual(['ok']);
+    else expect(Object.keys(JSON.parse(item.arguments))).toEqual(['city']);
+  });
+
   test('a call that is cut is incomplete', async () => {
     reply = call('Lisbon');
     const { body } = await ask({ max_output_tokens: 60 });

@@ -6,7 +6,8 @@ import type { ChoiceRequest } from '../http/choice.ts';
 import type { Services } from '../http/services.ts';
 import { checkShared, choicesOf } from '../http/shared_request.ts';
 import { tokenBudget } from '../http/token_budget.ts';
-import { ToolUse } from '../text/tools/index.ts';
+import { structureWithTools } from '../http/tools.ts';
+import type { ToolUse } from '../text/tools/index.ts';
 import type { ResponseObject } from './events.ts';
 import { ItemIds, newResponseId } from './ids.ts';
 import { type Item, readInput } from './items.ts';
@@ -53,24 +54,25 @@ export async function prepareResponse(
   const shared = { ...body, n: 1, stream_options: undefined, stream: false };
   const asked = body.max_output_tokens ?? undefined;
   checkShared(shared, asked, caller);
-  const structure = structureOf(body);
   const served = await services.catalogue.find(body.model);
+  const tools = readTools(body, served);
+  const structure = structureWithTools({ use: tools, legacy: false }, structureOf(body), body);
   const id = newResponseId();
   const ids = new ItemIds(id);
   const context = served.card.maxModelLength;
-  const { prompt, tools } = await readPrompt(services, served, body, {
+  const prompt = await readPrompt(services, served, body, {
+    tools,
     ids,
     find: options.find ?? keptBy(services.store, caller.tenant),
     reserve: asked ?? Math.min(usualReserve, context >> 2),
   });
   const maxTokens = tokenBudget({ promptTokens: prompt.tokens.length, asked, context, param: 'input' });
-  const forced = tools.grammar();
   const [choice] = choicesOf(shared, served, prompt.tokens, {
     caller,
     maxTokens,
     logprobs: wantsLogprobs(body) ? (body.top_logprobs ?? 0) : undefined,
     promptLogprobs: undefined,
-    structure: forced ? { grammar: forced, param: 'tools' } : structure,
+    structure,
   });
   // What begins a call is looked for in the text.
   if (tools.active && served.text.isSpecial(tools.marker)) choice!.skipSpecial = false;
@@ -81,7 +83,8 @@ export async function prepareResponse(
 export async function countInput(services: Services, caller: Caller, body: CountBody): Promise<number> {
   checkPrompt(body);
   const served = await services.catalogue.findOrFirst(body.model);
-  const { prompt } = await readPrompt(services, served, body, {
+  const prompt = await readPrompt(services, served, body, {
+    tools: readTools(body, served),
     ids: new ItemIds(newResponseId()),
     find: keptBy(services.store, caller.tenant),
     reserve: 1,
@@ -93,10 +96,9 @@ async function readPrompt(
   services: Services,
   served: Served,
   body: PromptBody,
-  options: { ids: ItemIds; find: FindResponse; reserve: number },
-): Promise<{ prompt: Prompt; tools: ToolUse }> {
-  const { ids, find, reserve } = options;
-  const tools = new ToolUse({ ...readTools(body), template: served.text.chatTemplate });
+  options: { tools: ToolUse; ids: ItemIds; find: FindResponse; reserve: number },
+): Promise<Prompt> {
+  const { tools, ids, find, reserve } = options;
   const chain = chainOf(find, body.previous_response_id);
   const items = [...chain, ...readInput(body.input ?? [], ids, recallFrom(chain, find))];
   if (items.length === 0) {
@@ -106,7 +108,7 @@ async function readPrompt(
     });
   }
   checkCalls(items);
-  const prompt = await makePrompt({
+  return makePrompt({
     served,
     special: services.config.text.special_tokens_in_content,
     instructions: body.instructions,
@@ -115,7 +117,6 @@ async function readPrompt(
     truncate: body.truncation === 'auto',
     reserve,
   });
-  return { prompt, tools };
 }
 
 /** Every result answers a call before it, and every call has its result, as OpenAI demands it. */

@@ -82,7 +82,7 @@ const given = (value: unknown) => value !== undefined && value !== null;
 
 /** Checks that a schema cannot say. */
 export function checkPrompt(body: PromptBody): void {
-  refuseUnsupported({ ...body, tools: null, tool_choice: null }, [
+  refuseUnsupported(body, [
     [
       'conversation',
       given,
@@ -90,7 +90,6 @@ export function checkPrompt(body: PromptBody): void {
     ],
     ['prompt', given, 'Prompt templates are not kept here. Send their text as instructions and input.'],
     ['context_management', given, 'context_management is not supported. Use truncation "auto".'],
-    ['moderation', given, 'Moderation is not supported.'],
     ['n', (value) => given(value) && value !== 1, 'A response has one answer. Ask again for another.'],
   ]);
   if (!given(body.input) && !given(body.previous_response_id)) throw missing('input');

@@ -1,12 +1,14 @@
 /** Tools of a response: functions that the model may call. Those that OpenAI runs itself are not there. */
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
+import type { Served } from '../http/catalogue.ts';
+import { checkNames, checkParameters, readFunction } from '../http/tools.ts';
 import { maybe } from '../schema/nullable.ts';
-import type { FunctionTool, ToolChoice } from '../text/tools/index.ts';
+import { type FunctionTool, type ToolChoice, ToolUse } from '../text/tools/index.ts';
 
 const tool = Type.Object({
   type: Type.String(),
-  name: maybe(Type.String()),
+  name: maybe(Type.String({ minLength: 1, maxLength: 64 })),
   description: maybe(Type.String()),
   parameters: maybe(Type.Record(Type.String(), Type.Unknown())),
   strict: maybe(Type.Boolean()),
@@ -31,22 +33,23 @@ const shape = Type.Object(toolFields);
 
 export type ToolFields = Static<typeof shape>;
 
-export interface AskedTools {
-  /** Those that the choice allows. */
-  tools: FunctionTool[];
-  choice: ToolChoice;
-  parallel: boolean;
-}
-
 /** Throws ColophonError that names the tool at fault. */
-export function readTools(body: ToolFields): AskedTools {
+export function readTools(body: ToolFields, served: Served): ToolUse {
   const tools = (body.tools ?? []).map((given, index) => readTool(given, `tools[${index}]`));
-  tools.forEach(({ name }, index) => {
-    if (tools.findIndex((other) => other.name === name) < index) {
-      throw invalid(`tools[${index}].name`, `There are two tools of the name '${name}'. Give each its own.`);
-    }
+  checkNames(tools, (index) => `tools[${index}]`);
+  const { tools: allowed, choice } = readChoice(body.tool_choice ?? 'auto', tools);
+  const forced = choice !== 'none' && choice !== 'auto';
+  tools.forEach((tool, index) => {
+    checkParameters(tool, forced && allowed.includes(tool), `tools[${index}].parameters`);
   });
-  return { parallel: body.parallel_tool_calls ?? true, ...readChoice(body.tool_choice ?? 'auto', tools) };
+  if (forced && !served.backend.constrains) {
+    throw new ColophonError(
+      `The backend of '${served.card.id}' cannot force a call; 'tool_choice' can only be "none" or "auto".`,
+      { param: 'tool_choice', code: 'unsupported_parameter' },
+    );
+  }
+  const parallel = body.parallel_tool_calls ?? true;
+  return new ToolUse({ tools: allowed, choice, parallel, template: served.text.chatTemplate });
 }
 
 function readTool(given: Static<typeof tool>, at: string): FunctionTool {
@@ -56,31 +59,21 @@ function readTool(given: Static<typeof tool>, at: string): FunctionTool {
       { param: `${at}.type`, code: 'unsupported_value' },
     );
   }
-  const { name, description, parameters, strict } = given;
-  if (name === undefined || name === null) {
-    throw new ColophonError(`Missing required parameter: '${at}.name'.`, {
-      param: `${at}.name`,
-      code: 'missing_required_parameter',
-    });
-  }
-  if (!/^[a-zA-Z0-9_-]{1,64}$/.test(name)) {
-    throw invalid(
-      `${at}.name`,
-      `Invalid '${at}.name': '${name.slice(0, 100)}'. Use 1 to 64 of the letters a-z and A-Z, digits, '_' and '-'.`,
-    );
-  }
-  return {
-    name,
-    ...(description ? { description } : {}),
-    ...(parameters ? { parameters } : {}),
-    strict: strict ?? false,
-  };
+  const { name } = given;
+  if (name !== undefined && name !== null) return readFunction({ ...given, name });
+  throw new ColophonError(`Missing required parameter: '${at}.name'.`, {
+    param: `${at}.name`,
+    code: 'missing_required_parameter',
+  });
 }
 
-function readChoice(
-  given: NonNullable<ToolFields['tool_choice']>,
-  tools: FunctionTool[],
-): Pick<AskedTools, 'tools' | 'choice'> {
+interface Chosen {
+  /** Those that may be called. */
+  tools: FunctionTool[];
+  choice: ToolChoice;
+}
+
+function readChoice(given: NonNullable<ToolFields['tool_choice']>, tools: FunctionTool[]): Chosen {
   const param = 'tool_choice';
   const known = (name: string | null | undefined, at: string) => {
     if (name && tools.some((one) => one.name === name)) return name;
