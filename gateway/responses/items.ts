@@ -22,7 +22,7 @@ const givenItem = Type.Object({
 });
 
 /** Field `input` of a request. */
-export const inputField = Type.Union([Type.String(), Type.Array(givenItem, { maxItems: 65_536 })]);
+export const inputField = Type.Union([Type.String(), Type.Array(givenItem, { maxItems: 16_384 })]);
 
 type GivenItem = Static<typeof givenItem>;
 type GivenContent = Static<typeof givenContent>;
@@ -74,14 +74,7 @@ export type Recall = (itemId: string) => Item | undefined;
 /** A request's input as items. Throws ColophonError that names the place of what cannot be read. */
 export function readInput(input: string | GivenItem[], ids: ItemIds, recall: Recall): Item[] {
   if (typeof input === 'string') return [userMessage(input, ids)];
-  const items: Item[] = [];
-  input.forEach((given, index) => {
-    const item = readItem(given, `input[${index}]`, ids, (id) => {
-      return items.find((earlier) => earlier.id === id) ?? recall(id);
-    });
-    if (item) items.push(item);
-  });
-  return items;
+  return input.flatMap((given, index) => readItem(given, `input[${index}]`, ids, recall) ?? []);
 }
 
 function userMessage(content: string, ids: ItemIds): MessageItem {
@@ -194,7 +187,8 @@ export function messagesOf(items: readonly Item[]): ChatMessage[] {
         type: 'function',
         function: { name: item.name, arguments: item.arguments },
       };
-      if (last?.role === 'assistant') last.tool_calls = [...((last.tool_calls as unknown[]) ?? []), call];
+      if (Array.isArray(last?.tool_calls)) last.tool_calls.push(call);
+      else if (last?.role === 'assistant') last.tool_calls = [call];
       else messages.push({ role: 'assistant', content: null, tool_calls: [call] });
     } else {
       const content = typeof item.output === 'string' ? item.output : textOf(item.output);

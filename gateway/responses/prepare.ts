@@ -147,7 +147,7 @@ function wrongCall(sentence: string): ColophonError {
 }
 
 function wantsLogprobs(body: ResponseBody): boolean {
-  return (body.include ?? []).includes('message.output_text.logprobs');
+  return (body.top_logprobs ?? 0) > 0 || (body.include ?? []).includes('message.output_text.logprobs');
 }
 
 /** In the order that OpenAI has; fields that the request left out have the values that hold then. */

@@ -33,35 +33,58 @@ export async function makePrompt(request: PromptRequest): Promise<Prompt> {
   const encode = (kept: readonly Item[]) => served.encoder.encodeChat(messages(kept), options);
   const least = (kept: readonly Item[]) => leastTokens(served.text, bytesOf(messages(kept)));
 
-  const cuts = truncate ? shorter(items) : [[...items]];
+  const cuts = new Cuts(items, truncate);
   const room = context - request.reserve;
-  let from = 0;
   // What is absurdly long is cut before it is encoded.
-  while (from < cuts.length - 1 && least(cuts[from]!) > room) from++;
-  refuseHopeless(least(cuts[from]!), context, 'input');
-  let best = await encode(cuts[from]!);
-  let to = cuts.length - 1;
-  if (best.length <= room || from === to) return { tokens: best, items: cuts[from]! };
-  // The first of the cuts that fits lies behind `from`.
-  best = await encode(cuts[to]!);
-  while (to - from > 1) {
-    const middle = (from + to) >> 1;
-    const tokens = await encode(cuts[middle]!);
-    if (tokens.length <= room) [to, best] = [middle, tokens];
-    else from = middle;
+  const first = await smallest(0, cuts.last, async (cut) => least(cuts.at(cut)) <= room);
+  refuseHopeless(least(cuts.at(first)), context, 'input');
+  let tokens: number[] = [];
+  let encoded = -1;
+  const fits = async (cut: number) => {
+    tokens = await encode(cuts.at(cut));
+    encoded = cut;
+    return tokens.length <= room;
+  };
+  const cut = (await fits(first)) ? first : await smallest(Math.min(first + 1, cuts.last), cuts.last, fits);
+  if (encoded !== cut) tokens = await encode(cuts.at(cut));
+  return { tokens, items: cuts.at(cut) };
+}
+
+/** The first number of a range of which `holds` is true, and then of all after it; the last one where it is true of none. */
+async function smallest(
+  from: number,
+  last: number,
+  holds: (at: number) => Promise<boolean>,
+): Promise<number> {
+  let [low, high] = [from, last];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (await holds(middle)) high = middle;
+    else low = middle + 1;
   }
-  return { tokens: best, items: cuts[to]! };
+  return low;
 }
 
 /** The items, then with ever more of their oldest turns left out, to the last turn alone. What the system says stays. */
-function shorter(items: readonly Item[]): Item[][] {
-  const starts = items.flatMap((item, index) => (isFrom(item, 'user') ? [index] : []));
-  const cuts = [[...items]];
-  for (const start of starts) {
-    const kept = items.filter((item, index) => index >= start || isFrom(item, 'system', 'developer'));
-    if (kept.length < cuts.at(-1)!.length) cuts.push(kept);
+class Cuts {
+  readonly #items: readonly Item[];
+  /** Where turns begin that can be the first. */
+  readonly #starts: number[];
+
+  constructor(items: readonly Item[], truncate: boolean) {
+    this.#items = items;
+    const turns = items.flatMap((item, index) => (isFrom(item, 'user') ? [index] : []));
+    this.#starts = truncate ? [0, ...turns.filter((start) => start > 0)] : [0];
   }
-  return cuts;
+
+  get last(): number {
+    return this.#starts.length - 1;
+  }
+
+  at(cut: number): Item[] {
+    const start = this.#starts[cut]!;
+    return this.#items.filter((item, index) => index >= start || isFrom(item, 'system', 'developer'));
+  }
 }
 
 function isFrom(item: Item, ...roles: string[]): boolean {

@@ -4,11 +4,24 @@ import { ColophonError } from '../contract/index.ts';
 import { lengthFields, modelField, outputFields, samplingFields } from '../http/fields.ts';
 import { refuseUnsupported } from '../http/refused.ts';
 import { readStructure, type Structure, structureFields } from '../http/structured.ts';
+import { deeperThan } from '../schema/depth.ts';
 import { maybe } from '../schema/nullable.ts';
 import { inputField } from './items.ts';
 import { toolFields } from './tools.ts';
 
 const short = Type.String({ maxLength: 512 });
+const deepestSchema = 64;
+/** Of these only the first can occur: the others are of tools and models that are not served. */
+const includable = [
+  'message.output_text.logprobs',
+  'reasoning.encrypted_content',
+  'file_search_call.results',
+  'web_search_call.results',
+  'web_search_call.action.sources',
+  'message.input_image.image_url',
+  'computer_call_output.output.image_url',
+  'code_interpreter_call.outputs',
+];
 const positive = Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 });
 
 const textField = Type.Object({
@@ -58,7 +71,7 @@ export const responseBody = Type.Object({
   stream_options: maybe(Type.Object({ include_obfuscation: maybe(Type.Boolean()) })),
   background: maybe(Type.Boolean()),
   store: maybe(Type.Boolean()),
-  include: maybe(Type.Array(Type.String({ maxLength: 100 }), { maxItems: 64 })),
+  include: maybe(Type.Array(Type.Enum(includable), { maxItems: 64 })),
   max_output_tokens: maybe(positive),
   max_tool_calls: maybe(positive),
   top_logprobs: maybe(Type.Integer({ minimum: 0, maximum: 20 })),
@@ -122,6 +135,9 @@ export function structureOf(body: ResponseBody): Structure | undefined {
     also.push({ grammar: { kind: 'json', schema: { type: 'object' } }, param: 'text.format' });
   } else if (format?.type === 'json_schema') {
     if (!given(format.schema)) throw missing('text.format.schema');
+    if (deeperThan(deepestSchema, format.schema)) {
+      throw invalid('text.format.schema', `The schema is nested deeper than ${deepestSchema} levels.`);
+    }
     also.push({ grammar: { kind: 'json', schema: format.schema }, param: 'text.format.schema' });
   }
   return readStructure(body, also);

@@ -59,13 +59,25 @@ export function chainOf(find: FindResponse, previous: string | null | undefined)
   return [...kept.input, ...output];
 }
 
+/** Stored responses that one request may take items from. */
+const recalledAtMost = 128;
+
 /** Items of the chain, then those of any response that is kept. */
 export function recallFrom(chain: readonly Item[], find: FindResponse): Recall {
+  const known = new Map(chain.map((item) => [item.id, item]));
+  const looked = new Set<string>();
   return (itemId) => {
-    const near = chain.find((item) => item.id === itemId);
-    if (near) return near;
     const responseId = responseOfItem(itemId);
-    const kept = responseId === undefined ? undefined : find(responseId);
-    return kept && [...kept.response.output, ...kept.input].find((item) => item.id === itemId);
+    if (known.has(itemId) || responseId === undefined || looked.has(responseId)) return known.get(itemId);
+    if (looked.size === recalledAtMost) {
+      throw new ColophonError(
+        `'input' refers to items of more than ${recalledAtMost} responses. Use previous_response_id, or send the items themselves.`,
+        { param: 'input', code: 'invalid_value' },
+      );
+    }
+    looked.add(responseId);
+    const kept = find(responseId);
+    for (const item of kept ? [...kept.input, ...kept.response.output] : []) known.set(item.id, item);
+    return known.get(itemId);
   };
 }
