@@ -27,6 +27,23 @@ export function readPaging(query: Static<typeof shape>, order: 'asc' | 'desc'): 
   return { after, limit: count, order: query.order ?? order };
 }
 
+/** A page of a list that is whole in memory, oldest first. `what`: what an item of it is called. */
+export function pageOf<Item extends { id: string }>(
+  items: readonly Item[],
+  { after, limit, order }: ListOptions,
+  what: string,
+): Page<Item> {
+  const ordered = order === 'asc' ? items : items.toReversed();
+  const at = after === undefined ? -1 : ordered.findIndex(({ id }) => id === after);
+  if (after !== undefined && at < 0) {
+    throw new ColophonError(`There is no ${what} with the id '${after.slice(0, 100)}'.`, {
+      param: 'after',
+      code: 'invalid_value',
+    });
+  }
+  return { data: ordered.slice(at + 1, at + 1 + limit), hasMore: at + 1 + limit < ordered.length };
+}
+
 export function listBody<Item extends { id: string }>({ data, hasMore }: Page<Item>) {
   return {
     object: 'list' as const,

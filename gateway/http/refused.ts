@@ -2,7 +2,8 @@
 import { ColophonError } from '../contract/index.ts';
 
 type Body = Record<string, unknown>;
-type Rule = [field: string, asksForIt: (value: unknown, body: Body) => boolean, why: string];
+/** What asks for it, and why it is refused. */
+export type RefusedField = [field: string, asksForIt: (value: unknown, body: Body) => boolean, why: string];
 
 const given = (value: unknown) => value !== undefined && value !== null;
 const yes = (value: unknown) => value === true;
@@ -11,7 +12,7 @@ const nonEmpty = (value: unknown) =>
 const nonEmptyObject = (value: unknown) =>
   typeof value === 'object' && value !== null && Object.keys(value).length > 0;
 
-const rules: Rule[] = [
+const rules: RefusedField[] = [
   [
     'best_of',
     (value, body) => given(value) && value !== (body.n ?? 1),
@@ -60,20 +61,20 @@ const rules: Rule[] = [
 ];
 
 /** What is of prompts. */
-export const refusedInChats: Rule[] = [
+export const refusedInChats: RefusedField[] = [
   ['echo', yes, 'echo is only supported by /v1/completions.'],
   ['add_special_tokens', yes, 'The chat template says which special tokens there are.'],
 ];
 
 /** Tools are of chats. */
-export const refusedInCompletions: Rule[] = ['tools', 'functions'].map((field) => [
+export const refusedInCompletions: RefusedField[] = ['tools', 'functions'].map((field) => [
   field,
   nonEmpty,
   `'${field}' are only supported by /v1/chat/completions and /v1/responses.`,
 ]);
 
 /** Throws for the first field that asks for what is not there. */
-export function refuseUnsupported(body: object, also: Rule[] = []): void {
+export function refuseUnsupported(body: object, also: RefusedField[] = []): void {
   const fields = body as Body;
   for (const [field, asksForIt, why] of [...rules, ...also]) {
     if (asksForIt(fields[field], fields)) {

@@ -1,5 +1,6 @@
 /** /v1/responses over HTTP. What a response is, gateway/responses knows. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { BackgroundResponses } from '../responses/background.ts';
 import type { EventLog } from '../responses/event_log.ts';
@@ -10,8 +11,20 @@ import { runResponse } from '../responses/run.ts';
 import { keptResponse } from '../responses/state.ts';
 import { serveClient } from './answer.ts';
 import { Cancelled } from './choice.ts';
-import { listJson, readPage } from './page.ts';
+import { listBody, pageOf, pagingFields, readPaging } from './paging.ts';
 import type { Services } from './services.ts';
+
+const retrieval = Type.Object({
+  stream: Type.Optional(
+    Type.Enum(['true', 'false'], { description: 'Follow one that runs in the background.' }),
+  ),
+  starting_after: Type.Optional(
+    Type.String({ description: 'Sequence number of the last event that is known.' }),
+  ),
+});
+
+type Retrieval = Static<typeof retrieval>;
+type Paging = Parameters<typeof readPaging>[0];
 
 interface ById {
   Params: { id: string };
@@ -45,11 +58,12 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
     }),
   );
 
-  app.get<ById>('/v1/responses/:id', async (request, reply) => {
+  const retrieved = { schema: { querystring: retrieval } };
+  app.get<ById & { Querystring: Retrieval }>('/v1/responses/:id', retrieved, async (request, reply) => {
     const { id } = request.params;
     const { response } = keptResponse(store, request.caller.tenant, id);
-    const { stream, after } = readRetrieval(request.query);
-    if (!stream) return response;
+    const after = readRetrieval(request.query);
+    if (after === undefined) return response;
     const log = background.log(id);
     if (log) return follow(services, request, reply, log, after);
     throw new ColophonError(
@@ -76,18 +90,10 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
     return keptResponse(store, caller.tenant, id).response;
   });
 
-  app.get<ById>('/v1/responses/:id/input_items', async ({ params: { id }, query, caller }) => {
-    const { input } = keptResponse(store, caller.tenant, id);
-    const { after, limit, order } = readPage(query, { fallback: 20, most: 100 });
-    const items = order === 'asc' ? input : input.toReversed();
-    const from = after === undefined ? 0 : items.findIndex((item) => item.id === after) + 1;
-    if (after !== undefined && from === 0) {
-      throw new ColophonError(`There is no input item with the id '${after.slice(0, 100)}'.`, {
-        param: 'after',
-        code: 'invalid_value',
-      });
-    }
-    return listJson({ data: items.slice(from, from + limit), hasMore: items.length > from + limit });
+  const listed = { schema: { querystring: Type.Object(pagingFields) } };
+  app.get<ById & { Querystring: Paging }>('/v1/responses/:id/input_items', listed, async (request) => {
+    const { input } = keptResponse(store, request.caller.tenant, request.params.id);
+    return listBody(pageOf(input, readPaging(request.query, 'desc'), 'input item'));
   });
 }
 
@@ -159,16 +165,12 @@ function errorEvent(error: ColophonError, sequence: number): ResponseEvent {
   return { type: 'error', sequence_number: sequence, code, message, param, ...error.toBody() };
 }
 
-function readRetrieval(query: unknown): { stream: boolean; after: number } {
-  const { stream = 'false', starting_after: after = '-1' } = query as Record<string, unknown>;
-  if (stream !== 'true' && stream !== 'false') {
-    throw new ColophonError("'stream' must be true or false.", { param: 'stream', code: 'invalid_value' });
-  }
-  if (typeof after !== 'string' || !/^(-1|\d{1,9})$/.test(after)) {
-    throw new ColophonError("'starting_after' must be the sequence number of an event, 0 or more.", {
-      param: 'starting_after',
-      code: 'invalid_value',
-    });
-  }
-  return { stream: stream === 'true', after: Number(after) };
+/** From which event on a retrieval follows a stream; undefined where it wants the response. Values of a query are text. */
+function readRetrieval({ stream, starting_after: after = '-1' }: Retrieval): number | undefined {
+  if (stream !== 'true') return undefined;
+  if (/^(-1|\d{1,9})$/.test(after)) return Number(after);
+  throw new ColophonError(
+    `Invalid 'starting_after': expected the sequence number of an event, but got '${after.slice(0, 64)}' instead.`,
+    { param: 'starting_after', code: 'invalid_value' },
+  );
 }

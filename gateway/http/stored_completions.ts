@@ -3,11 +3,11 @@ import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { Caller } from '../access/callers.ts';
 import { ColophonError } from '../contract/index.ts';
-import type { ListOptions, ObjectStore } from '../store/object_store.ts';
+import type { ObjectStore } from '../store/object_store.ts';
 import type { ChatBody } from './chat_request.ts';
 import type { ChatCompletion } from './chat_response.ts';
 import { checkMetadata, type Metadata, metadataField } from './metadata.ts';
-import { listBody, pagingFields, readPaging } from './paging.ts';
+import { listBody, pageOf, pagingFields, readPaging } from './paging.ts';
 import type { Services } from './services.ts';
 
 const kind = 'chat_completion';
@@ -111,9 +111,12 @@ export function storedCompletionRoutes(app: FastifyInstance, { store }: Services
     { schema: { querystring: messagesQuery } },
     async (request) => {
       const { id, messages } = find(store, request.caller, request.params.id);
-      return pageOf(
-        messages.map((message, index) => storedMessage(`${id}-${index}`, message)),
-        readPaging(request.query, 'asc'),
+      return listBody(
+        pageOf(
+          messages.map((message, index) => storedMessage(`${id}-${index}`, message)),
+          readPaging(request.query, 'asc'),
+          'message',
+        ),
       );
     },
   );
@@ -158,17 +161,4 @@ function storedMessage(id: string, message: ChatBody['messages'][number]) {
   const parts = Array.isArray(content) ? content : null;
   const text = parts ? parts.map((part) => part.text ?? part.refusal ?? '').join('\n') : (content ?? null);
   return { id, refusal: null, name: null, ...message, content: text, content_parts: parts };
-}
-
-function pageOf<Item extends { id: string }>(items: Item[], { after, limit, order }: ListOptions) {
-  const ordered = order === 'asc' ? items : items.toReversed();
-  const at = after === undefined ? -1 : ordered.findIndex(({ id }) => id === after);
-  if (after !== undefined && at < 0) {
-    throw new ColophonError(`There is no message with the id '${after.slice(0, 100)}'.`, {
-      param: 'after',
-      code: 'invalid_value',
-    });
-  }
-  const data = ordered.slice(at + 1, at + 1 + limit);
-  return listBody({ data, hasMore: at + 1 + limit < ordered.length });
 }

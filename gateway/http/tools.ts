@@ -1,6 +1,7 @@
 /** Tools as a chat completion names them, today's and those that OpenAI had before (`functions`), in the gateway's terms. */
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
+import { deeperThan } from '../schema/depth.ts';
 import { maybe } from '../schema/nullable.ts';
 import { enforceable } from '../text/grammar/json_schema.ts';
 import {
@@ -200,11 +201,6 @@ export function checkParameters(tool: FunctionTool, forced: boolean, param: stri
   } catch (error) {
     refuse((error as Error).message);
   }
-}
-
-function deeperThan(levels: number, value: unknown): boolean {
-  if (value === null || typeof value !== 'object') return false;
-  return levels === 0 || Object.values(value).some((inner) => deeperThan(levels - 1, inner));
 }
 
 interface Chosen {

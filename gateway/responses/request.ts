@@ -2,7 +2,8 @@
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { lengthFields, modelField, outputFields, samplingFields } from '../http/fields.ts';
-import { refuseUnsupported } from '../http/refused.ts';
+import { metadataField } from '../http/metadata.ts';
+import { type RefusedField, refuseUnsupported } from '../http/refused.ts';
 import { readStructure, type Structure, structureFields } from '../http/structured.ts';
 import { deeperThan } from '../schema/depth.ts';
 import { maybe } from '../schema/nullable.ts';
@@ -75,7 +76,7 @@ export const responseBody = Type.Object({
   max_output_tokens: maybe(positive),
   max_tool_calls: maybe(positive),
   top_logprobs: maybe(Type.Integer({ minimum: 0, maximum: 20 })),
-  metadata: maybe(Type.Record(Type.String(), short)),
+  metadata: maybe(metadataField),
   user: maybe(Type.String()),
   safety_identifier: maybe(short),
   prompt_cache_key: maybe(short),
@@ -93,6 +94,24 @@ export type ResponseBody = Static<typeof responseBody>;
 
 const given = (value: unknown) => value !== undefined && value !== null;
 
+/** Fields of chat completions that have another name here. */
+const movedFields = Object.entries({
+  messages: 'input',
+  max_tokens: 'max_output_tokens',
+  max_completion_tokens: 'max_output_tokens',
+  response_format: 'text.format',
+  reasoning_effort: 'reasoning.effort',
+  functions: 'tools',
+  function_call: 'tool_choice',
+  logprobs: "include (['message.output_text.logprobs']) and top_logprobs",
+}).map(
+  ([field, here]): RefusedField => [
+    field,
+    given,
+    `'${field}' is of chat completions; in a response it is ${here}.`,
+  ],
+);
+
 /** Checks that a schema cannot say. */
 export function checkPrompt(body: PromptBody): void {
   refuseUnsupported(body, [
@@ -103,7 +122,10 @@ export function checkPrompt(body: PromptBody): void {
     ],
     ['prompt', given, 'Prompt templates are not kept here. Send their text as instructions and input.'],
     ['context_management', given, 'context_management is not supported. Use truncation "auto".'],
+    ...movedFields,
     ['n', (value) => given(value) && value !== 1, 'A response has one answer. Ask again for another.'],
+    ['prompt_logprobs', given, 'prompt_logprobs are only supported by completions.'],
+    ['return_token_ids', (value) => value === true, 'return_token_ids is only supported by completions.'],
   ]);
   if (!given(body.input) && !given(body.previous_response_id)) throw missing('input');
 }
@@ -113,17 +135,6 @@ export function checkResponseBody(body: ResponseBody): void {
   checkPrompt(body);
   if (body.background && body.store === false) {
     throw invalid('background', "'background' needs 'store': its response is read from the store.");
-  }
-  const pairs = Object.entries(body.metadata ?? {});
-  if (pairs.length > 16) {
-    throw invalid('metadata', `'metadata' has ${pairs.length} pairs; at most 16 are kept.`);
-  }
-  const long = pairs.find(([key]) => key.length > 64);
-  if (long) {
-    throw invalid(
-      'metadata',
-      `The key '${long[0].slice(0, 64)}…' of 'metadata' is longer than 64 characters.`,
-    );
   }
 }
 
