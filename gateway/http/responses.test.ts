@@ -153,6 +153,11 @@ describe('a response that is kept', () => {
       ],
     });
     expect(lastPrompt()).toBe(`assistant\n${reply}\nuser\nAgain.\nassistant\n`);
+    await server.post('/v1/responses', {
+      model,
+      input: [{ id: made.output[0]!.id }, { role: 'user', content: 'Again.' }],
+    });
+    expect(lastPrompt()).toBe(`assistant\n${reply}\nuser\nAgain.\nassistant\n`);
     const { status, body } = await server.post('/v1/responses', {
       model,
       input: [{ type: 'item_reference', id: 'msg_nowhere' }],

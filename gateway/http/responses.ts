@@ -43,8 +43,8 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
       if (!request.body.background) return answer(services, request, reply);
       const prepared = await prepareResponse(services, request.caller, request.body);
       const { id } = prepared.response;
-      const log = background.start(request.caller, prepared);
-      if (request.body.stream) return follow(services, request, reply, log, -1);
+      const events = background.start(request.caller, prepared);
+      if (request.body.stream) return follow(services, request, reply, events, -1);
       return keptResponse(store, request.caller.tenant, id).response;
     },
   );
@@ -64,8 +64,8 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
     const { response } = keptResponse(store, request.caller.tenant, id);
     const after = readRetrieval(request.query);
     if (after === undefined) return response;
-    const log = background.log(id);
-    if (log) return follow(services, request, reply, log, after);
+    const events = background.events(id);
+    if (events) return follow(services, request, reply, events, after);
     throw new ColophonError(
       response.background
         ? `The events of the response '${id}' are not kept any more. Retrieve it without 'stream'.`
@@ -135,7 +135,7 @@ function follow(
   services: Services,
   request: FastifyRequest,
   reply: FastifyReply,
-  log: EventLog,
+  events: EventLog,
   after: number,
 ): Promise<FastifyReply> {
   return serveClient(
@@ -144,11 +144,11 @@ function follow(
     reply,
     true,
     async (client, write) => {
-      await log.follow(after, client.signal, (event) => write!(inWriting(event)));
+      await events.follow(after, client.signal, (event) => write!(inWriting(event)));
       if (client.signal.aborted) throw new Cancelled();
       return lastEvent;
     },
-    (error) => inWriting(errorEvent(error, log.length)),
+    (error) => inWriting(errorEvent(error, events.length)),
   );
 }
 

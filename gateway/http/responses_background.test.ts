@@ -37,6 +37,7 @@ describe('in the background', () => {
     expect(await statusOf(made.id)).toBe('queued');
     server.backend.resume();
     expect(await ended(made.id)).toMatchObject({ status: 'completed', output_text: reply });
+    await until(() => server.logged.some((line) => line.response === made.id && line.finish === 'completed'));
   });
 
   test('it goes on when the client of its stream leaves, and is followed from any event on', async () => {

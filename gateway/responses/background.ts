@@ -18,7 +18,7 @@ const lateMs = 5 * 60_000;
 
 interface Running {
   tenant: string;
-  log: EventLog;
+  events: EventLog;
   control: AbortController;
   /** When it has ended and is stored. */
   ended: Promise<void>;
@@ -53,36 +53,40 @@ export class BackgroundResponses {
   /** Begins one; it is stored as queued by the time this returns. Throws ColophonError where too many run. */
   start(caller: Caller, prepared: PreparedResponse): EventLog {
     this.#checkRoom(caller.tenant);
-    const { store, answers } = this.#services;
+    const { store, answers, log } = this.#services;
     const { id } = prepared.response;
     const { tenant } = caller;
-    const log = new EventLog();
+    const events = new EventLog();
     const control = new AbortController();
     setMaxListeners(0, control.signal);
     answers.add(control);
     store.put('background_response', tenant, id, { id } satisfies Marker);
-    const run = runPrepared(this.#services, caller, prepared, control.signal, (event) => log.add(event));
-    const running: Running = { tenant, log, control, deleted: false, ended: Promise.resolve() };
+    const run = runPrepared(this.#services, caller, prepared, control.signal, (event) => events.add(event));
+    const running: Running = { tenant, events, control, deleted: false, ended: Promise.resolve() };
     running.ended = run
-      .then(() => undefined)
+      .then(({ response: { status, model, usage } }) => {
+        store.delete('background_response', tenant, id);
+        if (running.deleted) store.delete('response', tenant, id);
+        const tokens = { promptTokens: usage?.input_tokens, completionTokens: usage?.output_tokens };
+        log.info({ response: id, tenant, model, finish: status, ...tokens }, 'background response');
+      })
+      // The store does not take its end; the next start finds it unfinished.
       .catch((error: unknown) =>
-        this.#services.log.error({ err: error, response: id }, 'A background response broke.'),
+        log.error({ err: error, response: id }, 'A background response has broken off.'),
       )
       .finally(() => {
-        if (running.deleted) store.delete('response', tenant, id);
-        else this.#late.set(id, log);
-        store.delete('background_response', tenant, id);
+        if (!running.deleted) this.#late.set(id, events);
         answers.delete(control);
         this.#running.delete(id);
-        log.end();
+        events.end();
       });
     this.#running.set(id, running);
-    return log;
+    return events;
   }
 
   /** Events of one that runs or has not ended long ago; undefined where they are gone. Whose it is, the caller has looked up. */
-  log(id: string): EventLog | undefined {
-    return this.#running.get(id)?.log ?? this.#late.get(id);
+  events(id: string): EventLog | undefined {
+    return this.#running.get(id)?.events ?? this.#late.get(id);
   }
 
   /** Ends one that runs; resolves when it is stored as cancelled. */

@@ -89,7 +89,7 @@ function userMessage(content: string, ids: ItemIds): MessageItem {
 
 /** Undefined for what a model without hidden reasoning has no use for. */
 function readItem(given: GivenItem, at: string, ids: ItemIds, recall: Recall): Item | undefined {
-  switch (given.type ?? 'message') {
+  switch (given.type ?? (isReference(given) ? 'item_reference' : 'message')) {
     case 'message':
       return {
         id: ids.next('msg'),
@@ -138,6 +138,11 @@ function readItem(given: GivenItem, at: string, ids: ItemIds, recall: Recall): I
         { param: `${at}.type`, code: 'unsupported_value' },
       );
   }
+}
+
+/** OpenAI lets references go without their type. */
+function isReference({ id, role, content }: GivenItem): boolean {
+  return typeof id === 'string' && (role ?? content ?? null) === null;
 }
 
 function readContent(content: GivenContent, at: string, output: boolean): ContentPart[] {
