@@ -12,7 +12,7 @@ const tool = {
     required: ['city'],
     additionalProperties: false,
   },
-  strict: true,
+  strict: false,
 };
 const clock = { type: 'function' as const, name: 'clock', parameters: null, strict: null };
 const call = (city: string) =>
@@ -38,7 +38,7 @@ describe('tools', () => {
     reply = `Let me look.\n${call('Lisbon')}`;
     const { status, body } = await ask({});
     expect(status).toBe(200);
-    expect(prompt()).toContain('"name":"get_weather"');
+    expect(prompt()).toContain('"name": "get_weather"');
     expect(body.output).toEqual([
       {
         id: expect.stringMatching(/^msg_/),
@@ -139,6 +139,12 @@ describe('tools', () => {
     expect(type).toBe('function_call');
     if (choice !== 'required') expect(name).toBe('get_weather');
     if (name === 'get_weather') expect(['Lisbon', 'Oslo']).toContain(JSON.parse(given).city);
+  });
+
+  test('what a strict tool is called with keeps to its schema where the model chooses, too', async () => {
+    const { status, body } = await ask({ tools: [{ ...tool, strict: true }] });
+    expect([status, body.tools[0].strict]).toEqual([200, true]);
+    expect(server.backend.requests.at(-1)!.constraint).toBeDefined();
   });
 
   test('an answer of a form may be a call instead', async () => {
