@@ -56,7 +56,7 @@ export async function prepareResponse(
   checkShared(shared, asked, caller);
   const served = await services.catalogue.find(body.model);
   const tools = readTools(body, served);
-  const structure = structureWithTools({ use: tools, legacy: false }, structureOf(body), body, served);
+  const structure = structureWithTools({ use: tools, legacy: false }, structureOf(body), body);
   const id = newResponseId();
   const ids = new ItemIds(id);
   const context = served.card.maxModelLength;

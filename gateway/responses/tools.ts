@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import type { Served } from '../http/catalogue.ts';
-import { checkNames, checkParameters, readFunction } from '../http/tools.ts';
+import { checkNames, checkParameters, keepsStrict, readFunction } from '../http/tools.ts';
 import { maybe } from '../schema/nullable.ts';
 import { type FunctionTool, type ToolChoice, ToolUse } from '../text/tools/index.ts';
 
@@ -49,7 +49,8 @@ export function readTools(body: ToolFields, served: Served): ToolUse {
     );
   }
   const parallel = body.parallel_tool_calls ?? true;
-  return new ToolUse({ tools: allowed, choice, parallel, template: served.text.chatTemplate });
+  const { chatTemplate: template } = served.text;
+  return new ToolUse({ tools: allowed, choice, parallel, template, strict: keepsStrict(served) });
 }
 
 function readTool(given: Static<typeof tool>, at: string): FunctionTool {
