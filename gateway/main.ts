@@ -11,6 +11,7 @@ import type { Services } from './http/services.ts';
 import { createLog } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { ObjectStore } from './store/object_store.ts';
+import { Sockets } from './ws/sockets.ts';
 
 export interface ServerOptions {
   /** Closes the server, as close() does. */
@@ -52,6 +53,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     store: new ObjectStore(config.paths.data),
     draining: false,
     answers: new Set(),
+    sockets: new Sockets(config.server.websocket),
   };
   let app: FastifyInstance | undefined;
   let connections: ReturnType<typeof trackConnections>;
@@ -128,7 +130,7 @@ async function drain(
   app: FastifyInstance,
   connections: ReturnType<typeof trackConnections>,
 ): Promise<void> {
-  const { log, host, catalogue, answers, config } = services;
+  const { log, host, catalogue, answers, sockets, config } = services;
   services.draining = true;
   log.info({ answers: answers.size }, 'draining');
   await host.drain();
@@ -136,10 +138,14 @@ async function drain(
     type: 'service_unavailable_error',
     code: 'shutting_down',
   });
+  sockets.retire();
   const deadline = setTimeout(() => {
     for (const answer of answers) answer.abort(shuttingDown);
     // What has been told so has a moment to read it.
-    setTimeout(() => app.server.closeAllConnections(), 1000).unref();
+    setTimeout(() => {
+      app.server.closeAllConnections();
+      sockets.terminate();
+    }, 1000).unref();
   }, config.server.drain_seconds * 1000);
   // A connection without a request would else be waited for until its client has no more use for it.
   const sweep = setInterval(() => connections.closeIdle(), 20);

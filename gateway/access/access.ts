@@ -41,6 +41,7 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
     request.caller = operator;
     const { origin } = request.headers;
     if (!callerOf) checkCaller(request, hosts, originAllowed);
+    else checkSocketOrigin(request, originAllowed);
     // Pages of allowed origins may read the answers; the others' browsers keep them from their pages.
     if (origin !== undefined && originAllowed(origin)) {
       reply.header('access-control-allow-origin', origin);
@@ -89,9 +90,31 @@ function checkCaller(
   }
 }
 
+/** A browser lets any page read a WebSocket that the server accepts: what CORS does for answers is done here. */
+function checkSocketOrigin({ headers }: FastifyRequest, originAllowed: (origin: string) => boolean): void {
+  const { origin, host, upgrade } = headers;
+  if (origin === undefined || upgrade?.toLowerCase() !== 'websocket') return;
+  // Clients that are no browsers name the server itself.
+  const url = parseOrigin(origin);
+  if (originAllowed(origin) || (url !== undefined && url.host === host?.toLowerCase())) return;
+  throw new ColophonError(
+    `WebSockets are not open to web pages of ${JSON.stringify(origin.slice(0, 200))}. Add the origin to access.allowed_origins.`,
+    { type: 'permission_error', code: 'origin_not_allowed' },
+  );
+}
+
+/** Browsers cannot give a WebSocket headers: OpenAI's clients put the key among the subprotocols that they offer. */
+const keyProtocol = 'openai-insecure-api-key.';
+
+function keyAmongProtocols({ headers }: FastifyRequest): string | undefined {
+  if (headers.upgrade?.toLowerCase() !== 'websocket') return undefined;
+  const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+  return offered.find((name) => name.startsWith(keyProtocol))?.slice(keyProtocol.length);
+}
+
 function checkKey(request: FastifyRequest, callerOf: (key: string) => Caller | undefined): Caller {
   const header = request.headers.authorization;
-  const given = /^Bearer +(\S+) *$/i.exec(header ?? '')?.[1];
+  const given = /^Bearer +(\S+) *$/i.exec(header ?? '')?.[1] ?? keyAmongProtocols(request);
   if (given === undefined) {
     throw new ColophonError(
       "You didn't provide an API key. Provide it in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",

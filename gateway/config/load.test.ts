@@ -46,6 +46,15 @@ test('defaults alone make a configuration', () => {
     body_limit: 8388608,
     drain_seconds: 30,
     stalled_client_seconds: 60,
+    websocket: {
+      message_limit: 8 * 2 ** 20,
+      send_limit: 16 * 2 ** 20,
+      ping_seconds: 30,
+      idle_seconds: 900,
+      lifetime_seconds: 3600,
+      max_per_tenant: 1000,
+      max_streams: 16,
+    },
   });
   expect(config.text.special_tokens_in_content).toBe('plain');
   expect(config.plugin('native', native)).toEqual({

@@ -4,6 +4,53 @@ import { Bytes } from './bytes.ts';
 
 const closed = { additionalProperties: false } as const;
 
+const websocket = Type.Object(
+  {
+    message_limit: Bytes({
+      default: 8 * 2 ** 20,
+      minimum: 1024,
+      description: 'Largest message; a larger one closes its socket (1009).',
+    }),
+    send_limit: Bytes({
+      default: 16 * 2 ** 20,
+      minimum: 2 ** 16,
+      description: 'What may wait to be sent to one client; one that lets more gather is cut.',
+    }),
+    ping_seconds: Type.Number({
+      default: 30,
+      exclusiveMinimum: 0,
+      maximum: 3600,
+      description: 'Time between pings; a client that has not answered one when the next is due is cut.',
+    }),
+    idle_seconds: Type.Number({
+      default: 900,
+      exclusiveMinimum: 0,
+      maximum: 86_400,
+      description:
+        'A socket on which nothing is generated and nothing was asked for so long is closed (1001).',
+    }),
+    lifetime_seconds: Type.Number({
+      default: 3600,
+      exclusiveMinimum: 0,
+      maximum: 86_400,
+      description: 'How long a socket may be open; what it generates then is finished first.',
+    }),
+    max_per_tenant: Type.Integer({
+      default: 1000,
+      minimum: 1,
+      maximum: 1_000_000,
+      description: 'Sockets that one tenant may have open; more get a 429.',
+    }),
+    max_streams: Type.Integer({
+      default: 16,
+      minimum: 1,
+      maximum: 1024,
+      description: 'Responses that one socket may generate at once.',
+    }),
+  },
+  { ...closed, description: 'WebSockets: /v1/realtime and /v1/responses.' },
+);
+
 const server = Type.Object(
   {
     host: Type.String({
@@ -34,6 +81,7 @@ const server = Type.Object(
       maximum: 3600,
       description: 'A stream whose client takes nothing for so long is cut.',
     }),
+    websocket,
   },
   { ...closed, description: 'The HTTP server.' },
 );

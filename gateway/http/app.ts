@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { type FastifyInstance, fastify, LogController } from 'fastify';
 import { guard } from '../access/access.ts';
 import { ColophonError } from '../contract/index.ts';
+import { acceptSockets, socketRoutes } from '../ws/routes.ts';
 import { adapterRoutes } from './adapters.ts';
 import { readJsonBodies } from './body.ts';
 import { chatCompletionRoutes } from './chat_completions.ts';
@@ -59,6 +60,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
       });
     }
   });
+  await acceptSockets(app, services);
   readJsonBodies(app, services.config.server.body_limit);
   answerUnknownRoutes(app);
 
@@ -70,6 +72,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   tokenizeRoutes(app, services);
   adapterRoutes(app, services);
   healthRoutes(app, services);
+  socketRoutes(app, services);
   for (const { register } of services.host.routes) await app.register(async (scope) => register(scope));
   await app.ready();
   return app;
@@ -83,6 +86,7 @@ function observe(app: FastifyInstance, { log, metrics }: Services): void {
     reply.header('x-request-id', request.id);
     metrics.inFlight.inc();
     reply.raw.once('close', () => {
+      if (request.outcome.upgraded) return;
       metrics.inFlight.dec();
       const milliseconds = performance.now() - request.startedAt;
       const route = request.routeOptions.url ?? 'unknown';

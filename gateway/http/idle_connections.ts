@@ -17,6 +17,8 @@ export function trackConnections(server: Server): { closeIdle(): void } {
       if (requests.has(socket)) requests.set(socket, requests.get(socket)! - 1);
     });
   });
+  // A WebSocket has its own end; one that was refused is ended with its answer.
+  server.on('upgrade', (_request, socket) => requests.delete(socket as Socket));
   return {
     closeIdle() {
       // end() before destroy(): what was written last is still on its way out.

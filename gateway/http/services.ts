@@ -4,6 +4,7 @@ import type { ColophonError } from '../contract/index.ts';
 import type { PluginHost } from '../host/index.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { ObjectStore } from '../store/object_store.ts';
+import type { Sockets } from '../ws/sockets.ts';
 import type { Catalogue } from './catalogue.ts';
 
 /** What route families share. */
@@ -19,6 +20,8 @@ export interface Services {
   draining: boolean;
   /** One for each answer that is being generated; aborted with an error where the server cannot wait. */
   answers: Set<AbortController>;
+  /** WebSockets that are open. */
+  sockets: Sockets;
 }
 
 /** What became of a request, for its one line in the log. */
@@ -30,6 +33,8 @@ export interface Outcome {
   firstTokenMs?: number;
   finish?: string;
   error?: ColophonError;
+  /** It became a WebSocket, which has a line of its own when it ends. */
+  upgraded?: boolean;
 }
 
 declare module 'fastify' {

@@ -18,6 +18,8 @@ export interface Metrics {
   /** A request ended; `route` is the pattern that it matched. */
   request(route: string, method: string, status: number, seconds: number): void;
   inFlight: Gauge;
+  /** WebSockets that are open. */
+  sockets: Gauge;
 }
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -42,6 +44,11 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   const inFlight = new Gauge({
     name: 'colophon_http_requests_in_flight',
     help: 'HTTP requests being answered.',
+    registers,
+  });
+  const sockets = new Gauge({
+    name: 'colophon_websockets_open',
+    help: 'WebSockets that are open.',
     registers,
   });
   const running = new Gauge({
@@ -78,6 +85,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   return {
     registry,
     inFlight,
+    sockets,
     request(route, method, status, seconds) {
       requests.inc({ route, method, status });
       duration.observe({ route }, seconds);
