@@ -1,9 +1,8 @@
 /** The Realtime API in text mode: one session and one conversation a socket. */
-import { type Static, type TSchema, Type } from 'typebox';
-import Schema from 'typebox/schema';
+import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
-import { explain } from '../http/validation.ts';
 import { maybe } from '../schema/nullable.ts';
+import { checked } from './checked.ts';
 import { type ClientEvent, type Connection, closing, type Protocol } from './connection.ts';
 import { Conversation } from './realtime_conversation.ts';
 import { givenItem, type Item, missingItem, newId, readItem } from './realtime_items.ts';
@@ -202,19 +201,6 @@ function readMetadata(given: ResponseParams['metadata']): Record<string, string>
     );
   }
   return given;
-}
-
-const compiled = new Map<TSchema, ReturnType<typeof Schema.Compile>>();
-
-/** The event, where it fits; an error that names the field where it does not. */
-function checked<Of extends TSchema>(schema: Of, event: ClientEvent): Static<Of> {
-  let validator = compiled.get(schema);
-  if (!validator) {
-    validator = Schema.Compile(schema);
-    compiled.set(schema, validator);
-  }
-  if (validator.Check(event)) return event as Static<Of>;
-  throw explain(schema, event);
 }
 
 function noAudio(sentence: string): ColophonError {

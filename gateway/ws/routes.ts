@@ -7,6 +7,7 @@ import type { Services } from '../http/services.ts';
 import { Connection } from './connection.ts';
 import { passOtherUpgrades } from './other_upgrades.ts';
 import { serveRealtime } from './realtime.ts';
+import { serveResponses } from './responses.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -51,6 +52,7 @@ export async function acceptSockets(app: FastifyInstance, services: Services): P
 
 export function socketRoutes(app: FastifyInstance, services: Services): void {
   socketRoute(app, services, '/v1/realtime', serveRealtime);
+  socketRoute(app, services, '/v1/responses', serveResponses);
 }
 
 function socketRoute(
