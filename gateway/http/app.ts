@@ -41,6 +41,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     // Before any hook: the URL or the HTTP itself is broken.
     frameworkErrors: (error, request, reply) => {
       request.outcome = {};
+      if (request.headers.upgrade) reply.raw.once('finish', () => request.raw.socket.destroySoon());
       const sentence = `The URL of the request cannot be read: ${error.message}`;
       sendError(new ColophonError(sentence, { code: 'invalid_url' }), request, reply);
     },
@@ -49,6 +50,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   app.setErrorHandler(sendError);
   app.decorateRequest('startedAt', 0);
   app.decorateRequest('outcome', null as never);
+  await acceptSockets(app, services);
   observe(app, services);
   guard(app, services.config);
   app.addHook('onRequest', async (request) => {
@@ -60,7 +62,6 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
       });
     }
   });
-  await acceptSockets(app, services);
   readJsonBodies(app, services.config.server.body_limit);
   answerUnknownRoutes(app);
 

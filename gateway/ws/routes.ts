@@ -22,7 +22,7 @@ const mostFragments = 1024;
 /** How long a client has to answer a close frame, ms. */
 const closeTimeoutMs = 2000;
 
-/** Before any route: it sees them as they come. */
+/** Before any other hook: what those refuse must be known to be an upgrade, whose connection ends with its answer. */
 export async function acceptSockets(app: FastifyInstance, services: Services): Promise<void> {
   const upgrades = new EventEmitter();
   passOtherUpgrades(app.server, upgrades);
@@ -40,6 +40,9 @@ export async function acceptSockets(app: FastifyInstance, services: Services): P
     // The drain closes them.
     preClose: (done) => done(),
   });
+}
+
+export function socketRoutes(app: FastifyInstance, services: Services): void {
   app.addHook('onRequest', async (request) => {
     if (request.ws && !request.routeOptions.config.socket) {
       throw new ColophonError(
@@ -48,9 +51,6 @@ export async function acceptSockets(app: FastifyInstance, services: Services): P
       );
     }
   });
-}
-
-export function socketRoutes(app: FastifyInstance, services: Services): void {
   socketRoute(app, services, '/v1/realtime', serveRealtime);
   socketRoute(app, services, '/v1/responses', serveResponses);
 }
