@@ -48,7 +48,7 @@ test('defaults alone make a configuration', () => {
     stalled_client_seconds: 60,
     websocket: {
       message_limit: 8 * 2 ** 20,
-      send_limit: 16 * 2 ** 20,
+      send_limit: 32 * 2 ** 20,
       ping_seconds: 30,
       idle_seconds: 900,
       lifetime_seconds: 3600,

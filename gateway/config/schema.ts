@@ -12,7 +12,7 @@ const websocket = Type.Object(
       description: 'Largest message; a larger one closes its socket (1009).',
     }),
     send_limit: Bytes({
-      default: 16 * 2 ** 20,
+      default: 32 * 2 ** 20,
       minimum: 2 ** 16,
       description: 'What may wait to be sent to one client; one that lets more gather is cut.',
     }),

@@ -22,6 +22,9 @@ export interface Protocol {
   refuse(error: ColophonError, event: ClientEvent | undefined): void;
 }
 
+/** Where more than this waits to be sent, bytes, nothing more is read: a client that asks is to read its answers. */
+const readWhileBelow = 2 ** 20;
+
 /** Close codes of RFC 6455. OpenAI's client opens a new socket after the first two, and gives up after the last. */
 export const closing = { goingAway: 1001, restart: 1012, policy: 1008 } as const;
 
@@ -90,9 +93,9 @@ export class Connection {
     }
     this.#socket.send(JSON.stringify(event));
     const { send_limit } = this.services.config.server.websocket;
-    if (this.#socket.bufferedAmount > send_limit) {
-      this.#cut(`more than ${send_limit} bytes wait for it`);
-    }
+    const waiting = this.#socket.bufferedAmount;
+    if (waiting > readWhileBelow) this.#socket.pause();
+    if (waiting > send_limit) this.#cut(`more than ${send_limit} bytes wait for it`);
   }
 
   /**
@@ -177,6 +180,7 @@ export class Connection {
   #drained(): void {
     clearTimeout(this.#stall);
     this.#stall = undefined;
+    if (this.#protocol) this.#socket.resume();
   }
 
   #cut(why: string): void {

@@ -117,7 +117,6 @@ export function sizeOf(item: Item): number {
 /** Items as a chat, after the instructions. Calls belong to the assistant's message before them. */
 export function messagesOf(instructions: string, items: readonly Item[]): ChatBody['messages'] {
   const messages: Array<ChatBody['messages'][number] & { tool_calls?: unknown[] }> = [];
-  if (instructions !== '') messages.push({ role: 'system', content: instructions });
   for (const item of items) {
     const last = messages.at(-1);
     if (item.type === 'message') {
@@ -134,5 +133,13 @@ export function messagesOf(instructions: string, items: readonly Item[]): ChatBo
       else messages.push({ role: 'assistant', content: null, tool_calls: [call] });
     }
   }
-  return messages;
+  return withInstructions(instructions, messages);
+}
+
+/** Many templates take one system message only, the first: instructions go before what it says. */
+function withInstructions(instructions: string, messages: ChatBody['messages']): ChatBody['messages'] {
+  if (instructions === '') return messages;
+  const [first, ...rest] = messages;
+  if (first?.role !== 'system') return [{ role: 'system', content: instructions }, ...messages];
+  return [{ role: 'system', content: `${instructions}\n\n${first.content as string}` }, ...rest];
 }

@@ -4,11 +4,12 @@ import { ColophonError } from '../contract/index.ts';
 import { type ChatBody, readChatRequest } from '../http/chat_request.ts';
 import { Cancelled, type ChoiceStep, type ChoiceUsage, runChoice } from '../http/choice.ts';
 import { maybe } from '../schema/nullable.ts';
+import type { ToolCallReader, ToolPart } from '../text/tools/index.ts';
 import type { Connection } from './connection.ts';
 import type { Conversation } from './realtime_conversation.ts';
 import { givenItem, type Item, messagesOf, newId } from './realtime_items.ts';
 import { RealtimeOutput } from './realtime_output.ts';
-import { generationFields, type Settings } from './realtime_session.ts';
+import { functionsOf, generationFields, type Settings } from './realtime_session.ts';
 
 export const responseParams = Type.Object({
   ...generationFields,
@@ -38,6 +39,7 @@ export class RealtimeResponse {
   readonly #connection: Connection;
   readonly #send: (type: string, fields: object) => void;
   readonly #output: RealtimeOutput;
+  #reader: ToolCallReader | undefined;
   #usage: ChoiceUsage | undefined;
 
   constructor(
@@ -66,7 +68,7 @@ export class RealtimeResponse {
         status = 'incomplete';
         details = { type: 'incomplete', reason: 'max_output_tokens' };
       }
-      this.#output.close(status === 'completed' ? 'completed' : 'incomplete');
+      this.#end(status === 'completed' ? 'completed' : 'incomplete');
     } catch (thrown) {
       const { reason } = this.controller.signal;
       const error = reason instanceof ColophonError ? reason : thrown;
@@ -78,7 +80,7 @@ export class RealtimeResponse {
         status = 'failed';
         details = { type: 'failed', error: { type, code, message } };
       }
-      this.#output.close('incomplete');
+      this.#end('incomplete');
     }
     this.#send('response.done', { response: this.#shown(status, details) });
   }
@@ -97,13 +99,30 @@ export class RealtimeResponse {
     this.#usage = { promptTokens: chat.prompt.length, cachedTokens: 0, completionTokens: 0 };
     const choice = chat.choices[0]!;
     const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
+    if (chat.tools.use.active) this.#reader = chat.tools.use.reader();
     let finish: ChoiceStep['finish'];
     await runChoice(choice, signal, meter, (step) => {
       this.#usage = step.usage;
       finish = step.finish;
-      if (step.text !== '' || finish) this.#output.text(step.text);
+      if (step.text !== '') this.#write(this.#reader?.feed(step.text) ?? [{ type: 'text', text: step.text }]);
     });
+    // An answer of nothing is an empty message.
+    if (this.#output.items.length === 0 && !this.#reader) this.#output.text('');
     return finish;
+  }
+
+  #write(parts: ToolPart[]): void {
+    for (const part of parts) {
+      if (part.type === 'text') this.#output.text(part.text);
+      else if (part.type === 'call') this.#output.call(part.id, part.name);
+      else this.#output.callArguments(part.text);
+    }
+  }
+
+  /** Nothing more comes: what was held back, since it might have been a call, is text. */
+  #end(status: 'completed' | 'incomplete'): void {
+    if (this.#reader) this.#write(this.#reader.end());
+    this.#output.close(status);
   }
 
   #body(): ChatBody {
@@ -120,6 +139,7 @@ export class RealtimeResponse {
       messages,
       ...(settings.max_output_tokens === 'inf' ? {} : { max_completion_tokens: settings.max_output_tokens }),
       ...(settings.temperature === undefined ? {} : { temperature: settings.temperature }),
+      ...toolsOf(settings),
     };
   }
 
@@ -138,6 +158,19 @@ export class RealtimeResponse {
       usage: status === 'in_progress' ? null : usageOf(this.#usage),
     };
   }
+}
+
+/** As chat completions spell them. */
+function toolsOf({ tools, tool_choice: choice, parallel_tool_calls }: Settings): Partial<ChatBody> {
+  if (tools.length === 0) return {};
+  return {
+    tools: functionsOf(tools, 'session').map((one) => ({ type: 'function', function: one })),
+    tool_choice:
+      typeof choice === 'string'
+        ? choice
+        : { type: choice.type, function: choice.name ? { name: choice.name } : null },
+    parallel_tool_calls,
+  };
 }
 
 function usageOf(usage: ChoiceUsage | undefined): object | null {

@@ -2,14 +2,16 @@
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { samplingFields } from '../http/fields.ts';
+import { checkNames, checkParameters, functionField, readFunction } from '../http/tools.ts';
 import { maybe } from '../schema/nullable.ts';
+import type { FunctionTool } from '../text/tools/index.ts';
 import { newId } from './realtime_items.ts';
 
 const tool = Type.Object({
+  ...functionField.properties,
   type: Type.String(),
-  name: maybe(Type.String({ minLength: 1, maxLength: 256 })),
-  description: maybe(Type.String()),
-  parameters: maybe(Type.Record(Type.String(), Type.Unknown())),
+  // What is no function has none.
+  name: maybe(functionField.properties.name),
 });
 
 export const generationFields = {
@@ -40,6 +42,7 @@ export const sessionUpdate = Type.Object({
   ...generationFields,
 });
 
+type GivenTool = Static<typeof tool>;
 type GivenGeneration = Static<typeof generation>;
 type GivenSession = Static<typeof sessionUpdate>;
 
@@ -48,7 +51,7 @@ export interface Settings {
   instructions: string;
   max_output_tokens: number | 'inf';
   temperature: number | undefined;
-  tools: Array<Static<typeof tool>>;
+  tools: GivenTool[];
   tool_choice: NonNullable<GivenGeneration['tool_choice']>;
   parallel_tool_calls: boolean;
 }
@@ -126,15 +129,7 @@ export function withGiven(settings: Settings, given: GivenGeneration, at: string
       `Stored prompts are not supported. Write the text into 'instructions'.`,
     );
   }
-  for (const [index, { type, parameters }] of (given.tools ?? []).entries()) {
-    if (type !== 'function') {
-      throw unsupported(
-        `${at}.tools[${index}].type`,
-        `Tools of the type '${type.slice(0, 100)}' are not supported, only of the type 'function'.`,
-      );
-    }
-    refuseDeep(parameters, `${at}.tools[${index}].parameters`);
-  }
+  if (given.tools) functionsOf(given.tools, at);
   return {
     instructions: given.instructions ?? settings.instructions,
     max_output_tokens: given.max_output_tokens ?? settings.max_output_tokens,
@@ -153,20 +148,27 @@ function unsupported(param: string, sentence: string): ColophonError {
   return new ColophonError(sentence, { param, code: 'unsupported_parameter' });
 }
 
-/** No function's parameters need more; what is deeper would break whoever walks it by recursion. */
-const deepest = 64;
-
-function refuseDeep(value: unknown, param: string): void {
-  const left: Array<[value: unknown, depth: number]> = [[value, 0]];
-  for (let next = left.pop(); next; next = left.pop()) {
-    const [node, depth] = next;
-    if (typeof node !== 'object' || node === null) continue;
-    if (depth === deepest) {
-      throw new ColophonError(`'${param}' is nested more than ${deepest} deep.`, {
-        param,
-        code: 'invalid_value',
+/** Tools as functions; throws ColophonError where they cannot be called. */
+export function functionsOf(tools: readonly GivenTool[], at: string): FunctionTool[] {
+  const param = (index: number) => `${at}.tools[${index}]`;
+  const functions = tools.map(({ type, name, ...rest }, index) => {
+    if (type !== 'function') {
+      throw unsupported(
+        `${param(index)}.type`,
+        `Tools of the type '${type.slice(0, 100)}' are not supported, only of the type 'function'.`,
+      );
+    }
+    if (!name) {
+      throw new ColophonError(`Missing required parameter: '${param(index)}.name'.`, {
+        param: `${param(index)}.name`,
+        code: 'missing_required_parameter',
       });
     }
-    for (const child of Object.values(node)) left.push([child, depth + 1]);
-  }
+    return readFunction({ ...rest, name });
+  });
+  checkNames(functions, param);
+  functions.forEach((one, index) => {
+    checkParameters(one, false, `${param(index)}.parameters`);
+  });
+  return functions;
 }
