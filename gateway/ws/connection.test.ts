@@ -126,6 +126,18 @@ describe('who may open one', () => {
     expect(await answer.json()).toMatchObject({ error: { code: 'upgrade_required' } });
   });
 
+  test('who asks for a key for one session is told what to do instead', async () => {
+    await start();
+    const { status, body } = await server.post('/v1/realtime/client_secrets', {
+      session: { type: 'realtime' },
+    });
+    expect(status).toBe(400);
+    expect(body.error).toMatchObject({
+      code: 'unsupported_endpoint',
+      message: expect.stringContaining('subprotocol'),
+    });
+  });
+
   test('no other route takes sockets', async () => {
     await start();
     for (const path of ['/v1/models', '/health', '/nothing', '/%zz']) {

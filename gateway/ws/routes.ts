@@ -53,6 +53,14 @@ export function socketRoutes(app: FastifyInstance, services: Services): void {
   });
   socketRoute(app, services, '/v1/realtime', serveRealtime);
   socketRoute(app, services, '/v1/responses', serveResponses);
+  for (const url of ['/v1/realtime/client_secrets', '/v1/realtime/calls']) {
+    app.post(url, async () => {
+      throw new ColophonError(
+        'Keys for one session and calls over WebRTC are not supported. Open a WebSocket at /v1/realtime with an API key; browsers give it as the subprotocol "openai-insecure-api-key.KEY".',
+        { code: 'unsupported_endpoint' },
+      );
+    });
+  }
 }
 
 function socketRoute(
