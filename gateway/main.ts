@@ -10,6 +10,7 @@ import { trackConnections } from './http/idle_connections.ts';
 import type { Services } from './http/services.ts';
 import { createLog } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
+import { Files } from './store/files.ts';
 import { ObjectStore } from './store/object_store.ts';
 import { Sockets } from './ws/sockets.ts';
 
@@ -44,13 +45,15 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     import('./http/catalogue.ts'),
     host.setup(plugins),
   ]);
+  const store = new ObjectStore(config.paths.data);
   const services: Services = {
     config,
     host,
     catalogue: new Catalogue(host),
     metrics,
     log,
-    store: new ObjectStore(config.paths.data),
+    store,
+    files: new Files(store, config.paths.data, config.store),
     draining: false,
     answers: new Set(),
     sockets: new Sockets(config.server.websocket),

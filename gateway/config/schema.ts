@@ -139,6 +139,22 @@ const access = Type.Object(
   { ...closed, description: 'Who may use the server.' },
 );
 
+const store = Type.Object(
+  {
+    file_bytes: Bytes({
+      default: 512 * 2 ** 20,
+      minimum: 1,
+      description: 'Largest file that /v1/files takes; larger ones get a 413.',
+    }),
+    tenant_bytes: Bytes({
+      default: 16 * 2 ** 30,
+      minimum: 1,
+      description: 'What the files of one tenant may take together.',
+    }),
+  },
+  { ...closed, description: 'What the API keeps in the data folder.' },
+);
+
 const text = Type.Object(
   {
     special_tokens_in_content: Type.Enum(['plain', 'parse'], {
@@ -199,6 +215,7 @@ export const configSchema = Type.Object(
     ),
     server,
     access,
+    store,
     text,
     store,
     log,

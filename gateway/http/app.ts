@@ -10,6 +10,7 @@ import { readJsonBodies } from './body.ts';
 import { chatCompletionRoutes } from './chat_completions.ts';
 import { completionRoutes } from './completions.ts';
 import { sendError } from './errors.ts';
+import { fileRoutes } from './files.ts';
 import { healthRoutes } from './health.ts';
 import { modelRoutes } from './models.ts';
 import { responseRoutes } from './responses.ts';
@@ -20,6 +21,9 @@ import { validatorCompiler } from './validation.ts';
 
 /** A whole request must have come within this; a slow sender cannot hold a connection for ever. */
 const requestTimeoutMs = 120_000;
+
+/** OpenAI's name for the version of its API whose shapes these are. */
+const apiVersion = '2020-10-01';
 
 export async function buildApp(services: Services): Promise<FastifyInstance> {
   const app = fastify({
@@ -72,6 +76,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   responseRoutes(app, services);
   tokenizeRoutes(app, services);
   adapterRoutes(app, services);
+  await fileRoutes(app, services);
   healthRoutes(app, services);
   socketRoutes(app, services);
   for (const { register } of services.host.routes) await app.register(async (scope) => register(scope));
@@ -85,6 +90,7 @@ function observe(app: FastifyInstance, { log, metrics }: Services): void {
     request.startedAt = performance.now();
     request.outcome = {};
     reply.header('x-request-id', request.id);
+    reply.header('openai-version', apiVersion);
     metrics.inFlight.inc();
     reply.raw.once('close', () => {
       if (request.outcome.upgraded) return;

@@ -3,6 +3,7 @@ import type { Config } from '../config/index.ts';
 import type { ColophonError } from '../contract/index.ts';
 import type { PluginHost } from '../host/index.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { Files } from '../store/files.ts';
 import type { ObjectStore } from '../store/object_store.ts';
 import type { Sockets } from '../ws/sockets.ts';
 import type { Catalogue } from './catalogue.ts';
@@ -16,6 +17,7 @@ export interface Services {
   log: Logger;
   /** What outlasts an answer. */
   store: ObjectStore;
+  files: Files;
   /** Set once the server was asked to stop: new work is refused. */
   draining: boolean;
   /** One for each answer that is being generated; aborted with an error where the server cannot wait. */

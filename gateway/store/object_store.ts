@@ -150,6 +150,14 @@ export class ObjectStore {
     return rows.map(({ tenant, body }) => ({ tenant, body: JSON.parse(body) }));
   }
 
+  /** Sum of a number that a tenant's objects of a kind have at the top of their bodies. */
+  sum(kind: ObjectKind, tenant: string, name: string): number {
+    const row = this.#prepare(
+      'SELECT coalesce(sum(json_extract(body, ?)), 0) AS n FROM objects WHERE kind = ? AND tenant = ?',
+    ).get(jsonPath(name), kind, tenant) as { n: number };
+    return row.n;
+  }
+
   /** Objects of a kind of all tenants. */
   count(kind: ObjectKind): number {
     const row = this.#prepare('SELECT count(*) AS n FROM objects WHERE kind = ?').get(kind) as { n: number };

@@ -1,0 +1,134 @@
+/** /v1/files: forms in, contents out. */
+import multipart from '@fastify/multipart';
+import type { FastifyInstance } from 'fastify';
+import { ColophonError } from '../contract/index.ts';
+import { tooLarge } from '../store/files.ts';
+import { readForm } from './multipart.ts';
+import { listJson, readPage } from './page.ts';
+import type { Services } from './services.ts';
+
+const purposes = ['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals'];
+
+/** OpenAI's: files for batches go after 30 days, others stay until they are deleted. */
+const batchFileSeconds = 30 * 24 * 3600;
+
+/** Expired files are looked for so often. */
+const purgeEveryMs = 60_000;
+
+export async function fileRoutes(app: FastifyInstance, services: Services): Promise<void> {
+  const { files, config } = services;
+  await files.open();
+  const purge = setInterval(() => {
+    files.purge().catch((error) => services.log.error({ err: error }, 'Expired files could not be deleted.'));
+  }, purgeEveryMs).unref();
+  app.addHook('onClose', async () => clearInterval(purge));
+
+  // Forms are taken here only: every other route refuses them.
+  await app.register(async (scope) => {
+    await scope.register(multipart, { throwFileSizeLimit: false });
+    scope.post('/v1/files', { bodyLimit: Number.MAX_SAFE_INTEGER }, async (request) => {
+      const { tenant } = request.caller;
+      const form = await readForm(request, 'file', {
+        bytes: config.store.file_bytes,
+        tooLarge: () => tooLarge(config.store.file_bytes),
+        take: (source) => files.receive(tenant, source),
+        undo: (arrival) => arrival.discard(),
+      });
+      try {
+        const purpose = readPurpose(form.fields.get('purpose'));
+        const seconds = readExpiry(form.fields);
+        if (!form.file) throw missing('file');
+        if (form.file.content.bytes === 0) {
+          throw new ColophonError('The file is empty.', { param: 'file', code: 'empty_file' });
+        }
+        return form.file.content.keep({
+          filename: form.file.filename.slice(0, 255),
+          purpose,
+          expiresAfterSeconds: seconds ?? (purpose === 'batch' ? batchFileSeconds : undefined),
+        });
+      } catch (error) {
+        await form.file?.content.discard();
+        throw error;
+      }
+    });
+  });
+
+  app.get('/v1/files', async (request) => {
+    const page = readPage(request.query, { fallback: 10_000, most: 10_000 });
+    const { purpose } = request.query as Record<string, unknown>;
+    return listJson(
+      files.list(request.caller.tenant, { ...page, ...(typeof purpose === 'string' ? { purpose } : {}) }),
+    );
+  });
+
+  app.get<{ Params: { id: string } }>('/v1/files/:id', async (request) => {
+    return files.get(request.caller.tenant, request.params.id);
+  });
+
+  app.get<{ Params: { id: string } }>('/v1/files/:id/content', async (request, reply) => {
+    const file = files.get(request.caller.tenant, request.params.id);
+    const { stream, bytes } = await files.content(file);
+    return reply
+      .headers({
+        'content-type': 'application/octet-stream',
+        'content-length': bytes,
+        'content-disposition': `attachment; filename*=UTF-8''${encodeRfc5987(file.filename)}`,
+        'x-content-type-options': 'nosniff',
+        etag: `"${file.sha256}"`,
+      })
+      .send(stream);
+  });
+
+  app.delete<{ Params: { id: string } }>('/v1/files/:id', async (request) => {
+    await files.delete(request.caller.tenant, request.params.id);
+    return { id: request.params.id, object: 'file', deleted: true };
+  });
+}
+
+function readPurpose(given: string | undefined): string {
+  if (given === undefined) throw missing('purpose');
+  if (purposes.includes(given)) return given;
+  const known = purposes.map((purpose) => `'${purpose}'`).join(', ');
+  throw new ColophonError(`'${given.slice(0, 100)}' is not one of [${known}] - 'purpose'`, {
+    param: 'purpose',
+    code: 'invalid_value',
+  });
+}
+
+/** Seconds of expires_after[seconds], from an hour to 30 days. */
+function readExpiry(fields: ReadonlyMap<string, string>): number | undefined {
+  const anchor = fields.get('expires_after[anchor]');
+  const seconds = fields.get('expires_after[seconds]');
+  if (anchor === undefined && seconds === undefined) return undefined;
+  if (anchor !== 'created_at') {
+    throw new ColophonError("'expires_after[anchor]' must be 'created_at'.", {
+      param: 'expires_after.anchor',
+      code: 'invalid_value',
+    });
+  }
+  return checkExpirySeconds(/^\d{1,9}$/.test(seconds ?? '') ? Number(seconds) : Number.NaN, 'expires_after');
+}
+
+/** OpenAI's bounds. */
+export function checkExpirySeconds(seconds: number, param: string): number {
+  if (seconds >= 3600 && seconds <= batchFileSeconds) return seconds;
+  throw new ColophonError(
+    `'${param}.seconds' must be an integer from 3600 (1 hour) to ${batchFileSeconds} (30 days).`,
+    { param: `${param}.seconds`, code: 'invalid_value' },
+  );
+}
+
+function missing(param: string): ColophonError {
+  return new ColophonError(`'${param}' is a required property`, {
+    param,
+    code: 'missing_required_parameter',
+  });
+}
+
+/** A file's name in a header: percent-encoded, quotes and all. */
+function encodeRfc5987(name: string): string {
+  return encodeURIComponent(Buffer.from(name).toString()).replace(
+    /['()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16)}`,
+  );
+}
