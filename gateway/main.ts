@@ -57,6 +57,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     draining: false,
     answers: new Set(),
     sockets: new Sockets(config.server.websocket),
+    background: [],
   };
   let app: FastifyInstance | undefined;
   let connections: ReturnType<typeof trackConnections>;
@@ -152,7 +153,9 @@ async function drain(
   }, config.server.drain_seconds * 1000);
   // A connection without a request would else be waited for until its client has no more use for it.
   const sweep = setInterval(() => connections.closeIdle(), 20);
+  const background = Promise.all(services.background.map((stop) => stop()));
   await app.close();
+  await background;
   clearInterval(sweep);
   clearTimeout(deadline);
   await catalogue.close();

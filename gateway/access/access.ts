@@ -2,6 +2,7 @@
  * Who may use the server. With a key: who has it. Without: this machine only, and only under a name that a web page of
  * somebody else cannot point here (DNS rebinding) nor call from (cross-site requests).
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ConfigError, type ConfigValues } from '../config/index.ts';
 import { ColophonError } from '../contract/index.ts';
@@ -15,6 +16,9 @@ declare module 'fastify' {
 }
 
 type AccessConfig = Pick<ConfigValues, 'access' | 'server'>;
+
+/** Requests that the server makes of itself are this caller's; nothing that comes over a socket runs inside it. */
+export const onBehalf = new AsyncLocalStorage<Caller>();
 
 /** Refuses to listen where anyone could use the server. */
 export function checkBinding({ server, access }: AccessConfig): void {
@@ -38,7 +42,12 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
 
   app.decorateRequest('caller', null as never);
   app.addHook('onRequest', async (request, reply) => {
-    request.caller = operator;
+    const inside = onBehalf.getStore();
+    request.caller = inside ?? operator;
+    if (inside) {
+      if (access.keys.length > 0) request.outcome.tenant = inside.tenant;
+      return;
+    }
     const { origin } = request.headers;
     if (!callerOf) checkCaller(request, hosts, originAllowed);
     else checkSocketOrigin(request, originAllowed);
@@ -48,7 +57,7 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
       reply.header('access-control-expose-headers', 'x-request-id, openai-processing-ms');
       reply.header('vary', 'origin');
       if (request.method === 'OPTIONS' && request.headers['access-control-request-method']) {
-        reply.header('access-control-allow-methods', 'GET, POST');
+        reply.header('access-control-allow-methods', 'GET, POST, DELETE');
         reply.header(
           'access-control-allow-headers',
           request.headers['access-control-request-headers'] ?? '*',

@@ -9,6 +9,8 @@ export interface Caller {
   minPriority: number;
   /** Whether its prefixes are kept from other tenants'. */
   isolated: boolean;
+  /** What it asks for goes no earlier than this. */
+  priorityAtLeast?: number;
 }
 
 /** Who has the one key of the server, or needs none: its operator. */
@@ -56,8 +58,13 @@ export function generateAs(
     );
   }
   const salt = body.cache_salt ?? '';
+  const atLeast = caller.priorityAtLeast ?? Number.NEGATIVE_INFINITY;
   const cacheSalt = caller.isolated ? ownSalt(caller.tenant, salt) : salt;
-  return { tenant: caller.tenant, priority, ...(cacheSalt ? { cacheSalt } : {}) };
+  return {
+    tenant: caller.tenant,
+    priority: Math.max(priority, atLeast),
+    ...(cacheSalt ? { cacheSalt } : {}),
+  };
 }
 
 /** Known to nobody, so that no other tenant can name an isolated one's salt. The prefix cache does not outlive it. */

@@ -155,6 +155,36 @@ const store = Type.Object(
   { ...closed, description: 'What the API keeps in the data folder.' },
 );
 
+const batches = Type.Object(
+  {
+    concurrency: Type.Integer({
+      default: 8,
+      minimum: 1,
+      maximum: 4096,
+      description: 'Requests of batches that run at once, those of all tenants together.',
+    }),
+    priority: Type.Integer({
+      default: 2 ** 31 - 1,
+      minimum: -(2 ** 31),
+      maximum: 2 ** 31 - 1,
+      description: 'The class of their requests; lower values go first, and requests that do not say have 0.',
+    }),
+    lines: Type.Integer({
+      default: 50_000,
+      minimum: 1,
+      maximum: 10_000_000,
+      description: 'Requests of one batch, at most.',
+    }),
+    unfinished: Type.Integer({
+      default: 100,
+      minimum: 1,
+      maximum: 100_000,
+      description: 'Batches of one tenant that are not over, at most.',
+    }),
+  },
+  { ...closed, description: 'Batches run in the background.' },
+);
+
 const text = Type.Object(
   {
     special_tokens_in_content: Type.Enum(['plain', 'parse'], {
@@ -216,6 +246,7 @@ export const configSchema = Type.Object(
     server,
     access,
     store,
+    batches,
     text,
     store,
     log,

@@ -2,10 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { type FastifyInstance, fastify, LogController } from 'fastify';
-import { guard } from '../access/access.ts';
+import { guard, onBehalf } from '../access/access.ts';
 import { ColophonError } from '../contract/index.ts';
 import { acceptSockets, socketRoutes } from '../ws/routes.ts';
 import { adapterRoutes } from './adapters.ts';
+import { batchRoutes } from './batches.ts';
 import { readJsonBodies } from './body.ts';
 import { chatCompletionRoutes } from './chat_completions.ts';
 import { completionRoutes } from './completions.ts';
@@ -77,6 +78,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   tokenizeRoutes(app, services);
   adapterRoutes(app, services);
   await fileRoutes(app, services);
+  batchRoutes(app, services);
   healthRoutes(app, services);
   socketRoutes(app, services);
   for (const { register } of services.host.routes) await app.register(async (scope) => register(scope));
@@ -92,12 +94,14 @@ function observe(app: FastifyInstance, { log, metrics }: Services): void {
     reply.header('x-request-id', request.id);
     reply.header('openai-version', apiVersion);
     metrics.inFlight.inc();
+    // Only a socket can be cut.
+    const overSocket = onBehalf.getStore() === undefined;
     reply.raw.once('close', () => {
       if (request.outcome.upgraded) return;
       metrics.inFlight.dec();
       const milliseconds = performance.now() - request.startedAt;
       const route = request.routeOptions.url ?? 'unknown';
-      const cut = !reply.raw.writableFinished;
+      const cut = overSocket && !reply.raw.writableFinished;
       const status = cut ? 499 : reply.raw.statusCode;
       metrics.request(route, knownMethod(request.method), status, milliseconds / 1000);
       const { error, ...outcome } = request.outcome;

@@ -20,6 +20,8 @@ export interface Services {
   files: Files;
   /** Set once the server was asked to stop: new work is refused. */
   draining: boolean;
+  /** Each stops something that runs without a client, and resolves once it has. */
+  background: Array<() => Promise<void>>;
   /** One for each answer that is being generated; aborted with an error where the server cannot wait. */
   answers: Set<AbortController>;
   /** WebSockets that are open. */

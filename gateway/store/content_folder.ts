@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, type ReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ColophonError } from '../contract/index.ts';
 
@@ -74,18 +74,24 @@ export class ContentFolder {
     }
   }
 
-  /** Takes a durable file in as a content; one that was taken in before stays. The file must lie on the same file system. */
-  async adopt(id: string, from: string): Promise<Stored> {
-    const path = this.path(id);
-    await rename(from, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw diskError(error);
-    });
+  /** Takes a durable file of the same file system in as a content. */
+  async adopt(id: string, from: string): Promise<void> {
+    await rename(from, this.path(id));
     await this.#sync();
+  }
+
+  /** What a file would be as a content; undefined where there is none. */
+  async measure(path: string): Promise<Stored | undefined> {
     const hash = createHash('sha256');
     let bytes = 0;
-    for await (const chunk of createReadStream(path)) {
-      bytes += chunk.length;
-      hash.update(chunk);
+    try {
+      for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+        hash.update(chunk);
+        bytes += chunk.length;
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
     }
     return { bytes, sha256: hash.digest('hex') };
   }
@@ -100,13 +106,6 @@ export class ContentFolder {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw error;
     }
-  }
-
-  async has(id: string): Promise<boolean> {
-    return stat(this.path(id)).then(
-      () => true,
-      () => false,
-    );
   }
 
   async delete(id: string): Promise<void> {

@@ -129,6 +129,24 @@ export class Files {
     return file;
   }
 
+  /**
+   * Makes a durable file of the data folder a tenant's. Doing it again, after a crash at any point of it, ends the same;
+   * undefined where there is nothing, neither at `from` nor under that id.
+   */
+  async adopt(
+    tenant: string,
+    id: string,
+    from: string,
+    description: FileDescription,
+  ): Promise<FileObject | undefined> {
+    const known = this.find(tenant, id);
+    const stored = await this.folder.measure(from);
+    // What is known first: the next start throws away contents that nobody knows.
+    const file = known ?? (stored && this.keep(tenant, id, stored, description));
+    if (stored) await this.folder.adopt(id, from);
+    return file;
+  }
+
   /** A 404 where the tenant has none of that id. */
   get(tenant: string, id: string): FileObject {
     const file = this.find(tenant, id);

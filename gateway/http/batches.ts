@@ -1,0 +1,111 @@
+/** /v1/batches: requests of a file, answered by the very routes that they name. */
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { type Static, Type } from 'typebox';
+import { onBehalf } from '../access/access.ts';
+import { Batches, type BatchesOptions } from '../batches/batches.ts';
+import { ColophonError } from '../contract/index.ts';
+import { maybe } from '../schema/nullable.ts';
+import { checkExpirySeconds } from './files.ts';
+import { listJson, readPage } from './page.ts';
+import type { Services } from './services.ts';
+
+const endpoints = ['/v1/chat/completions', '/v1/completions', '/v1/embeddings', '/v1/responses'];
+
+const batchBody = Type.Object({
+  input_file_id: Type.String({ minLength: 1, maxLength: 512, description: 'A file of the purpose "batch".' }),
+  endpoint: Type.Enum(endpoints),
+  completion_window: Type.Enum(['24h']),
+  metadata: maybe(Type.Record(Type.String(), Type.String({ maxLength: 512 }))),
+  output_expires_after: maybe(Type.Object({ anchor: Type.Enum(['created_at']), seconds: Type.Integer() })),
+});
+
+export function batchRoutes(app: FastifyInstance, services: Services): void {
+  const { config, store, files, log } = services;
+  const batches = new Batches({
+    store,
+    files,
+    log,
+    folder: join(config.paths.data, 'batches'),
+    limits: {
+      lines: config.batches.lines,
+      // The request itself, and what is around it in its line.
+      lineBytes: config.server.body_limit + 4096,
+      concurrency: config.batches.concurrency,
+      unfinished: config.batches.unfinished,
+    },
+    send: sender(app, config.batches.priority),
+  });
+  app.addHook('onListen', async () => batches.resume());
+  services.background.push(() => batches.stop());
+
+  app.post<{ Body: Static<typeof batchBody> }>(
+    '/v1/batches',
+    { schema: { body: batchBody } },
+    async (request) => {
+      const { endpoint, input_file_id, metadata, output_expires_after: expiry } = request.body;
+      if (!app.hasRoute({ method: 'POST', url: endpoint })) {
+        throw new ColophonError(`This server has no ${endpoint}.`, {
+          param: 'endpoint',
+          code: 'invalid_value',
+        });
+      }
+      checkMetadata(metadata ?? {});
+      const outputSeconds = expiry ? checkExpirySeconds(expiry.seconds, 'output_expires_after') : undefined;
+      const { tenant, isolated } = request.caller;
+      return batches.create(
+        { tenant, isolated },
+        { endpoint, input_file_id, metadata: metadata ?? null, outputSeconds },
+      );
+    },
+  );
+
+  app.get('/v1/batches', async (request) => {
+    const page = readPage(request.query, { fallback: 20, most: 100 });
+    return listJson(batches.list(request.caller.tenant, page));
+  });
+
+  app.get<{ Params: { id: string } }>('/v1/batches/:id', async (request) => {
+    return batches.get(request.caller.tenant, request.params.id);
+  });
+
+  app.post<{ Params: { id: string } }>('/v1/batches/:id/cancel', async (request) => {
+    return batches.cancel(request.caller.tenant, request.params.id);
+  });
+}
+
+/** Through the app itself, with all its checks, as the tenant and in a class of its own. */
+function sender(app: FastifyInstance, priority: number): BatchesOptions['send'] {
+  return async ({ tenant, isolated }, endpoint, body) => {
+    if (body.stream) {
+      const refused = new ColophonError('A batch has no streams; leave it out.', {
+        param: 'stream',
+        code: 'unsupported_parameter',
+      });
+      return { status: refused.status, requestId: '', body: refused.toBody() };
+    }
+    const caller = { tenant, isolated, minPriority: Number.NEGATIVE_INFINITY, priorityAtLeast: priority };
+    // inject() begins only once it is awaited.
+    const response = await onBehalf.run(
+      caller,
+      async () => await app.inject({ method: 'POST', url: endpoint, payload: body }),
+    );
+    const retry = response.headers['retry-after'];
+    return {
+      status: response.statusCode,
+      requestId: String(response.headers['x-request-id']),
+      body: response.json(),
+      retryAfterSeconds: retry === undefined ? undefined : Number(retry),
+    };
+  };
+}
+
+/** OpenAI's bounds: 16 keys of 64 characters. */
+function checkMetadata(metadata: Record<string, string>): void {
+  const keys = Object.keys(metadata);
+  if (keys.length <= 16 && keys.every((key) => key.length <= 64)) return;
+  throw new ColophonError("'metadata' has more than 16 keys, or one of more than 64 characters.", {
+    param: 'metadata',
+    code: 'invalid_value',
+  });
+}
