@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { checkBinding } from './access/access.ts';
+import { RateLimits } from './access/rate_limits.ts';
 import { type Config, ConfigError } from './config/index.ts';
 import { ColophonError, type Plugin } from './contract/index.ts';
 import { loadPlugins, PluginHost } from './host/index.ts';
@@ -54,6 +55,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     log,
     store,
     files: new Files(store, config.paths.data, config.store),
+    limits: new RateLimits(config.access),
     draining: false,
     answers: new Set(),
     sockets: new Sockets(config.server.websocket),

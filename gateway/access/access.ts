@@ -8,6 +8,7 @@ import { ConfigError, type ConfigValues } from '../config/index.ts';
 import { ColophonError } from '../contract/index.ts';
 import { type Caller, callersByKey, operator } from './callers.ts';
 import { hostName, isLoopback, parseOrigin } from './network.ts';
+import type { RateLimits } from './rate_limits.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -54,7 +55,10 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
     // Pages of allowed origins may read the answers; the others' browsers keep them from their pages.
     if (origin !== undefined && originAllowed(origin)) {
       reply.header('access-control-allow-origin', origin);
-      reply.header('access-control-expose-headers', 'x-request-id, openai-processing-ms');
+      reply.header(
+        'access-control-expose-headers',
+        'x-request-id, openai-processing-ms, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens',
+      );
       reply.header('vary', 'origin');
       if (request.method === 'OPTIONS' && request.headers['access-control-request-method']) {
         reply.header('access-control-allow-methods', 'GET, POST, DELETE');
@@ -69,6 +73,18 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
     if (!callerOf || isOpen(request)) return;
     request.caller = checkKey(request, callerOf);
     if (access.keys.length > 0) request.outcome.tenant = request.caller.tenant;
+  });
+}
+
+/** Counts what asks for something, and tells tenants with limits how they stand. After the guard. */
+export function limitRates(app: FastifyInstance, limits: RateLimits): void {
+  app.addHook('onRequest', async ({ caller, method, url }, reply) => {
+    if (!url.startsWith('/v1/') || !limits.limits(caller)) return;
+    try {
+      if (method === 'POST') await limits.takeRequest(caller);
+    } finally {
+      reply.headers(await limits.headers(caller));
+    }
   });
 }
 

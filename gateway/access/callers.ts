@@ -2,6 +2,7 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { ConfigError, type ConfigValues } from '../config/index.ts';
 import { ColophonError, type GenerateRequest } from '../contract/index.ts';
+import type { Limits } from './rate_limits.ts';
 
 export interface Caller {
   tenant: string;
@@ -11,6 +12,10 @@ export interface Caller {
   isolated: boolean;
   /** What it asks for goes no earlier than this. */
   priorityAtLeast?: number;
+  /** Those of its key, where the key has some. `key`: which one. */
+  limits?: Limits & { key: number };
+  /** No rate limits: it asks for work that was taken within other limits. */
+  unlimited?: boolean;
 }
 
 /** Who has the one key of the server, or needs none: its operator. */
@@ -22,7 +27,7 @@ export const operator: Caller = {
 
 /** Whose a key is; undefined where it is nobody's. Without any key there is nothing to look up. Throws ConfigError. */
 export function callersByKey(
-  access: Pick<ConfigValues['access'], 'api_key' | 'keys'>,
+  access: Pick<ConfigValues['access'], 'api_key' | 'keys' | 'limits'>,
 ): ((given: string) => Caller | undefined) | undefined {
   const known: Array<{ digest: Buffer; caller: Caller }> = [];
   const add = (key: string, caller: Caller, name: string) => {
@@ -32,8 +37,14 @@ export function callersByKey(
     known.push({ digest, caller });
   };
   if (access.api_key !== undefined) add(access.api_key, operator, 'access.api_key');
-  for (const [index, { key, tenant, min_priority, isolate }] of access.keys.entries()) {
-    add(key, { tenant, minPriority: min_priority, isolated: isolate }, `access.keys[${index}].key`);
+  for (const [index, { key, tenant, min_priority, isolate, limits }] of access.keys.entries()) {
+    const caller = {
+      tenant,
+      minPriority: min_priority,
+      isolated: isolate,
+      ...(limits ? { limits: { ...access.limits, ...limits, key: index } } : {}),
+    };
+    add(key, caller, `access.keys[${index}].key`);
   }
   if (known.length === 0) return undefined;
   // Digests, all of them: the time tells neither a key's length, nor how much of a guess was right, nor whose it is.

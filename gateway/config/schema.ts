@@ -86,6 +86,17 @@ const server = Type.Object(
   { ...closed, description: 'The HTTP server.' },
 );
 
+const limits = (description: string) =>
+  Type.Optional(
+    Type.Object(
+      {
+        requests_per_minute: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 53 - 1 })),
+        tokens_per_minute: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 53 - 1 })),
+      },
+      { ...closed, description },
+    ),
+  );
+
 const access = Type.Object(
   {
     api_key: Type.Optional(
@@ -117,6 +128,7 @@ const access = Type.Object(
             default: false,
             description: "Keep the tenant's prefixes from those of others, as a cache_salt of its own does.",
           }),
+          limits: limits('Instead of access.limits, for this key alone.'),
         },
         { ...closed },
       ),
@@ -125,6 +137,7 @@ const access = Type.Object(
         description: 'Keys of tenants, among whom the engine is shared fairly, whatever each asks for.',
       },
     ),
+    limits: limits('What each tenant may have in a minute; what is left out is unlimited.'),
     allowed_hosts: Type.Array(Type.String({ minLength: 1 }), {
       default: [],
       description:

@@ -27,19 +27,33 @@ export async function sendAnswer(
   answer: Answer,
   stream: boolean,
 ): Promise<FastifyReply> {
-  return serveClient(services, request, reply, stream, async (client, write) => {
-    const usages = await runTogether(services, answer, client, (index, step) => {
-      request.outcome.firstTokenMs ??= Math.round(performance.now() - request.startedAt);
-      request.outcome.completionTokens = (request.outcome.completionTokens ?? 0) + step.ids.length;
-      if (step.finish) request.outcome.finish = step.finish;
-      const data = answer.step(index, step);
-      if (data !== '') write?.(data);
+  const { limits } = services;
+  const { outcome } = request;
+  const prompts = promptTokens(answer);
+  const run = async (used: (tokens: number) => void): Promise<FastifyReply> => {
+    if (limits.limits(request.caller)) reply.headers(await limits.headers(request.caller));
+    used(prompts);
+    return serveClient(services, request, reply, stream, async (client, write) => {
+      try {
+        const usages = await runTogether(services, answer, client, (index, step) => {
+          outcome.firstTokenMs ??= Math.round(performance.now() - request.startedAt);
+          outcome.completionTokens = (outcome.completionTokens ?? 0) + step.ids.length;
+          if (step.finish) outcome.finish = step.finish;
+          used(prompts + outcome.completionTokens);
+          const data = answer.step(index, step);
+          if (data !== '') write?.(data);
+        });
+        const usage = usageOf(usages, answer.perPrompt);
+        outcome.promptTokens = usage.prompt_tokens;
+        outcome.completionTokens = usage.completion_tokens;
+        return answer.end(usage);
+      } catch (error) {
+        if (!(error instanceof Cancelled) && outcome.firstTokenMs === undefined) used(0);
+        throw error;
+      }
     });
-    const usage = usageOf(usages, answer.perPrompt);
-    request.outcome.promptTokens = usage.prompt_tokens;
-    request.outcome.completionTokens = usage.completion_tokens;
-    return answer.end(usage);
-  });
+  };
+  return limits.spend(request.caller, tokensAtMost(answer), run);
 }
 
 /**
@@ -88,6 +102,18 @@ export async function serveClient(
     services.answers.delete(client);
   }
   return reply;
+}
+
+/** Of the prompts and of all that may be generated. */
+function tokensAtMost(answer: Answer): number {
+  const generated = answer.choices.map(({ generate, promptOnly }) => (promptOnly ? 0 : generate.maxTokens));
+  return promptTokens(answer) + generated.reduce((sum, tokens) => sum + tokens, 0);
+}
+
+function promptTokens({ choices, perPrompt }: Answer): number {
+  return choices
+    .filter((_, index) => index % perPrompt === 0)
+    .reduce((sum, { generate }) => sum + generate.prompt.length, 0);
 }
 
 /** All choices at once; where one fails, the others are ended and its error is the request's. */

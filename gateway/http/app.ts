@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { type FastifyInstance, fastify, LogController } from 'fastify';
-import { guard, onBehalf } from '../access/access.ts';
+import { guard, limitRates, onBehalf } from '../access/access.ts';
 import { ColophonError } from '../contract/index.ts';
 import { acceptSockets, socketRoutes } from '../ws/routes.ts';
 import { adapterRoutes } from './adapters.ts';
@@ -67,6 +67,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
       });
     }
   });
+  limitRates(app, services.limits);
   readJsonBodies(app, services.config.server.body_limit);
   answerUnknownRoutes(app);
 

@@ -84,7 +84,14 @@ function sender(app: FastifyInstance, priority: number): BatchesOptions['send'] 
       });
       return { status: refused.status, requestId: '', body: refused.toBody() };
     }
-    const caller = { tenant, isolated, minPriority: Number.NEGATIVE_INFINITY, priorityAtLeast: priority };
+    // How many lines run at once is what limits them.
+    const caller = {
+      tenant,
+      isolated,
+      minPriority: Number.NEGATIVE_INFINITY,
+      priorityAtLeast: priority,
+      unlimited: true,
+    };
     // inject() begins only once it is awaited.
     const response = await onBehalf.run(
       caller,

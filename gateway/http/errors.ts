@@ -21,7 +21,10 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
   const shown = publicError(error);
   if (shown.status >= 500) request.log.error({ err: error }, shown.message);
   request.outcome.error = shown;
-  if (shown.retryAfterSeconds !== undefined) reply.header('retry-after', Math.ceil(shown.retryAfterSeconds));
+  if (shown.retryAfterSeconds !== undefined) {
+    reply.header('retry-after', Math.ceil(shown.retryAfterSeconds));
+    reply.header('retry-after-ms', Math.ceil(shown.retryAfterSeconds * 1000));
+  }
   if (shown.status === 401) reply.header('www-authenticate', 'Bearer');
   reply.code(shown.status).type('application/json; charset=utf-8').send(JSON.stringify(shown.toBody()));
 }

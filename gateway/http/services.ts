@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { RateLimits } from '../access/rate_limits.ts';
 import type { Config } from '../config/index.ts';
 import type { ColophonError } from '../contract/index.ts';
 import type { PluginHost } from '../host/index.ts';
@@ -18,6 +19,7 @@ export interface Services {
   /** What outlasts an answer. */
   store: ObjectStore;
   files: Files;
+  limits: RateLimits;
   /** Set once the server was asked to stop: new work is refused. */
   draining: boolean;
   /** Each stops something that runs without a client, and resolves once it has. */
