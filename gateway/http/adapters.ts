@@ -88,7 +88,7 @@ export function checkName(name: string): void {
 }
 
 /** Whose adapter that is; without a card where it is damaged or gone from its place, which a load or an unload mends. */
-async function cardOf(
+export async function cardOf(
   name: string,
   services: Services,
 ): Promise<{ backend: Backend; card?: ModelCard } | undefined> {

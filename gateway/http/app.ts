@@ -15,6 +15,7 @@ import { fileRoutes } from './files.ts';
 import { healthRoutes } from './health.ts';
 import { modelRoutes } from './models.ts';
 import { responseRoutes } from './responses.ts';
+import { refuseNotOffered } from './not_offered.ts';
 import type { Services } from './services.ts';
 import { storedCompletionRoutes } from './stored_completions.ts';
 import { tokenizeRoutes } from './tokenize.ts';
@@ -80,6 +81,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   adapterRoutes(app, services);
   await fileRoutes(app, services);
   batchRoutes(app, services);
+  refuseNotOffered(app);
   healthRoutes(app, services);
   socketRoutes(app, services);
   for (const { register } of services.host.routes) await app.register(async (scope) => register(scope));
@@ -136,6 +138,7 @@ function answerUnknownRoutes(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0]!;
     const matching = [...methods].find(([url]) => {
+      if (url.includes(':')) return new RegExp(`^${url.replace(/:[^/]+/g, '[^/]+')}$`).test(path);
       return url === path || (url.endsWith('/*') && path.startsWith(url.slice(0, -1)));
     });
     if (matching && !matching[1].has(request.method)) {

@@ -369,7 +369,7 @@ describe('urls', () => {
     ['GET', '/v1/nothing', 404, 'unknown_url'],
     ['POST', '/v1/chat/completion', 404, 'unknown_url'],
     ['PUT', '/v1/chat/completions', 405, 'method_not_allowed'],
-    ['DELETE', '/v1/models/mock-adapter', 405, 'method_not_allowed'],
+    ['PUT', '/v1/models/mock-adapter', 405, 'method_not_allowed'],
     ['POST', '/health', 405, 'method_not_allowed'],
     ['GET', '/v1/models/no-such', 404, 'model_not_found'],
     ['GET', '/v1/models/%E0%A4%A', 400, 'invalid_url'],

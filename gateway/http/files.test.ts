@@ -233,6 +233,19 @@ test("paths and other tenants' ids lead nowhere", async () => {
   }
 });
 
+test('another method is told which there are', async () => {
+  const headers = { authorization: 'Bearer press-key' };
+  for (const [path, allowed] of [
+    ['/v1/files', 'POST, GET'],
+    ['/v1/files/x', 'GET, DELETE'],
+    ['/v1/files/x/content', 'GET'],
+    ['/v1/batches/x/cancel', 'POST'],
+  ]) {
+    const response = await fetch(server.url + path, { method: 'PUT', headers });
+    expect([response.status, response.headers.get('allow')]).toEqual([405, allowed]);
+  }
+});
+
 test('every answer says which API it speaks and how long it took', async () => {
   for (const path of ['/v1/models', '/v1/nothing', '/v1/files/none']) {
     const { headers } = await fetch(server.url + path, { headers: { authorization: 'Bearer press-key' } });
