@@ -3,9 +3,11 @@ import multipart from '@fastify/multipart';
 import type { FastifyInstance } from 'fastify';
 import { ColophonError } from '../contract/index.ts';
 import { tooLarge } from '../store/files.ts';
+import { Uploads } from '../store/uploads.ts';
 import { readForm } from './multipart.ts';
 import { listJson, readPage } from './page.ts';
 import type { Services } from './services.ts';
+import { uploadRoutes } from './uploads.ts';
 
 const purposes = ['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals'];
 
@@ -17,15 +19,21 @@ const purgeEveryMs = 60_000;
 
 export async function fileRoutes(app: FastifyInstance, services: Services): Promise<void> {
   const { files, config } = services;
+  const uploads = new Uploads(services.store, files, config.paths.data);
   await files.open();
+  await uploads.open();
+  const purgeAll = async () => {
+    for (const { kind, id } of await files.purge()) if (kind === 'upload') await uploads.discard(id);
+  };
   const purge = setInterval(() => {
-    files.purge().catch((error) => services.log.error({ err: error }, 'Expired files could not be deleted.'));
+    purgeAll().catch((error) => services.log.error({ err: error }, 'Expired files could not be deleted.'));
   }, purgeEveryMs).unref();
   app.addHook('onClose', async () => clearInterval(purge));
 
   // Forms are taken here only: every other route refuses them.
   await app.register(async (scope) => {
     await scope.register(multipart, { throwFileSizeLimit: false });
+    uploadRoutes(scope, services, uploads, { purposes, checkSeconds: checkExpirySeconds, fallbackSeconds });
     scope.post('/v1/files', { bodyLimit: Number.MAX_SAFE_INTEGER }, async (request) => {
       const { tenant } = request.caller;
       const form = await readForm(request, 'file', {
@@ -44,7 +52,7 @@ export async function fileRoutes(app: FastifyInstance, services: Services): Prom
         return form.file.content.keep({
           filename: form.file.filename.slice(0, 255),
           purpose,
-          expiresAfterSeconds: seconds ?? (purpose === 'batch' ? batchFileSeconds : undefined),
+          expiresAfterSeconds: seconds ?? fallbackSeconds(purpose),
         });
       } catch (error) {
         await form.file?.content.discard();
@@ -83,6 +91,10 @@ export async function fileRoutes(app: FastifyInstance, services: Services): Prom
     await files.delete(request.caller.tenant, request.params.id);
     return { id: request.params.id, object: 'file', deleted: true };
   });
+}
+
+function fallbackSeconds(purpose: string): number | undefined {
+  return purpose === 'batch' ? batchFileSeconds : undefined;
 }
 
 function readPurpose(given: string | undefined): string {

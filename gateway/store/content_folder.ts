@@ -28,10 +28,14 @@ export class ContentFolder {
 
   /** Makes the folder and forgets what was never finished, and what `known` does not know. */
   async open(known: (id: string) => boolean): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
+    await this.make();
     for (const name of await readdir(this.#folder)) {
       if (!known(name)) await rm(join(this.#folder, name), { force: true, recursive: true });
     }
+  }
+
+  async make(): Promise<void> {
+    await mkdir(this.#folder, { recursive: true });
   }
 
   path(id: string): string {

@@ -186,10 +186,11 @@ export class Files {
     await this.folder.delete(id);
   }
 
-  /** Deletes what has expired. */
-  async purge(): Promise<void> {
-    const gone = this.#store.purge().filter(({ kind }) => kind === 'file');
-    for (const { id } of gone) await this.folder.delete(id);
+  /** Deletes what has expired; tells what it was, files or not. */
+  async purge(): Promise<ReturnType<ObjectStore['purge']>> {
+    const gone = this.#store.purge();
+    for (const { kind, id } of gone) if (kind === 'file') await this.folder.delete(id);
+    return gone;
   }
 }
 

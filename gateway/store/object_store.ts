@@ -12,8 +12,8 @@ export type ObjectKind =
   | 'background_response'
   | 'chat_completion'
   | 'file'
-  | 'batch'
-  | 'conversation';
+  | 'upload'
+  | 'batch';
 
 export interface ListOptions {
   /** Id of the object after which the page begins; it must be there. */
