@@ -369,3 +369,20 @@ test('stopped and started again, every line is answered once', async () => {
   await until(() => readdirSync(join(home, 'data/batches')).length === 0);
   await server.close();
 });
+
+test('what runs when the server cannot wait any longer is asked again by the next', async () => {
+  const home = newHome();
+  const first = await start(home, {
+    change: (config) => {
+      config.server.drain_seconds = 0.05;
+    },
+  });
+  first.backend.pause();
+  const { id } = await create(first.openai, [chatLine('a'), chatLine('b')]);
+  await until(() => first.backend.requests.length === 2);
+  await first.close();
+  const second = await start(home);
+  const batch = await reach(second.openai, id, over);
+  expect(batch.request_counts).toEqual({ total: 2, completed: 2, failed: 0 });
+  await second.close();
+});
