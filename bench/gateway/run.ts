@@ -1,0 +1,212 @@
+/**
+ * What the gateway costs around an engine: the whole server over a backend that costs nothing, beside bare Fastify routes
+ * that give the same bytes. Rates are per second of the server's processor time (one core), so that a client or a neighbour
+ * that takes the other core changes little.
+ *
+ *     npm run -s bench -- gateway [--cases A,B] [--peers A,B] [--repeats N] [--quick] [--output FILE]
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readArguments } from '../lib/arguments.ts';
+import { Child } from '../lib/child.ts';
+import { publish, runBench, say } from '../lib/main.ts';
+import { type CaseResult, caseResult, report, type Unit } from '../lib/report.ts';
+import { median, percentile, significant } from '../lib/statistics.ts';
+import { ask, postBytes } from './client.ts';
+import { held, streamed, whole } from './free_backend.ts';
+import type { Recorded, Used } from './worker.ts';
+
+const streams = 64;
+const tokensPerStream = 256;
+const messages = [{ role: 'user', content: 'Tell me of the fox.' }];
+const streamBody = { model: streamed, messages, stream: true, max_tokens: tokensPerStream };
+const wholeBody = { model: whole, prompt: 'Tell me of the fox.', max_tokens: 16 };
+const chat = '/v1/chat/completions';
+const completions = '/v1/completions';
+
+interface Load {
+  case: string;
+  unit: Unit;
+  peer: string;
+  ours: Buffer;
+  bare: Buffer;
+  connections: number;
+  requests: number;
+  /** What is counted, of one request. */
+  counts: number;
+}
+
+const loads: Load[] = [
+  {
+    case: 'inprocess-stream-tokens-per-core',
+    unit: 'tok/s',
+    peer: 'bare-fastify-sse',
+    ours: postBytes(chat, streamBody),
+    bare: postBytes('/sse', streamBody),
+    connections: streams,
+    requests: 12 * streams,
+    counts: tokensPerStream,
+  },
+  {
+    case: 'inprocess-rps-per-core',
+    unit: 'req/s',
+    peer: 'bare-fastify-json',
+    ours: postBytes(completions, wholeBody),
+    bare: postBytes('/json', wholeBody),
+    connections: 16,
+    requests: 20_000,
+    counts: 1,
+  },
+];
+const others = ['cancel-ms', 'cancel-before-first-byte-ms', 'memory-growth'] as const;
+
+async function main(argv: string[]): Promise<void> {
+  const args = readArguments(argv, {
+    cases: [...loads.map((load) => load.case), ...others],
+    peers: loads.map((load) => load.peer),
+    values: ['output'],
+    switches: [],
+  });
+  const ours = await Server.start(['ours']);
+  const folder = mkdtempSync(join(tmpdir(), 'colophon-bench-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const file = join(folder, 'answers.json');
+  writeFileSync(file, JSON.stringify(await recordAnswers(ours.port)));
+  const bare = await Server.start(['bare', file]);
+  const results: CaseResult[] = [];
+  for (const load of loads) {
+    if (!args.cases.includes(load.case)) continue;
+    const peer = args.peers.includes(load.peer);
+    const requests = Math.ceil(load.requests / (args.quick ? 8 : 1));
+    const rates = { ours: [] as number[], bare: [] as number[] };
+    // Round 0 warms up: it is not counted.
+    for (let round = 0; round <= args.repeats; round++) {
+      for (const side of peer ? (['ours', 'bare'] as const) : (['ours'] as const)) {
+        const server = side === 'ours' ? ours : bare;
+        const before = await server.used();
+        await ask(server.port, load[side], load.connections, requests);
+        const seconds = ((await server.used()).cpu - before.cpu) / 1e6;
+        if (round === 0) continue;
+        rates[side].push((requests * load.counts) / seconds);
+        say(
+          `${load.case} ${round}/${args.repeats} ${side}: ${significant(rates[side].at(-1)!, 4)} ${load.unit}`,
+        );
+      }
+    }
+    const peers: Record<string, number> = peer ? { [load.peer]: median(rates.bare) } : {};
+    results.push(caseResult(load.case, load.unit, median(rates.ours), peers));
+  }
+  for (const [name, body] of [
+    ['cancel-ms', { ...streamBody, max_tokens: 1_000_000 }],
+    ['cancel-before-first-byte-ms', { ...streamBody, model: held }],
+  ] as const) {
+    if (!args.cases.includes(name)) continue;
+    const times = await cancelTimes(ours, body, args.quick ? 20 : 200);
+    say(
+      `${name}: median ${significant(median(times), 3)} ms, worst ${significant(Math.max(...times), 3)} ms`,
+    );
+    results.push(caseResult(name, 'ms', percentile(times, 0.99), {}));
+  }
+  if (args.cases.includes('memory-growth')) {
+    const growth = await memoryGrowth(ours, args.quick ? 5000 : 50_000);
+    results.push(caseResult('memory-growth', 'MB', growth, {}));
+  }
+  publish(report('gateway', results), args);
+}
+
+/** A server in a process of its own, alone on the first core where the machine can promise that. */
+class Server {
+  readonly #child: Child;
+  readonly port: number;
+
+  private constructor(child: Child, port: number) {
+    this.#child = child;
+    this.port = port;
+  }
+
+  static async start(args: string[]): Promise<Server> {
+    const worker = join(dirname(fileURLToPath(import.meta.url)), 'worker.js');
+    const command = [process.execPath, worker, ...args];
+    const child = pin(process.pid, 1)
+      ? new Child('taskset', ['-c', '0', ...command])
+      : new Child(command[0]!, command.slice(1));
+    const { port } = JSON.parse(await child.line(60)) as { port: number };
+    return new Server(child, port);
+  }
+
+  async used(collect = false): Promise<Used> {
+    this.#child.send(collect ? 'collect' : 'used');
+    return JSON.parse(await this.#child.line(60)) as Used;
+  }
+
+  /** When the backend was told next that a client has left; nanoseconds of the machine's clock. */
+  async aborted(): Promise<bigint> {
+    return BigInt((JSON.parse(await this.#child.line(60)) as { aborted: string }).aborted);
+  }
+}
+
+/** Keeps a process to one core; false where the machine has one core, or no taskset. */
+function pin(pid: number, core: number): boolean {
+  if (availableParallelism() < 2 && spawnSync('nproc').stdout?.toString().trim() === '1') return false;
+  return spawnSync('taskset', ['-acp', String(core), String(pid)]).status === 0;
+}
+
+/** What ours answers, so that the bare routes give the same. */
+async function recordAnswers(port: number): Promise<Recorded> {
+  const post = async (path: string, body: object) => {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify(body),
+    });
+    return answer.text();
+  };
+  const events = (await post(chat, streamBody)).split(/(?<=\n\n)/);
+  // One token a write; the role goes before the first, what ends the stream with the last.
+  const writes = events.slice(1, tokensPerStream + 1);
+  writes[0] = events[0]! + writes[0]!;
+  writes.push(writes.pop()! + events.slice(tokensPerStream + 1).join(''));
+  return { writes, json: await post(completions, wholeBody) };
+}
+
+/** Milliseconds from a client's leaving to the backend's knowing, while others stream. */
+async function cancelTimes(server: Server, body: object, count: number): Promise<number[]> {
+  const request = postBytes(chat, body);
+  const times: number[] = [];
+  const beside = ask(server.port, postBytes(chat, { ...streamBody, max_tokens: 4096 }), 8, 8 * 8);
+  for (let i = 0; i < count; i++) {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write(request);
+    const streams = body !== undefined && (body as { model: string }).model === streamed;
+    if (streams) await new Promise((resolve) => socket.once('data', resolve));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const left = process.hrtime.bigint();
+    socket.destroy();
+    times.push(Number((await server.aborted()) - left) / 1e6);
+  }
+  await beside;
+  return times;
+}
+
+/** Megabytes that the server holds more after twice as many requests, plain and streamed. */
+async function memoryGrowth(server: Server, half: number): Promise<number> {
+  const plain = postBytes(completions, wholeBody);
+  const short = postBytes(chat, { ...streamBody, max_tokens: 4 });
+  const hold = async () => {
+    await ask(server.port, plain, 16, half / 2);
+    await ask(server.port, short, 16, half / 2);
+    return (await server.used(true)).bytes / 1e6;
+  };
+  const first = await hold();
+  const second = await hold();
+  say(`memory: ${Math.round(first)} MB after ${half} requests, ${Math.round(second)} MB after ${2 * half}`);
+  return second - first;
+}
+
+runBench(main);

@@ -1,0 +1,81 @@
+/**
+ * A server under measurement in a process of its own: `worker.js ours` is the whole gateway over the free backend,
+ * `worker.js bare FILE` a bare Fastify that gives the answers of FILE. Writes its port; to each line on stdin it answers
+ * with what it has used so far, and of aborts it tells by itself.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { fastify } from 'fastify';
+import { loadConfig } from '../../gateway/config/index.ts';
+import { startServer } from '../../gateway/main.ts';
+import { freePlugin } from './free_backend.ts';
+
+/** What a worker tells: microseconds of processor time, and bytes that it holds after a collection. */
+export interface Used {
+  cpu: number;
+  bytes: number;
+}
+
+/** The answers of ours, for the bare routes. */
+export interface Recorded {
+  /** Whole events, joined as ours joins them: one write each. */
+  writes: string[];
+  json: string;
+}
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+const tell = (value: unknown) => process.stdout.write(`${JSON.stringify(value)}\n`);
+
+async function ours(): Promise<number> {
+  const home = mkdtempSync(join(tmpdir(), 'colophon-bench-'));
+  process.on('exit', () => rmSync(home, { recursive: true, force: true }));
+  const config = loadConfig({
+    env: { COLOPHON_HOME: home, COLOPHON_PORT: '0', COLOPHON_LOG_LEVEL: 'error' },
+  });
+  // Nanoseconds of a clock that all processes of a machine share.
+  const aborted = () => tell({ aborted: String(process.hrtime.bigint()) });
+  const { url } = await startServer(config, { plugins: [freePlugin(aborted)] });
+  return Number(new URL(url).port);
+}
+
+async function bare(file: string): Promise<number> {
+  const { writes, json } = JSON.parse(readFileSync(file, 'utf8')) as Recorded;
+  const app = fastify();
+  app.post('/json', async (_request, reply) => reply.type('application/json; charset=utf-8').send(json));
+  let running: Array<() => void> = [];
+  const step = () => {
+    const all = running;
+    running = [];
+    for (const one of all) one();
+  };
+  app.post('/sse', async (_request, reply) => {
+    reply.hijack();
+    const { raw } = reply;
+    raw.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+    let at = 0;
+    const one = () => {
+      if (raw.destroyed) return;
+      raw.write(writes[at++]);
+      if (at === writes.length) raw.end();
+      else if (running.push(one) === 1) setImmediate(step);
+    };
+    if (running.push(one) === 1) setImmediate(step);
+  });
+  return Number(new URL(await app.listen({ host: '127.0.0.1', port: 0 })).port);
+}
+
+const [kind, file] = process.argv.slice(2);
+tell({ port: kind === 'bare' ? await bare(file!) : await ours() });
+createInterface({ input: process.stdin })
+  .on('line', (line) => {
+    if (line === 'collect') collect();
+    const { user, system } = process.cpuUsage();
+    tell({ cpu: user + system, bytes: process.memoryUsage().rss } satisfies Used);
+  })
+  .on('close', () => process.exit(0));
