@@ -67,6 +67,15 @@ function freeBackend(aborted: () => void): Backend {
   };
 }
 
+const wholes = new Map<number, GeneratePart[]>();
+
+function wholeParts(count: number): GeneratePart[] {
+  const parts =
+    wholes.get(count) ?? Array.from({ length: count }, (_, at) => prepared[at % prepared.length]![0]!);
+  wholes.set(count, parts);
+  return parts;
+}
+
 type Step = IteratorResult<GeneratePart[], undefined>;
 
 class Generation implements AsyncIterator<GeneratePart[], undefined> {
@@ -89,8 +98,7 @@ class Generation implements AsyncIterator<GeneratePart[], undefined> {
       return Promise.resolve({ done: true, value: undefined });
     if (model === whole) {
       this.#made = maxTokens;
-      const parts = Array.from({ length: maxTokens }, (_, at) => prepared[at % prepared.length]![0]!);
-      return Promise.resolve({ done: false, value: [...parts, this.#finish()] });
+      return Promise.resolve({ done: false, value: [...wholeParts(maxTokens), this.#finish()] });
     }
     return new Promise((give) => {
       this.#give = give;

@@ -3,7 +3,7 @@
  * somebody else cannot point here (DNS rebinding) nor call from (cross-site requests).
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { ConfigError, type ConfigValues } from '../config/index.ts';
 import { ColophonError } from '../contract/index.ts';
 import { type Caller, callersByKey, operator } from './callers.ts';
@@ -42,12 +42,13 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
   };
 
   app.decorateRequest('caller', null as never);
-  app.addHook('onRequest', async (request, reply) => {
+  // Without a promise: it runs before every answer.
+  app.addHook('onRequest', (request, reply, done) => {
     const inside = onBehalf.getStore();
     request.caller = inside ?? operator;
     if (inside) {
       if (access.keys.length > 0) request.outcome.tenant = inside.tenant;
-      return;
+      return done();
     }
     const { origin } = request.headers;
     if (!callerOf) checkCaller(request, hosts, originAllowed);
@@ -67,24 +68,29 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
           request.headers['access-control-request-headers'] ?? '*',
         );
         reply.header('access-control-max-age', '600');
-        return reply.code(204).send();
+        reply.code(204).send();
+        return;
       }
     }
-    if (!callerOf || isOpen(request)) return;
+    if (!callerOf || isOpen(request)) return done();
     request.caller = checkKey(request, callerOf);
     if (access.keys.length > 0) request.outcome.tenant = request.caller.tenant;
+    done();
   });
 }
 
 /** Counts what asks for something, and tells tenants with limits how they stand. After the guard. */
 export function limitRates(app: FastifyInstance, limits: RateLimits): void {
-  app.addHook('onRequest', async ({ caller, method, url }, reply) => {
-    if (!url.startsWith('/v1/') || !limits.limits(caller)) return;
+  const take = async ({ caller, method }: FastifyRequest, reply: FastifyReply) => {
     try {
       if (method === 'POST') await limits.takeRequest(caller);
     } finally {
       reply.headers(await limits.headers(caller));
     }
+  };
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!request.url.startsWith('/v1/') || !limits.limits(request.caller)) return done();
+    take(request, reply).then(() => done(), done);
   });
 }
 

@@ -134,6 +134,7 @@ async function runTogether(
       throw error;
     }
   });
+  if (runs.length === 1) return [await runs[0]!];
   const results = await Promise.allSettled(runs);
   if (failure) throw failure.error;
   return results.map((result) => (result as PromiseFulfilledResult<ChoiceUsage>).value);

@@ -1,7 +1,6 @@
 /** The Fastify instance: what every request passes through, then the route families. */
-import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { type FastifyInstance, fastify, LogController } from 'fastify';
+import { type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify';
 import { guard, limitRates, onBehalf } from '../access/access.ts';
 import { ColophonError } from '../contract/index.ts';
 import { acceptSockets, socketRoutes } from '../ws/routes.ts';
@@ -16,6 +15,7 @@ import { healthRoutes } from './health.ts';
 import { modelRoutes } from './models.ts';
 import { responseRoutes } from './responses.ts';
 import { refuseNotOffered } from './not_offered.ts';
+import { takeRandom } from './random_bytes.ts';
 import type { Services } from './services.ts';
 import { storedCompletionRoutes } from './stored_completions.ts';
 import { tokenizeRoutes } from './tokenize.ts';
@@ -32,7 +32,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
     loggerInstance: services.log,
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) =>
-      clientsId(request.headers['x-request-id']) ?? `req_${randomBytes(16).toString('hex')}`,
+      clientsId(request.headers['x-request-id']) ?? `req_${takeRandom(16).toString('hex')}`,
     requestTimeout: requestTimeoutMs,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -59,14 +59,14 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   await acceptSockets(app, services);
   observe(app, services);
   guard(app, services.config);
-  app.addHook('onRequest', async (request) => {
-    if (services.draining && !request.url.startsWith('/health')) {
-      throw new ColophonError('The server is shutting down. Try again in a moment.', {
-        type: 'service_unavailable_error',
-        code: 'shutting_down',
-        retryAfterSeconds: 1,
-      });
-    }
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!services.draining || request.url.startsWith('/health')) return done();
+    const error = new ColophonError('The server is shutting down. Try again in a moment.', {
+      type: 'service_unavailable_error',
+      code: 'shutting_down',
+      retryAfterSeconds: 1,
+    });
+    done(error);
   });
   limitRates(app, services.limits);
   readJsonBodies(app, services.config.server.body_limit);
@@ -91,7 +91,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
 
 /** Ids for every answer, one line in the log and the numbers for every request. */
 function observe(app: FastifyInstance, { log, metrics }: Services): void {
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     request.startedAt = performance.now();
     request.outcome = {};
     reply.header('x-request-id', request.id);
@@ -107,24 +107,30 @@ function observe(app: FastifyInstance, { log, metrics }: Services): void {
       const cut = overSocket && !reply.raw.writableFinished;
       const status = cut ? 499 : reply.raw.statusCode;
       metrics.request(route, knownMethod(request.method), status, milliseconds / 1000);
-      const { error, ...outcome } = request.outcome;
-      const line = {
-        reqId: request.id,
-        method: request.method,
-        route,
-        status,
-        ms: Math.round(milliseconds),
-        ...outcome,
-        ...(cut ? { finish: 'cancelled' } : {}),
-        ...(error ? { error: error.code ?? error.type } : {}),
-      };
-      if (status >= 500) log.error(line, 'request failed');
-      else log.info(line, cut ? 'request cut' : 'request');
+      if (status >= 500) log.error(logLine(request, route, status, milliseconds, cut), 'request failed');
+      else if (log.isLevelEnabled('info'))
+        log.info(logLine(request, route, status, milliseconds, cut), cut ? 'request cut' : 'request');
     });
+    done();
   });
-  app.addHook('onSend', async (request, reply) => {
+  app.addHook('onSend', (request, reply, payload, done) => {
     reply.header('openai-processing-ms', String(Math.round(performance.now() - request.startedAt)));
+    done(null, payload);
   });
+}
+
+function logLine(request: FastifyRequest, route: string, status: number, milliseconds: number, cut: boolean) {
+  const { error, ...outcome } = request.outcome;
+  return {
+    reqId: request.id,
+    method: request.method,
+    route,
+    status,
+    ms: Math.round(milliseconds),
+    ...outcome,
+    ...(cut ? { finish: 'cancelled' } : {}),
+    ...(error ? { error: error.code ?? error.type } : {}),
+  };
 }
 
 /** 404, or 405 where the path exists under another method. */

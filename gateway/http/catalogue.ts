@@ -47,7 +47,9 @@ export class Catalogue {
   async find(id: string): Promise<Served> {
     const found = await this.card(id);
     if (!found) throw await this.#unknown(id);
-    return { ...found, ...(await this.#text(found.backend, found.card)) };
+    const { backend, card } = found;
+    const { text, encoder, grammars } = await this.#text(backend, card);
+    return { backend, card, text, encoder, grammars };
   }
 
   /** The first base model, for requests that may leave the model out. */

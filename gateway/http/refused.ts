@@ -76,9 +76,11 @@ export const refusedInCompletions: RefusedField[] = ['tools', 'functions'].map((
 /** Throws for the first field that asks for what is not there. */
 export function refuseUnsupported(body: object, also: RefusedField[] = []): void {
   const fields = body as Body;
-  for (const [field, asksForIt, why] of [...rules, ...also]) {
-    if (asksForIt(fields[field], fields)) {
-      throw new ColophonError(why, { param: field, code: 'unsupported_parameter' });
+  for (const list of [rules, also]) {
+    for (const [field, asksForIt, why] of list) {
+      if (asksForIt(fields[field], fields)) {
+        throw new ColophonError(why, { param: field, code: 'unsupported_parameter' });
+      }
     }
   }
 }

@@ -1,7 +1,7 @@
 /** What a request says about sampling, in the contract's terms. */
-import { randomBytes } from 'node:crypto';
 import { ColophonError, type Sampling } from '../contract/index.ts';
 import type { SharedFields } from './fields.ts';
+import { takeRandom } from './random_bytes.ts';
 
 /** Missing fields have OpenAI's defaults. `vocabulary`: number of token ids. */
 export function readSampling(body: SharedFields, vocabulary: number): Sampling {
@@ -35,7 +35,7 @@ export function checkTokenIds(ids: readonly number[], vocabulary: number, param:
 }
 
 function readSeed(seed: number | null | undefined): bigint {
-  if (seed === undefined || seed === null) return randomBytes(8).readBigUInt64LE();
+  if (seed === undefined || seed === null) return takeRandom(8).readBigUInt64LE();
   return BigInt.asUintN(64, BigInt(seed));
 }
 

@@ -1,11 +1,11 @@
 /** What chat completions and completions make of the fields they share. */
-import { randomBytes } from 'node:crypto';
 import { type Caller, generateAs } from '../access/callers.ts';
 import { ColophonError, type GenerateRequest } from '../contract/index.ts';
 import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
 import type { SharedFields } from './fields.ts';
 import { checkMetadata } from './metadata.ts';
+import { takeRandom } from './random_bytes.ts';
 import { checkTokenIds, readSampling, samplingOfChoice } from './sampling.ts';
 import type { Structure } from './structured.ts';
 
@@ -108,7 +108,7 @@ export interface Envelope {
 export function envelopeOf(prefix: 'chatcmpl' | 'cmpl', body: SharedFields, served: Served): Envelope {
   const hash = served.card.contentHash;
   return {
-    id: `${prefix}-${randomBytes(15).toString('hex')}`,
+    id: `${prefix}-${takeRandom(15).toString('hex')}`,
     created: Math.floor(Date.now() / 1000),
     model: body.model,
     system_fingerprint: hash ? `fp_${hash.slice(0, 10)}` : null,
