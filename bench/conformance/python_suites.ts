@@ -48,7 +48,17 @@ export async function langchain({ url, model }: ServedModel, folder: string): Pr
   const report = join(folder, 'langchain.xml');
   const suite = join(root, 'bench', 'conformance', 'langchain_suite.py');
   // The tests keep their snapshots and caches beside where they run.
-  const args = ['-m', 'pytest', suite, '-q', '-p', 'no:cacheprovider', `--rootdir=${folder}`];
+  const args = [
+    '-m',
+    'pytest',
+    suite,
+    '-q',
+    '-o',
+    'asyncio_mode=auto',
+    '-p',
+    'no:cacheprovider',
+    `--rootdir=${folder}`,
+  ];
   return run(tool('python'), [...args, `--junitxml=${report}`], report, {
     COLOPHON_SUITE_URL: url,
     COLOPHON_SUITE_MODEL: model,

@@ -223,10 +223,15 @@ describe.each(Object.entries(routes))('%s', (path, good) => {
     await stillServes();
   });
 
-  test('deep but well-formed nesting in a field that is ignored does no harm', async () => {
-    const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
-    const answer = await server.post(path, `${JSON.stringify(good).slice(0, -1)},"ignored":${deep}}`);
-    expect(answer.status).toBe(200);
+  test('nesting is bounded, also in a field that is ignored, and brackets in strings are none', async () => {
+    const body = (value: string) => `${JSON.stringify(good).slice(0, -1)},"ignored":${value}}`;
+    const deep = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
+    expect((await server.post(path, body(deep(511)))).status).toBe(200);
+    const error = await refused(path, body(deep(512)), 400, null, 'invalid_json');
+    expect(error.message).toBe('The JSON of the request is nested more than 512 levels deep.');
+    const text = `\\"${'['.repeat(2000)}\\\\`;
+    expect((await server.post(path, body(JSON.stringify(text)))).status).toBe(200);
+    expect((await server.post(path, body(JSON.stringify({ '[{"': Array(2000).fill([]) })))).status).toBe(200);
   });
 
   test('10 MB are a 413 that the client gets to read', async () => {

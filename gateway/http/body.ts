@@ -7,6 +7,11 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 /** What is read and thrown away of a body that is too large, so that the answer is not lost with the connection. */
 const discardedAtMost = 64 * 2 ** 20;
 
+/** Levels of lists and objects in a body. */
+const deepest = 512;
+
+const quote = 0x22;
+
 /** Takes JSON and refuses every other content type. */
 export function readJsonBodies(app: FastifyInstance, limit: number): void {
   app.removeAllContentTypeParsers();
@@ -32,6 +37,7 @@ export function parseJson(body: Uint8Array): unknown {
     throw new ColophonError('The request body is not valid UTF-8.', { code: 'invalid_utf8' });
   }
   if (text === '') return undefined;
+  refuseDepth(text);
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
@@ -40,6 +46,35 @@ export function parseJson(body: Uint8Array): unknown {
       { code: 'invalid_json', cause },
     );
   }
+}
+
+/**
+ * No request has a use for such depth, and whatever reads a value level by level (writing it as JSON, a schema's compiler, a
+ * template) would run out of stack: refused here, once, before anything does.
+ */
+function refuseDepth(text: string): void {
+  let depth = 0;
+  for (let at = text.length > deepest ? 0 : text.length; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit === quote) {
+      at = endOfString(text, at);
+    } else if (unit === 0x5b || unit === 0x7b) {
+      if (++depth > deepest)
+        throw new ColophonError(`The JSON of the request is nested more than ${deepest} levels deep.`, {
+          code: 'invalid_json',
+        });
+    } else if (unit === 0x5d || unit === 0x7d) depth--;
+  }
+}
+
+/** Where the string that begins at `start` ends; strings are most of what bodies are, so they are leapt over. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let backslashes = 0;
+    while (text.charCodeAt(end - 1 - backslashes) === 0x5c) backslashes++;
+    if (backslashes % 2 === 0) return end;
+  }
+  return text.length;
 }
 
 function readAll(request: FastifyRequest, limit: number): Promise<Buffer> {
