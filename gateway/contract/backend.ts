@@ -113,6 +113,18 @@ export type GeneratePart =
       usage: { promptTokens: number; cachedTokens: number; completionTokens: number };
     };
 
+export interface EmbedRequest
+  extends Pick<GenerateRequest, 'model' | 'prompt' | 'cacheSalt' | 'tenant' | 'priority'> {
+  /** Of the model's last hidden states: the mean over the prompt's tokens, or that of the last one. */
+  pool: 'mean' | 'last';
+}
+
+export interface Embedding {
+  /** As wide as the model's hidden states; not normalised. */
+  values: Float32Array;
+  usage: { promptTokens: number; cachedTokens: number };
+}
+
 /** What is registered under the extension point `backend`. */
 export interface Backend {
   readonly name: string;
@@ -129,6 +141,11 @@ export interface Backend {
    * within one step and frees its pages. Throws ColophonError.
    */
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GeneratePart[]>;
+  /**
+   * The pooled state of a prompt of 1 to maxModelLength tokens, the same whatever else is running; absent where the backend
+   * cannot. `signal` ends the work and rejects with its reason; other failures are thrown as ColophonError.
+   */
+  embed?(request: EmbedRequest, signal: AbortSignal): Promise<Embedding>;
   /** Adapters that come and go by call; absent where the backend cannot. */
   adapters?: {
     /** `pin`: it stays in memory until it is unloaded, or loaded again with false; left out, a replaced one's pin is kept. */

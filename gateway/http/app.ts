@@ -9,6 +9,7 @@ import { batchRoutes } from './batches.ts';
 import { readJsonBodies } from './body.ts';
 import { chatCompletionRoutes } from './chat_completions.ts';
 import { completionRoutes } from './completions.ts';
+import { embeddingRoutes } from './embeddings.ts';
 import { sendError } from './errors.ts';
 import { fileRoutes } from './files.ts';
 import { healthRoutes } from './health.ts';
@@ -77,6 +78,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   storedCompletionRoutes(app, services);
   completionRoutes(app, services);
   responseRoutes(app, services);
+  embeddingRoutes(app, services);
   tokenizeRoutes(app, services);
   adapterRoutes(app, services);
   await fileRoutes(app, services);

@@ -6,7 +6,7 @@ export interface GenerationMeter {
   /** A step gave it so many tokens. */
   step(tokens: number): void;
   finish(
-    reason: 'stop' | 'length' | 'cancelled' | 'error',
+    reason: 'stop' | 'length' | 'pooled' | 'cancelled' | 'error',
     usage: { promptTokens: number; cachedTokens: number; completionTokens: number },
   ): void;
 }

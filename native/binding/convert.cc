@@ -245,6 +245,15 @@ SequenceRequest to_sequence_request(const Napi::Object& o) {
   SequenceRequest r;
   r.prompt = tokens(o, "prompt");
   if (given(field(o, "adapter"))) r.adapter = count32(o, "adapter");
+  r.cache_salt = text_or(o, "cacheSalt", "");
+  r.tenant = text_or(o, "tenant", "");
+  if (given(field(o, "priority"))) r.priority = whole32(o, "priority");
+  if (given(field(o, "pool"))) {
+    const std::string pool = text(o, "pool");
+    if (pool != "mean" && pool != "last") wrong(o.Env(), "pool", "mean or last");
+    r.pool = pool == "mean" ? Pool::mean : Pool::last;
+    return r;
+  }
   r.max_tokens = count(o, "maxTokens");
   r.min_tokens = count_or(o, "minTokens", 0);
   const Napi::Object s = object_field(o, "sampling");
@@ -277,9 +286,6 @@ SequenceRequest to_sequence_request(const Napi::Object& o) {
   if (given(field(o, "logprobs"))) r.logprobs = static_cast<int>(std::min<uint64_t>(count(o, "logprobs"), 1000));
   if (given(field(o, "promptLogprobs")))
     r.prompt_logprobs = static_cast<int>(std::min<uint64_t>(count(o, "promptLogprobs"), 1000));
-  r.cache_salt = text_or(o, "cacheSalt", "");
-  r.tenant = text_or(o, "tenant", "");
-  if (given(field(o, "priority"))) r.priority = whole32(o, "priority");
   if (given(field(o, "mask"))) {
     r.mask = to_mask(o.Env(), field(o, "mask"));
     if (r.mask.empty()) wrong(o.Env(), "mask", "longer than 0");
@@ -421,6 +427,16 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
   o.Set("topOffset", top_offset);
   o.Set("topToken", top_token);
   o.Set("topLogprob", top_logprob);
+  if (!result.pooled.empty()) {
+    Napi::Array pooled = Napi::Array::New(env, result.pooled.size());
+    for (size_t i = 0; i < result.pooled.size(); ++i) {
+      Napi::Object state = Napi::Object::New(env);
+      state.Set("sequence", result.pooled[i].sequence);
+      state.Set("values", column<Napi::Float32Array>(env, result.pooled[i].values));
+      pooled[static_cast<uint32_t>(i)] = state;
+    }
+    o.Set("pooled", pooled);
+  }
   if (!result.errors.empty()) {
     Napi::Array errors = Napi::Array::New(env, result.errors.size());
     for (size_t i = 0; i < result.errors.size(); ++i) {

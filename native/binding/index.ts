@@ -180,12 +180,20 @@ export interface SequenceRequest {
   mask?: Uint32Array;
 }
 
+/** A sequence whose result is the pooled hidden state of its prompt (StepResult.pooled): it draws no token. */
+export interface PoolRequest
+  extends Pick<SequenceRequest, 'prompt' | 'adapter' | 'cacheSalt' | 'tenant' | 'priority'> {
+  /** The mean over the prompt's tokens (which disables prefix reuse for this sequence), or the last token's state. */
+  pool: 'mean' | 'last';
+}
+
 export const FinishReason = {
   none: 0,
   stop: 1,
   length: 2,
   cancelled: 3,
   error: 4,
+  pooled: 5,
 } as const;
 
 /**
@@ -195,7 +203,7 @@ export const FinishReason = {
 export interface StepResult {
   /** Sequence of entry i, as submit() returned it. */
   sequence: Uint32Array;
-  /** The token; -1 where the entry carries only a finish (cancelled, error). */
+  /** The token; -1 where the entry carries only a finish (cancelled, error, pooled). */
   token: Int32Array;
   /** Its index in the sequence; below the prompt's length it is a prompt token with its log-probability. */
   position: Int32Array;
@@ -205,7 +213,7 @@ export interface StepResult {
   logprob: Float32Array;
   /** Its rank in the vocabulary (1 = most likely), 0 where not asked for. */
   rank: Int32Array;
-  /** Prompt tokens that came from the prefix cache; set on the first generated token's entry, else 0. */
+  /** Prompt tokens that came from the prefix cache; set on the first generated token's entry and on a pooled one, else 0. */
   cachedTokens: Int32Array;
   /** Seconds from submit() to the sequence's first rows; set where cachedTokens is, else 0. */
   queueSeconds: Float32Array;
@@ -213,6 +221,8 @@ export interface StepResult {
   topOffset: Uint32Array;
   topToken: Int32Array;
   topLogprob: Float32Array;
+  /** The states of entries that finished with pooled, by sequence: as wide as the model's hidden rows, not normalised. */
+  pooled?: Array<{ sequence: number; values: Float32Array }>;
   /** Sentences for entries that finished with error, by sequence. */
   errors?: Array<{ sequence: number; code: NativeErrorCode; message: string }>;
   /** Sentences for whoever runs the server: what went wrong without a sequence failing. */
@@ -273,7 +283,7 @@ export interface NativeEngine {
   unpinAdapter(handle: number): void;
   adapterState(handle: number): AdapterState;
   /** Queues a sequence; throws with code invalid_argument on a bad value (empty prompt, ids outside the vocabulary, prompt + 1 > context). */
-  submit(request: SequenceRequest): number;
+  submit(request: SequenceRequest | PoolRequest): number;
   /** Ends within one step, with an entry of finish cancelled; unknown or finished ids are ignored. */
   cancel(sequence: number): void;
   /**

@@ -154,7 +154,12 @@ class EngineImpl final : public Engine {
   void check(const SequenceRequest& r) const {
     const size_t vocabulary = info_.hyperparameters.vocabulary;
     if (r.prompt.empty()) invalid("the prompt is empty; at least one token is needed");
-    if (r.prompt.size() + 1 > info_.max_context)
+    if (r.pool != Pool::none) {
+      if (r.prompt.size() > info_.max_context)
+        invalid("the prompt has " + std::to_string(r.prompt.size()) + " tokens, but the longest sequence is " +
+                std::to_string(info_.max_context) + " tokens");
+      if (!r.mask.empty() || r.prompt_logprobs >= 0) invalid("a pooled sequence draws no token: it has neither mask nor log-probabilities");
+    } else if (r.prompt.size() + 1 > info_.max_context)
       invalid("the prompt has " + std::to_string(r.prompt.size()) + " tokens, but the longest sequence is " +
               std::to_string(info_.max_context) + " tokens, at least one of them generated");
     const auto check_token = [&](int64_t token, const char* what) {
@@ -269,9 +274,11 @@ class EngineImpl final : public Engine {
     }
   }
 
-  /// The batch of a plan, through the model: keys and values into pages, hidden states of the rows that sample into hidden_.
+  /// The batch of a plan, through the model: keys and values into pages, hidden states of the rows that sample into hidden_,
+  /// then those of the rows that are pooled.
   void run(const std::vector<ScheduledRun>& plan) {
     batch_.clear();
+    pooled_rows_.clear();
     for (const auto& [sequence, rows] : plan) {
       const size_t first = sequence->computed, first_row = batch_.tokens.size();
       batch_.runs.push_back({first_row, rows, first, sequence->pages.data(), sequence->adapter});
@@ -280,14 +287,17 @@ class EngineImpl final : public Engine {
         batch_.tokens.push_back(sequence->token_at(position));
         batch_.positions.push_back(static_cast<uint32_t>(position));
         if (wants_head(*sequence, position)) batch_.head_rows.push_back(static_cast<uint32_t>(first_row + i));
+        if (sequence->pools_at(position)) pooled_rows_.push_back(static_cast<uint32_t>(first_row + i));
       }
     }
+    batch_.head_rows.insert(batch_.head_rows.end(), pooled_rows_.begin(), pooled_rows_.end());
     model_->forward(context_, arena_->layout(), batch_, hidden_.data());
   }
 
   /// Whether the logits at `position` are needed: the last token and those of its draft draw the next, and prompt
   /// log-probabilities look back.
   static bool wants_head(const Sequence& sequence, size_t position) {
+    if (sequence.pools()) return false;
     if (position + 1 >= sequence.tokens.size()) return true;
     return sequence.wants_prompt_logprobs() && position + 1 < sequence.prompt_tokens &&
            position + 1 >= sequence.prompt_logprobs_sent;
@@ -313,6 +323,7 @@ class EngineImpl final : public Engine {
           head_rows_.push_back({sequence, position, -1, position + 1 >= sequence->tokens.size(), {}, false, false, false});
 
     const size_t hidden = info_.hyperparameters.hidden, vocabulary = info_.hyperparameters.vocabulary;
+    pool(plan, hidden_.data() + head_rows_.size() * hidden);
     const size_t piece = logits_.size() / vocabulary;
     for (size_t first = 0; first < head_rows_.size(); first += piece) {
       const size_t rows = std::min(piece, head_rows_.size() - first);
@@ -345,6 +356,38 @@ class EngineImpl final : public Engine {
       if (row.sequence == settled || row.missed) continue;
       if (!deliver(row, result)) settled = row.sequence;
     }
+    for (Sequence* const sequence : pooling_) deliver_pooled(*sequence, result);
+  }
+
+  /// Adds the step's hidden states to what their sequences pool, each sum in the order of its tokens: so its bits depend
+  /// neither on the batch nor on how the prompt was cut into chunks.
+  void pool(const std::vector<ScheduledRun>& plan, const float* state) {
+    const size_t hidden = info_.hyperparameters.hidden;
+    pooling_.clear();
+    for (const auto& [sequence, rows] : plan) {
+      if (!sequence->pools()) continue;
+      pooling_.push_back(sequence);
+      for (size_t position = sequence->computed; position < sequence->computed + rows; ++position) {
+        if (!sequence->pools_at(position)) continue;
+        sequence->pooled.resize(hidden);
+        for (size_t i = 0; i < hidden; ++i) sequence->pooled[i] += state[i];
+        sequence->pooled_tokens = position + 1;
+        state += hidden;
+      }
+    }
+  }
+
+  /// Ends a sequence whose whole prompt is pooled.
+  void deliver_pooled(Sequence& sequence, StepResult& result) {
+    if (sequence.pooled_tokens < sequence.prompt_tokens) return;
+    cached_tokens_ += sequence.cached_tokens;
+    result.entries.push_back({sequence.id, -1, static_cast<int32_t>(sequence.prompt_tokens), FinishReason::pooled,
+                              static_cast<int32_t>(sequence.cached_tokens), false, {}, sequence.queue_seconds});
+    if (sequence.request.pool == Pool::mean)
+      for (float& value : sequence.pooled) value /= static_cast<float>(sequence.prompt_tokens);
+    result.pooled.push_back({sequence.id, std::move(sequence.pooled)});
+    const std::unique_ptr<Sequence> done = scheduler_->remove(sequence.id);
+    if (done->request.adapter != 0) adapters_->forget(done->request.adapter);
   }
 
   /// How many of a sequence's drafted tokens are those that its rows drew.
@@ -471,6 +514,8 @@ class EngineImpl final : public Engine {
   std::vector<float> hidden_;  ///< [step_tokens][hidden]
   std::vector<float> logits_;  ///< [<= kHeadRows][vocabulary]
   std::vector<HeadRow> head_rows_;
+  std::vector<uint32_t> pooled_rows_;  ///< of the batch
+  std::vector<Sequence*> pooling_;     ///< of the step, those with a Pool
   std::vector<SamplerScratch> sampler_scratch_;  ///< one a worker
   uint64_t steps_ = 0, prompt_tokens_ = 0, cached_tokens_ = 0, generated_tokens_ = 0, drafted_tokens_ = 0, accepted_tokens_ = 0;
   double step_seconds_ = 0;

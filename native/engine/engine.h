@@ -37,6 +37,13 @@ struct EngineOptions {
   bool speculate = true;  ///< verify guesses at the next tokens where that pays; changes no result
 };
 
+/// What a sequence gives instead of tokens: a row of the model's last normalised hidden states.
+enum class Pool : uint8_t {
+  none,
+  mean,  ///< over the prompt's tokens
+  last,  ///< that of the last token
+};
+
 struct SequenceRequest {
   std::vector<int32_t> prompt;
   uint32_t adapter = 0;  ///< handle; 0: the base
@@ -50,9 +57,11 @@ struct SequenceRequest {
   /// Constrains the sequence: the first token is drawn among these, and each one after it waits for its own mask from
   /// set_mask. Empty: all tokens, always. Where min_tokens forbids all that a mask allows, the mask holds.
   MaskWords mask;
+  /// Other than none: the prompt's pooled hidden state is the result; no token is drawn, and what is about tokens is ignored.
+  Pool pool = Pool::none;
 };
 
-enum class FinishReason : uint8_t { none, stop, length, cancelled, error };
+enum class FinishReason : uint8_t { none, stop, length, cancelled, error, pooled };
 
 /// One row of a step's results: a token, or only a finish.
 struct StepEntry {
@@ -60,10 +69,10 @@ struct StepEntry {
   int32_t token;     ///< -1: only a finish
   int32_t position;  ///< the token's index in its sequence
   FinishReason finish;
-  int32_t cached_tokens;  ///< set on the first generated token
+  int32_t cached_tokens;  ///< set on the first generated token, or on the finish `pooled`
   bool has_logprobs;
   TokenLogprobs logprobs;
-  float queue_seconds = 0;  ///< from submit to its first rows; set on the first generated token
+  float queue_seconds = 0;  ///< from submit to its first rows; set where cached_tokens is
 };
 
 struct StepError {
@@ -72,8 +81,15 @@ struct StepError {
   std::string message;
 };
 
+/// The result of a sequence with a Pool; its entry has the finish `pooled` and no token.
+struct PooledState {
+  uint32_t sequence;
+  std::vector<float> values;  ///< [hidden], not normalised
+};
+
 struct StepResult {
   std::vector<StepEntry> entries;
+  std::vector<PooledState> pooled;
   std::vector<StepError> errors;
   std::vector<std::string> warnings;  ///< sentences for whoever runs the server
 };

@@ -163,7 +163,7 @@ void Scheduler::extend_chain(Sequence& sequence, size_t full_pages) {
 }
 
 void Scheduler::computed(Sequence& sequence) {
-  if (sequence.computed >= sequence.tokens.size())
+  if (!sequence.pools() && sequence.computed >= sequence.tokens.size())
     serve(sequence, kGeneratedCost * (sequence.computed - sequence.tokens.size() + 1));
   publish(sequence);
 }
@@ -196,7 +196,7 @@ bool Scheduler::reserve_or_preempt(Sequence& sequence, size_t rows, StepPlan& st
 
 /// Takes the longest cached prefix, short of the last token: it must run, since its logits are wanted.
 void Scheduler::match_prefix(Sequence& sequence) {
-  if (!limits_.prefix_cache || sequence.wants_prompt_logprobs()) return;
+  if (!limits_.prefix_cache || sequence.needs_all_rows()) return;
   const size_t most = (sequence.tokens.size() - 1) / kPageTokens;
   extend_chain(sequence, most);
   while (sequence.pages.size() < most) {
@@ -351,7 +351,7 @@ void Scheduler::draft() {
     const SequenceRequest& request = sequence.request;
     const SamplingOptions& sampling = request.sampling;
     // Penalties and masks depend on the tokens before, which a draft only supposes.
-    if (sequence.remaining() != 1 || sequence.constrained() || sampling.repetition_penalty != 1 || sampling.presence_penalty != 0 ||
+    if (sequence.remaining() != 1 || sequence.pools() || sequence.constrained() || sampling.repetition_penalty != 1 || sampling.presence_penalty != 0 ||
         sampling.frequency_penalty != 0)
       continue;
     // Every row may draw a token: none beyond what the request or the context allows.

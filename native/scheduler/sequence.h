@@ -29,6 +29,8 @@ struct Sequence {
   bool adapter_asked = false;       ///< its adapter was asked for on its behalf
   const LoraAdapter* adapter = nullptr;  ///< held while running
   TokenHistory history;
+  std::vector<float> pooled;  ///< the sum (or the last) of the hidden states so far; empty before the first
+  size_t pooled_tokens = 0;   ///< leading prompt tokens that are in it
   std::vector<int32_t> draft;  ///< guesses at what follows the first draft_start tokens, verified by the current step
   size_t draft_start = 0;
   PromptLookup lookup;
@@ -52,6 +54,13 @@ struct Sequence {
   /// Whether the token after the last one can be drawn.
   bool has_mask() const { return !constrained() || mask_position == tokens.size(); }
   bool wants_prompt_logprobs() const { return request.prompt_logprobs >= 0; }
+  bool pools() const { return request.pool != Pool::none; }
+  /// Whether the hidden state at `position` is part of the result. A recomputed one was taken already.
+  bool pools_at(size_t position) const {
+    return request.pool == Pool::mean ? position >= pooled_tokens : pools() && position + 1 == prompt_tokens;
+  }
+  /// Whether every prompt token has to be computed, so that none can come from the prefix cache.
+  bool needs_all_rows() const { return wants_prompt_logprobs() || request.pool == Pool::mean; }
   /// A token of those that the current step computes.
   int32_t token_at(size_t position) const {
     return position < draft_start || draft.empty() ? tokens[position] : draft[position - draft_start];

@@ -20,7 +20,10 @@ struct Outcome {
   std::vector<float> logprobs;
   FinishReason finish = FinishReason::none;
   int32_t cached_tokens = 0;
-  bool operator==(const Outcome& o) const { return tokens == o.tokens && logprobs == o.logprobs && finish == o.finish; }
+  std::vector<float> pooled;
+  bool operator==(const Outcome& o) const {
+    return tokens == o.tokens && logprobs == o.logprobs && finish == o.finish && pooled == o.pooled;
+  }
 };
 inline std::ostream& operator<<(std::ostream& out, const Outcome& o) {
   out << "[finish " << static_cast<int>(o.finish) << ":";
@@ -40,13 +43,14 @@ class Harness {
       std::lock_guard lock(mutex_);
       warnings_.insert(warnings_.end(), step.warnings.begin(), step.warnings.end());
       for (const StepError& error : step.errors) errors_[error.sequence] = error.message;
+      for (const PooledState& state : step.pooled) outcomes_[state.sequence].pooled = state.values;
       for (const StepEntry& entry : step.entries) {
         Outcome& outcome = outcomes_[entry.sequence];
         if (entry.token >= 0) {
           outcome.tokens.push_back(entry.token);
           outcome.logprobs.push_back(entry.has_logprobs ? entry.logprobs.logprob : 0);
-          outcome.cached_tokens += entry.cached_tokens;
         }
+        outcome.cached_tokens += entry.cached_tokens;
         if (entry.finish != FinishReason::none) outcome.finish = entry.finish;
       }
       changed_.notify_all();

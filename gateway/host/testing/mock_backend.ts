@@ -5,6 +5,7 @@ import {
   type Backend,
   ColophonError,
   definePlugin,
+  type EmbedRequest,
   type GeneratePart,
   type GenerateRequest,
   type ModelCard,
@@ -30,6 +31,8 @@ export interface MockOptions {
   constrains?: boolean;
   /** Default: mockText. */
   text?: TextDefinition;
+  /** Default true. */
+  embeds?: boolean;
 }
 
 /** The mock with what tests look at. */
@@ -38,12 +41,16 @@ export interface MockBackend extends Backend {
   readonly running: number;
   /** Every request that was started. */
   readonly requests: GenerateRequest[];
+  readonly embedRequests: EmbedRequest[];
   /** Names that load calls pinned. */
   readonly pinned: Set<string>;
   /** Steps stop until resume() is called. */
   pause(): void;
   resume(): void;
 }
+
+/** Values of an embedding. */
+export const mockWidth = 24;
 
 const letters = mockTokens('abcdefghijklmnopqrstuvwxyz ');
 
@@ -52,6 +59,7 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
   const context = options.context ?? 4096;
   const adapters = new Map((options.adapters ?? ['mock-adapter']).map((name) => [name, `/adapters/${name}`]));
   const requests: GenerateRequest[] = [];
+  const embedRequests: EmbedRequest[] = [];
   const pinned = new Set<string>();
   const seen = new Set<string>();
   const steps = createSteps();
@@ -167,13 +175,41 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
     }
   }
 
+  const check = ({ model, prompt }: Pick<GenerateRequest, 'model' | 'prompt'>) => {
+    if (!has(model)) throw missing(model);
+    if (prompt.length === 0) throw new ColophonError('The prompt is empty.', { param: 'prompt' });
+    const bad = prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= mockVocabulary);
+    if (bad !== undefined)
+      throw new ColophonError(`Token ${bad} is not in the vocabulary.`, { param: 'prompt' });
+  };
+
+  /** Counts of the tokens in mockWidth classes, and one value that tells models apart. */
+  const embed = async (request: EmbedRequest, signal: AbortSignal) => {
+    check(request);
+    embedRequests.push(request);
+    running++;
+    try {
+      await steps.next(signal);
+      signal.throwIfAborted();
+    } finally {
+      running--;
+    }
+    const pooled = request.pool === 'mean' ? request.prompt : request.prompt.slice(-1);
+    const values = new Float32Array(mockWidth);
+    for (const id of pooled) values[id % (mockWidth - 1)]! += 1 / pooled.length;
+    values[mockWidth - 1] = (hash(request.model) % 7) / 7;
+    return { values, usage: { promptTokens: request.prompt.length, cachedTokens: 0 } };
+  };
+
   return {
     name: 'mock',
+    ...(options.embeds === false ? {} : { embed }),
     constrains: options.constrains ?? true,
     get running() {
       return running;
     },
     requests,
+    embedRequests,
     pinned,
     pause: steps.pause,
     resume: steps.resume,
@@ -184,11 +220,7 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
       return options.text ?? mockText;
     },
     generate(request, signal) {
-      if (!has(request.model)) throw missing(request.model);
-      if (request.prompt.length === 0) throw new ColophonError('The prompt is empty.', { param: 'prompt' });
-      const bad = request.prompt.find((id) => !Number.isInteger(id) || id < 0 || id >= mockVocabulary);
-      if (bad !== undefined)
-        throw new ColophonError(`Token ${bad} is not in the vocabulary.`, { param: 'prompt' });
+      check(request);
       requests.push(request);
       return run(request, signal);
     },

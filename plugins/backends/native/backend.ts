@@ -2,14 +2,24 @@
 import {
   type Backend,
   ColophonError,
+  type Embedding,
+  type EmbedRequest,
   type GeneratePart,
   type GenerateRequest,
   type ModelCard,
   type TextDefinition,
 } from '../../../gateway/contract/index.ts';
-import type { EngineInfo, NativeEngine, StepResult } from '../../../native/binding/index.ts';
+import {
+  type EngineInfo,
+  FinishReason,
+  type NativeEngine,
+  type PoolRequest,
+  type SequenceRequest,
+  type StepResult,
+} from '../../../native/binding/index.ts';
 import type { AdapterMetrics } from './adapter_metrics.ts';
 import { AdapterRegistry, type RegistryOptions } from './adapter_registry.ts';
+import { Pooling } from './embedding.ts';
 import { modelNotFound, toColophonError } from './errors.ts';
 import { Generation } from './generation.ts';
 
@@ -29,9 +39,11 @@ export interface NativeBackendOptions extends Omit<RegistryOptions, 'reserved'> 
   adapterMetrics: AdapterMetrics;
 }
 
+type Receiver = Generation | Pooling;
+
 /** A sequence that the engine has. */
 interface Running {
-  generation: Generation;
+  receiver: Receiver;
   /** Its adapter's name; undefined on the base. */
   adapter: string | undefined;
   promptTokens: number;
@@ -46,7 +58,7 @@ export class NativeBackend implements Backend {
   readonly #engine: NativeEngine;
   readonly #info: EngineInfo;
   readonly #registry: AdapterRegistry;
-  readonly #generations = new Map<number, Running>();
+  readonly #running = new Map<number, Running>();
   /** Requests between generate() and submit(). */
   #arriving = 0;
   #closed = false;
@@ -83,14 +95,23 @@ export class NativeBackend implements Backend {
 
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GeneratePart[]> {
     const generation = new Generation(request, signal);
-    if (generation.ended) return generation;
-    this.#arriving++;
-    this.#submit(request, generation)
-      .catch((error) => generation.fail(error))
-      .finally(() => {
-        this.#arriving--;
-      });
+    // One more than the prompt: the token that follows it.
+    this.#begin(request, generation, request.prompt.length + 1, () => ({
+      maxTokens: request.maxTokens,
+      minTokens: request.minTokens,
+      sampling: request.sampling,
+      stopTokenIds: [...(request.ignoreEnd ? [] : this.#options.text.endTokenIds), ...request.stopTokenIds],
+      logprobs: request.logprobs,
+      promptLogprobs: request.promptLogprobs,
+      mask: request.constraint?.first,
+    }));
     return generation;
+  }
+
+  embed(request: EmbedRequest, signal: AbortSignal): Promise<Embedding> {
+    const pooling = new Pooling(request, signal);
+    this.#begin(request, pooling, request.prompt.length, () => ({ pool: request.pool }));
+    return pooling.result;
   }
 
   health(): { ready: boolean; detail?: string } {
@@ -101,14 +122,14 @@ export class NativeBackend implements Backend {
     if (this.#closed) return;
     this.#closed = true;
     await this.#engine.close();
-    for (const { generation } of this.#generations.values()) generation.fail(closing());
-    this.#generations.clear();
+    for (const { receiver } of this.#running.values()) receiver.fail(closing());
+    this.#running.clear();
   }
 
   /** The adapter's handle; undefined for the base. */
   async #handle(model: string): Promise<number | undefined> {
     if (this.#closed) throw closing();
-    const queued = this.#generations.size + this.#arriving;
+    const queued = this.#running.size + this.#arriving;
     if (queued > this.#options.maxQueued) {
       throw new ColophonError(
         `The engine's queue is full (${this.#options.maxQueued} requests); try again shortly.`,
@@ -125,10 +146,21 @@ export class NativeBackend implements Backend {
     return adapter.handle;
   }
 
+  /** Brings a request to the engine; what goes wrong on the way is its receiver's. */
+  #begin(request: Asked, receiver: Receiver, tokens: number, wanted: () => Wanted): void {
+    if (receiver.ended) return;
+    this.#arriving++;
+    this.#submit(request, receiver, tokens, wanted)
+      .catch((error) => receiver.fail(error))
+      .finally(() => {
+        this.#arriving--;
+      });
+  }
+
   /** Hands the request to the engine, unless its reader has left meanwhile. */
-  async #submit(request: GenerateRequest, generation: Generation): Promise<void> {
+  async #submit(request: Asked, receiver: Receiver, tokens: number, wanted: () => Wanted): Promise<void> {
     const { maxContext } = this.#info;
-    if (request.prompt.length + 1 > maxContext) {
+    if (tokens > maxContext) {
       throw new ColophonError(
         `This model's maximum context length is ${maxContext} tokens, but the prompt has ${request.prompt.length}. ` +
           'Shorten the prompt.',
@@ -137,34 +169,25 @@ export class NativeBackend implements Backend {
     }
     for (let tries = 0; ; tries++) {
       const adapter = await this.#handle(request.model);
-      if (generation.ended) return;
+      if (receiver.ended) return;
       try {
         if (adapter !== undefined && tries === 0)
           this.#options.adapterMetrics.request(request.model, adapter);
         const sequence = this.#engine.submit({
           prompt: request.prompt,
           adapter,
-          maxTokens: request.maxTokens,
-          minTokens: request.minTokens,
-          sampling: request.sampling,
-          stopTokenIds: [
-            ...(request.ignoreEnd ? [] : this.#options.text.endTokenIds),
-            ...request.stopTokenIds,
-          ],
-          logprobs: request.logprobs,
-          promptLogprobs: request.promptLogprobs,
           cacheSalt: request.cacheSalt,
           tenant: request.tenant,
           priority: request.priority,
-          mask: request.constraint?.first,
+          ...wanted(),
         });
-        this.#generations.set(sequence, {
-          generation,
+        this.#running.set(sequence, {
+          receiver,
           adapter: adapter === undefined ? undefined : request.model,
           promptTokens: request.prompt.length,
           begun: false,
         });
-        generation.attach({
+        receiver.attach({
           cancel: () => this.#engine.cancel(sequence),
           setMask: (position, mask) => this.#engine.setMask(sequence, position, mask),
         });
@@ -179,17 +202,17 @@ export class NativeBackend implements Backend {
 
   #onStep(step: StepResult): void {
     for (const sentence of step.warnings ?? []) this.#options.warn?.(sentence);
-    const touched = new Set<Generation>();
+    const touched = new Set<Receiver>();
     for (let i = 0; i < step.sequence.length; i++) {
       const sequence = step.sequence[i]!;
-      const running = this.#generations.get(sequence);
+      const running = this.#running.get(sequence);
       if (!running) continue;
       this.#count(running, step, i);
-      const { generation } = running;
-      if (generation.take(step, i)) this.#generations.delete(sequence);
-      touched.add(generation);
+      const { receiver } = running;
+      if (receiver.take(step, i)) this.#running.delete(sequence);
+      touched.add(receiver);
     }
-    for (const generation of touched) generation.wake();
+    for (const receiver of touched) receiver.wake();
   }
 
   /** Brings the adapter of that name into memory and keeps it there. Throws a sentence where it cannot. */
@@ -200,8 +223,11 @@ export class NativeBackend implements Backend {
   /** Adds entry `i` of a step to its adapter's figures. */
   #count(running: Running, step: StepResult, i: number): void {
     const { adapter, promptTokens, begun } = running;
-    if (adapter === undefined || step.token[i]! < 0 || step.position[i]! < promptTokens) return;
+    if (adapter === undefined) return;
     const { adapterMetrics } = this.#options;
+    if (step.finish[i] === FinishReason.pooled)
+      adapterMetrics.begun(adapter, promptTokens, step.queueSeconds[i]!);
+    if (step.token[i]! < 0 || step.position[i]! < promptTokens) return;
     if (!begun) adapterMetrics.begun(adapter, promptTokens, step.queueSeconds[i]!);
     running.begun = true;
     adapterMetrics.generated(adapter);
@@ -249,6 +275,12 @@ export class NativeBackend implements Backend {
     };
   }
 }
+
+/** What all requests have, and what each kind asks the engine for. */
+type Asked = GenerateRequest | EmbedRequest;
+type Wanted =
+  | Omit<SequenceRequest, 'prompt' | 'adapter' | 'cacheSalt' | 'tenant' | 'priority'>
+  | Pick<PoolRequest, 'pool'>;
 
 function closing(): ColophonError {
   return new ColophonError('The engine is closing; try again shortly.', {

@@ -156,16 +156,7 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
       this.#end();
       return;
     }
-    const sequence = step.sequence[i]!;
-    const error = step.errors?.find((entry) => entry.sequence === sequence);
-    this.#failure =
-      finish === FinishReason.error
-        ? errorOf(error?.code ?? 'internal', error?.message ?? 'The engine failed on this sequence.')
-        : new ColophonError('The engine is closing; the generation was ended.', {
-            type: 'service_unavailable_error',
-            code: 'shutting_down',
-            retryAfterSeconds: 1,
-          });
+    this.#failure = failureOf(step, i);
     this.#end();
   }
 
@@ -192,6 +183,19 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     this.#ended = true;
     this.#signal.removeEventListener('abort', this.#abort);
   }
+}
+
+/** Why a sequence ended without a result; nobody but a closing engine cancels one whose reader is there. */
+export function failureOf(step: StepResult, i: number): ColophonError {
+  if (step.finish[i] !== FinishReason.error) {
+    return new ColophonError('The engine is closing; the generation was ended.', {
+      type: 'service_unavailable_error',
+      code: 'shutting_down',
+      retryAfterSeconds: 1,
+    });
+  }
+  const error = step.errors?.find((entry) => entry.sequence === step.sequence[i]);
+  return errorOf(error?.code ?? 'internal', error?.message ?? 'The engine failed on this sequence.');
 }
 
 function logprobOf(step: StepResult, i: number): TokenLogprob {

@@ -6,6 +6,7 @@ import {
   type EngineStats,
   FinishReason,
   type NativeEngine,
+  type PoolRequest,
   type SequenceRequest,
   type StepResult,
 } from '../../../../native/binding/index.ts';
@@ -29,7 +30,7 @@ interface FakeAdapter {
 }
 
 export class FakeEngine implements NativeEngine {
-  readonly submitted = new Map<number, SequenceRequest>();
+  readonly submitted = new Map<number, SequenceRequest & Partial<PoolRequest>>();
   readonly cancelled: number[] = [];
   readonly masks: Array<{ sequence: number; position: number; mask: Uint32Array }> = [];
   readonly adapters = new Map<number, FakeAdapter>();
@@ -130,12 +131,12 @@ export class FakeEngine implements NativeEngine {
     return [...this.adapters].filter(([, { removed }]) => !removed).map(([handle]) => handle);
   }
 
-  submit(request: SequenceRequest): number {
+  submit(request: SequenceRequest | PoolRequest): number {
     if (request.adapter !== undefined && this.adapters.get(request.adapter)?.removed !== false) {
       throw Object.assign(new Error('There is no such adapter.'), { code: 'not_found' });
     }
     const sequence = this.#next++;
-    this.submitted.set(sequence, request);
+    this.submitted.set(sequence, request as SequenceRequest);
     return sequence;
   }
 
@@ -156,7 +157,12 @@ export class FakeEngine implements NativeEngine {
   }
 
   /** Delivers one step. */
-  step(entries: Entry[], errors?: StepResult['errors'], warnings?: string[]): void {
+  step(
+    entries: Entry[],
+    errors?: StepResult['errors'],
+    warnings?: string[],
+    pooled?: StepResult['pooled'],
+  ): void {
     const tops = entries.map((entry) => entry.logprob?.top ?? []);
     const topOffset = [0];
     for (const top of tops) topOffset.push(topOffset.at(-1)! + top.length);
@@ -174,6 +180,7 @@ export class FakeEngine implements NativeEngine {
       topLogprob: Float32Array.from(tops.flat(), ([, logprob]) => logprob),
       errors,
       warnings,
+      pooled,
     });
   }
 
