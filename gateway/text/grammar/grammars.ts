@@ -164,14 +164,14 @@ export class Grammars {
   /** A thread with nothing in it, which is busy from now on; waits for one where all are at work. */
   async #freeThread(): Promise<MatchingThread> {
     for (;;) {
-      if (this.#closed) throw tryAgain('The server is shutting down.', 'service_unavailable_error');
+      if (this.#closed) throw shuttingDown();
       const thread = this.#takeFree();
       if (thread) {
         this.#busy.add(thread);
         return thread;
       }
       if (this.#queue.length >= this.#limits.waiting) {
-        throw tryAgain('Too many new grammars wait to be compiled; try again shortly.', 'rate_limit_error');
+        throw queueFull('Too many new grammars wait to be compiled; try again shortly.');
       }
       await new Promise<void>((resolve) => this.#queue.push(resolve));
     }
@@ -205,6 +205,14 @@ function refused(param: string, sentence: string): ColophonError {
   return new ColophonError(`Invalid '${param}': ${sentence}`, { param, code: 'invalid_grammar' });
 }
 
-function tryAgain(sentence: string, type: 'rate_limit_error' | 'service_unavailable_error'): ColophonError {
-  return new ColophonError(sentence, { type, code: 'queue_full', retryAfterSeconds: 1 });
+function queueFull(sentence: string): ColophonError {
+  return new ColophonError(sentence, { type: 'rate_limit_error', code: 'queue_full', retryAfterSeconds: 1 });
+}
+
+function shuttingDown(): ColophonError {
+  return new ColophonError('The server is shutting down.', {
+    type: 'service_unavailable_error',
+    code: 'shutting_down',
+    retryAfterSeconds: 1,
+  });
 }

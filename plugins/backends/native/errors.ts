@@ -19,7 +19,7 @@ const optionsOfCode: Record<NativeErrorCode, ErrorOptions> = {
   bad_adapter: { type: 'invalid_request_error', code: 'bad_adapter' },
   bad_model: { type: 'server_error', code: 'bad_model' },
   resource_exhausted: { type: 'service_unavailable_error', code: 'resource_exhausted', retryAfterSeconds: 1 },
-  unsupported: { type: 'server_error', code: 'unsupported', status: 501 },
+  unsupported: { type: 'server_error', code: 'machine_unsupported', status: 501 },
   internal: { type: 'server_error', code: 'internal' },
 };
 
