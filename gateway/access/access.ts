@@ -94,10 +94,10 @@ export function limitRates(app: FastifyInstance, limits: RateLimits): void {
   });
 }
 
-/** Probes have no key. */
+/** Probes have no key, and neither has a browser that opens the API's description. */
 function isOpen(request: FastifyRequest): boolean {
   const path = request.url.split('?', 1)[0]!;
-  return path === '/health' || path.startsWith('/health/');
+  return /^\/(?:health|docs)(?:\/|$)/.test(path) || path === '/openapi.json';
 }
 
 function checkCaller(

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { type Backend, ColophonError, type ModelCard } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
+import { answers, plainText } from './openapi.ts';
 import type { Services } from './services.ts';
 
 const loadBody = Type.Object({
@@ -20,7 +21,15 @@ const unloadBody = Type.Object({
 export function adapterRoutes(app: FastifyInstance, services: Services): void {
   app.post<{ Body: Static<typeof loadBody> }>(
     '/v1/load_lora_adapter',
-    { schema: { body: loadBody } },
+    {
+      schema: {
+        body: loadBody,
+        summary: 'Load an adapter',
+        operationId: 'loadLoraAdapter',
+        tags: ['models'],
+        response: answers({ 'text/plain': plainText('A sentence.') }),
+      },
+    },
     async (request, reply) => {
       const { lora_name: name, lora_path: path, load_inplace: replace, pin } = request.body;
       if (!name || !path) {
@@ -53,7 +62,15 @@ export function adapterRoutes(app: FastifyInstance, services: Services): void {
 
   app.post<{ Body: Static<typeof unloadBody> }>(
     '/v1/unload_lora_adapter',
-    { schema: { body: unloadBody } },
+    {
+      schema: {
+        body: unloadBody,
+        summary: 'Unload an adapter',
+        operationId: 'unloadLoraAdapter',
+        tags: ['models'],
+        response: answers({ 'text/plain': plainText('A sentence.') }),
+      },
+    },
     async (request, reply) => {
       const { lora_name: name } = request.body;
       if (!name) {

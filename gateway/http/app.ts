@@ -17,6 +17,7 @@ import { modelRoutes } from './models.ts';
 import { responseRoutes } from './responses.ts';
 import { refuseNotOffered } from './not_offered.ts';
 import { takeRandom } from './random_bytes.ts';
+import { describeRoutes, documentationRoutes } from './openapi.ts';
 import type { Services } from './services.ts';
 import { storedCompletionRoutes } from './stored_completions.ts';
 import { tokenizeRoutes } from './tokenize.ts';
@@ -73,6 +74,8 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   readJsonBodies(app, services.config.server.body_limit);
   answerUnknownRoutes(app);
 
+  await describeRoutes(app);
+  documentationRoutes(app);
   modelRoutes(app, services);
   chatCompletionRoutes(app, services);
   storedCompletionRoutes(app, services);

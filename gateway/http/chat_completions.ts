@@ -2,6 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import { sendAnswer } from './answer.ts';
 import { type ChatBody, chatBody, readChatRequest } from './chat_request.ts';
 import { chatAnswer } from './chat_response.ts';
+import { answers } from './openapi.ts';
+import { chatAnswers } from './response_schemas.ts';
 import type { Services } from './services.ts';
 import { envelopeOf } from './shared_request.ts';
 import { keeper } from './stored_completions.ts';
@@ -10,7 +12,15 @@ export function chatCompletionRoutes(app: FastifyInstance, services: Services): 
   const special = services.config.text.special_tokens_in_content;
   app.post<{ Body: ChatBody }>(
     '/v1/chat/completions',
-    { schema: { body: chatBody } },
+    {
+      schema: {
+        body: chatBody,
+        summary: 'Chat, whole or as a stream',
+        operationId: 'createChatCompletion',
+        tags: ['chat'],
+        response: answers(chatAnswers),
+      },
+    },
     async (request, reply) => {
       const { body } = request;
       request.outcome.model = body.model;

@@ -2,13 +2,23 @@ import type { FastifyInstance } from 'fastify';
 import { sendAnswer } from './answer.ts';
 import { type CompletionBody, completionBody, readCompletionRequest } from './completion_request.ts';
 import { completionAnswer } from './completion_response.ts';
+import { answers } from './openapi.ts';
+import { completionAnswers } from './response_schemas.ts';
 import type { Services } from './services.ts';
 import { envelopeOf } from './shared_request.ts';
 
 export function completionRoutes(app: FastifyInstance, services: Services): void {
   app.post<{ Body: CompletionBody }>(
     '/v1/completions',
-    { schema: { body: completionBody } },
+    {
+      schema: {
+        body: completionBody,
+        summary: 'Text that continues prompts, whole or as a stream',
+        operationId: 'createCompletion',
+        tags: ['chat'],
+        response: answers(completionAnswers),
+      },
+    },
     async (request, reply) => {
       const { body } = request;
       request.outcome.model = body.model;

@@ -9,6 +9,8 @@ import type { SpecialReading } from '../text/text_model.ts';
 import type { Served } from './catalogue.ts';
 import { modelField, tokenId } from './fields.ts';
 import { leastTokens } from './least_tokens.ts';
+import { answers } from './openapi.ts';
+import { embeddingsAnswer } from './response_schemas.ts';
 import { checkTokenIds } from './sampling.ts';
 import type { Services } from './services.ts';
 
@@ -57,7 +59,15 @@ export function embeddingRoutes(app: FastifyInstance, services: Services): void 
   const special = services.config.text.special_tokens_in_content;
   app.post<{ Body: EmbeddingBody }>(
     '/v1/embeddings',
-    { schema: { body: embeddingBody } },
+    {
+      schema: {
+        body: embeddingBody,
+        summary: 'Vectors of texts',
+        operationId: 'createEmbedding',
+        tags: ['embeddings'],
+        response: answers(embeddingsAnswer),
+      },
+    },
     async (request, reply) => {
       const { body } = request;
       request.outcome.model = body.model;

@@ -1,24 +1,61 @@
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
 import { ColophonError, type ModelCard } from '../contract/index.ts';
 import { cardOf } from './adapters.ts';
+import { answers } from './openapi.ts';
+import { deletedAnswer, modelAnswer, modelsAnswer } from './response_schemas.ts';
 import type { Services } from './services.ts';
 
 export function modelRoutes(app: FastifyInstance, services: Services): void {
-  app.get('/v1/models', async () => {
-    const cards = await services.catalogue.list();
-    return { object: 'list', data: cards.map(modelJson) };
-  });
+  app.get(
+    '/v1/models',
+    {
+      schema: {
+        summary: 'Every model and adapter',
+        operationId: 'listModels',
+        tags: ['models'],
+        response: answers(modelsAnswer),
+      },
+    },
+    async () => {
+      const cards = await services.catalogue.list();
+      return { object: 'list', data: cards.map(modelJson) };
+    },
+  );
 
   // Ids may hold slashes, encoded or not.
-  app.get<{ Params: { '*': string } }>('/v1/models/*', async (request) => {
-    const id = request.params['*'];
-    const found = await services.catalogue.card(id);
-    if (found) return modelJson(found.card);
-    throw unknownModel(id);
-  });
+  app.get<{ Params: { '*': string } }>(
+    '/v1/models/*',
+    {
+      schema: {
+        summary: 'One model or adapter',
+        operationId: 'retrieveModel',
+        tags: ['models'],
+        params: Type.Object({ '*': Type.String({ description: 'Its id; slashes need no escape.' }) }),
+        response: answers(modelAnswer),
+      },
+    },
+    async (request) => {
+      const id = request.params['*'];
+      const found = await services.catalogue.card(id);
+      if (found) return modelJson(found.card);
+      throw unknownModel(id);
+    },
+  );
 
   // An adapter goes as by /v1/unload_lora_adapter; its files stay where they are.
-  app.delete<{ Params: { '*': string } }>('/v1/models/*', async (request) => {
+  app.delete<{ Params: { '*': string } }>(
+    '/v1/models/*',
+    {
+      schema: {
+        summary: 'Unload an adapter that was loaded by call',
+        operationId: 'deleteModel',
+        tags: ['models'],
+        params: Type.Object({ '*': Type.String({ description: 'Its id; slashes need no escape.' }) }),
+        response: answers(deletedAnswer('model')),
+      },
+    },
+    async (request) => {
     const id = request.params['*'];
     const known = await cardOf(id, services);
     if (!known) throw unknownModel(id);
@@ -43,7 +80,8 @@ export function modelRoutes(app: FastifyInstance, services: Services): void {
     }
     if (!gone) throw unknownModel(id);
     return { id, object: 'model', deleted: true };
-  });
+  },
+  );
 }
 
 function unknownModel(id: string): ColophonError {

@@ -6,7 +6,9 @@ import { maybe } from '../schema/nullable.ts';
 import { messagesField } from './chat_messages.ts';
 import { templated, templateFields } from './chat_request.ts';
 import { modelField, tokenId } from './fields.ts';
+import { answers } from './openapi.ts';
 import { refuseUnsupported } from './refused.ts';
+import { detokenizeAnswer, tokenizeAnswer } from './response_schemas.ts';
 import { checkTokenIds } from './sampling.ts';
 import type { Services } from './services.ts';
 import { readTools, toolFields } from './tools.ts';
@@ -28,7 +30,15 @@ export function tokenizeRoutes(app: FastifyInstance, services: Services): void {
 
   app.post<{ Body: Static<typeof tokenizeBody> }>(
     '/tokenize',
-    { schema: { body: tokenizeBody } },
+    {
+      schema: {
+        body: tokenizeBody,
+        summary: 'A text or a chat as token ids',
+        operationId: 'tokenize',
+        tags: ['tokens'],
+        response: answers(tokenizeAnswer),
+      },
+    },
     async (request, reply) => {
       const { body } = request;
       refuseUnsupported(body);
@@ -56,7 +66,15 @@ export function tokenizeRoutes(app: FastifyInstance, services: Services): void {
 
   app.post<{ Body: Static<typeof detokenizeBody> }>(
     '/detokenize',
-    { schema: { body: detokenizeBody } },
+    {
+      schema: {
+        body: detokenizeBody,
+        summary: 'Token ids as text',
+        operationId: 'detokenize',
+        tags: ['tokens'],
+        response: answers(detokenizeAnswer),
+      },
+    },
     async (request) => {
       const { model, tokens } = request.body;
       const { text, encoder } = await services.catalogue.findOrFirst(model);
