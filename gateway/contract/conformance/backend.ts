@@ -4,7 +4,14 @@
  *     describeBackend('my backend', { create: () => new MyBackend(), base: 'my-base', prompt: [1, 2, 3] });
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Backend, GeneratePart, GenerateRequest, TokenConstraint, TokenLogprob } from '../backend.ts';
+import type {
+  Backend,
+  EmbedRequest,
+  GeneratePart,
+  GenerateRequest,
+  TokenConstraint,
+  TokenLogprob,
+} from '../backend.ts';
 import { ColophonError } from '../errors.ts';
 
 export interface BackendUnderTest {
@@ -26,6 +33,8 @@ export interface BackendUnderTest {
   prefixCache?: boolean;
   /** Whether it obeys constraints. */
   constrains?: boolean;
+  /** Whether it makes embeddings. */
+  embeds?: boolean;
 }
 
 interface Generated {
@@ -70,6 +79,13 @@ export function describeBackend(name: string, under: BackendUnderTest): void {
       seed,
     });
     const generate = (changes: Partial<GenerateRequest> = {}) => collect(backend, request(changes));
+    const freed = async () => {
+      const limit = performance.now() + (under.abortWithinMs ?? 5000);
+      while (under.running && under.running() > 0 && performance.now() < limit) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      expect(under.running?.() ?? 0).toBe(0);
+    };
 
     describe('models', () => {
       test('the list holds the base and its adapters, each a full card', async () => {
@@ -313,6 +329,60 @@ export function describeBackend(name: string, under: BackendUnderTest): void {
       });
     });
 
+    describe('embeddings', () => {
+      const embed = (changes: Partial<EmbedRequest> = {}, signal = new AbortController().signal) =>
+        backend.embed!({ model: under.base, prompt: under.prompt, pool: 'mean', ...changes }, signal);
+
+      test('are there where it says so', () => {
+        expect(backend.embed !== undefined).toBe(under.embeds ?? false);
+      });
+
+      test.runIf(under.embeds)('are one width of finite numbers, of any prompt and pool', async () => {
+        const prompts = [under.prompt, under.prompt.slice(0, 1), under.prompt.toReversed()];
+        for (const pool of ['mean', 'last'] as const) {
+          for (const prompt of prompts) {
+            const { values, usage } = await embed({ prompt, pool });
+            expect(values.length).toBe((await embed()).values.length);
+            expect(values.every(Number.isFinite)).toBe(true);
+            expect(usage.promptTokens).toBe(prompt.length);
+            expect(usage.cachedTokens).toBeLessThan(prompt.length);
+          }
+        }
+        expect((await embed({ pool: 'last' })).values).not.toEqual((await embed()).values);
+      });
+
+      test.runIf(under.embeds)('are the same to the bit side by side with others', async () => {
+        const requests = under.prompt.map((_, index) => ({
+          prompt: under.prompt.slice(0, index + 1),
+          pool: index % 3 === 0 ? ('last' as const) : ('mean' as const),
+          model: [under.base, ...(under.adapters ?? [])][index % ((under.adapters?.length ?? 0) + 1)]!,
+        }));
+        const alone: Float32Array[] = [];
+        for (const one of requests) alone.push((await embed(one)).values);
+        const beside = generate({ maxTokens: 16 });
+        const together = await Promise.all(requests.map((one) => embed(one)));
+        expect(together.map(({ values }) => values)).toEqual(alone);
+        await beside;
+      });
+
+      test.runIf(under.embeds)('of an unknown model or an empty prompt are refused', async () => {
+        await expect(embed({ model: 'no-such-model' })).rejects.toMatchObject({ status: 404 });
+        await expect(embed({ prompt: [] })).rejects.toBeInstanceOf(ColophonError);
+      });
+
+      test.runIf(under.embeds)('that are aborted reject and hold nothing', async () => {
+        const before = new AbortController();
+        before.abort();
+        await expect(embed({}, before.signal)).rejects.toBeDefined();
+        const during = new AbortController();
+        const prompts = Array.from({ length: 8 }, () => embed({}, during.signal));
+        during.abort();
+        const ended = await Promise.allSettled(prompts);
+        expect(ended.map(({ status }) => status)).toEqual(prompts.map(() => 'rejected'));
+        await freed();
+      });
+    });
+
     describe('the prefix cache', () => {
       test.runIf(under.prefixCache)('serves a prompt the second time, and salts keep apart', async () => {
         const cacheSalt = `salt-${Date.now()}`;
@@ -327,13 +397,6 @@ export function describeBackend(name: string, under: BackendUnderTest): void {
 
     describe('ending early', () => {
       const long = { maxTokens: 4096 - under.prompt.length };
-      const freed = async () => {
-        const limit = performance.now() + (under.abortWithinMs ?? 5000);
-        while (under.running && under.running() > 0 && performance.now() < limit) {
-          await new Promise((resolve) => setTimeout(resolve, 2));
-        }
-        expect(under.running?.() ?? 0).toBe(0);
-      };
       const longest = async () => {
         const { maxModelLength } = (await backend.model(under.base))!;
         return { maxTokens: Math.min(long.maxTokens, maxModelLength - under.prompt.length) };

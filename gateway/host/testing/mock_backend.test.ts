@@ -16,4 +16,5 @@ describeBackend('the mock', {
   loadable: { name: 'three', path: '/adapters/three' },
   prefixCache: true,
   constrains: true,
+  embeds: true,
 });

@@ -520,3 +520,54 @@ test('what adapters are used for is counted under their names, whatever the base
     expect(text).toContain(`colophon_adapter_${name}_total{adapter="one"} ${value}`);
   expect(text).toContain('colophon_adapter_generated_tokens_total{adapter="other"} 0');
 });
+
+test('an embedding is the state that its sequence pooled, counted for its adapter', async () => {
+  const folder = temporaryFolder();
+  await makeAdapter(folder, 'tuned');
+  const { backend, engine, adapterMetrics } = setUp({ folders: [folder] });
+  const registry = new Registry();
+  adapterMetrics.register(registry);
+  const pooled = backend.embed(
+    { model: 'tuned', prompt: [1, 2, 3], pool: 'last', tenant: 'a', priority: 2 },
+    new AbortController().signal,
+  );
+  const sequence = await vi.waitUntil(() => [...engine.submitted.keys()][0], { timeout: 30_000 });
+  expect(engine.submitted.get(sequence)).toMatchObject({
+    prompt: [1, 2, 3],
+    adapter: engine.live()[0],
+    pool: 'last',
+    tenant: 'a',
+    priority: 2,
+  });
+  const values = Float32Array.of(1, 2);
+  engine.step([{ sequence, finish: FinishReason.pooled, cachedTokens: 1 }], undefined, undefined, [
+    { sequence: sequence + 1, values: Float32Array.of(9) },
+    { sequence, values },
+  ]);
+  expect(await pooled).toEqual({ values, usage: { promptTokens: 3, cachedTokens: 1 } });
+  expect(await registry.metrics()).toContain('colophon_adapter_prompt_tokens_total{adapter="tuned"} 3');
+});
+
+test('an embedding that is aborted, fails or is too long rejects, and its sequence ends', async () => {
+  const { backend, engine } = setUp();
+  const embed = (prompt: number[], abort = new AbortController()) =>
+    backend.embed({ model: 'base', prompt, pool: 'mean' }, abort.signal);
+  const abort = new AbortController();
+  const left = embed([1], abort);
+  const [first] = await vi.waitUntil(() => engine.submitted.size === 1 && [...engine.submitted.keys()]);
+  abort.abort();
+  await expect(left).rejects.toBe(abort.signal.reason);
+  expect(engine.cancelled).toEqual([first]);
+  const failing = embed([1]);
+  const [, second] = await vi.waitUntil(() => engine.submitted.size === 2 && [...engine.submitted.keys()]);
+  engine.step(
+    [{ sequence: second!, finish: FinishReason.error }],
+    [{ sequence: second!, code: 'bad_adapter', message: 'A sentence.' }],
+  );
+  await expect(failing).rejects.toMatchObject({ message: 'A sentence.', code: 'bad_adapter' });
+  // The fake's context is 64: as many tokens fit, since none is generated.
+  await expect(embed(Array(65).fill(1))).rejects.toMatchObject({ code: 'context_length_exceeded' });
+  void embed(Array(64).fill(1)).catch(() => {});
+  await vi.waitUntil(() => engine.submitted.size === 3);
+  await backend.close();
+});

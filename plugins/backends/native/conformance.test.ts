@@ -54,4 +54,5 @@ describeBackend('native', {
   abortWithinMs: 60_000,
   prefixCache: true,
   constrains: true,
+  embeds: true,
 });
