@@ -154,6 +154,12 @@ const access = Type.Object(
 
 const store = Type.Object(
   {
+    days: Type.Number({
+      default: 30,
+      exclusiveMinimum: 0,
+      maximum: 3650,
+      description: 'How long what clients asked to be kept (stored chat completions, responses) is kept.',
+    }),
     file_bytes: Bytes({
       default: 512 * 2 ** 20,
       minimum: 1,
@@ -209,18 +215,6 @@ const text = Type.Object(
   { ...closed, description: 'Text and tokens.' },
 );
 
-const store = Type.Object(
-  {
-    days: Type.Number({
-      default: 30,
-      exclusiveMinimum: 0,
-      maximum: 3650,
-      description: 'How long what clients asked to be kept (stored chat completions, responses) is kept.',
-    }),
-  },
-  { ...closed, description: 'What outlasts an answer, in the data folder.' },
-);
-
 const log = Type.Object(
   {
     level: Type.Enum(['debug', 'info', 'warn', 'error', 'silent'], {
@@ -261,7 +255,6 @@ export const configSchema = Type.Object(
     store,
     batches,
     text,
-    store,
     log,
     plugins: Type.Record(Type.String(), plugin, {
       default: {},

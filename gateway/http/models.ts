@@ -56,31 +56,31 @@ export function modelRoutes(app: FastifyInstance, services: Services): void {
       },
     },
     async (request) => {
-    const id = request.params['*'];
-    const known = await cardOf(id, services);
-    if (!known) throw unknownModel(id);
-    if (known.card?.parent === null || !known.backend.adapters) {
-      throw new ColophonError(
-        `The model '${id.slice(0, 100)}' cannot be deleted: only adapters come and go by call. Take it out of the server's configuration instead.`,
-        { type: 'permission_error', code: 'model_not_deletable', param: 'model' },
+      const id = request.params['*'];
+      const known = await cardOf(id, services);
+      if (!known) throw unknownModel(id);
+      if (known.card?.parent === null || !known.backend.adapters) {
+        throw new ColophonError(
+          `The model '${id.slice(0, 100)}' cannot be deleted: only adapters come and go by call. Take it out of the server's configuration instead.`,
+          { type: 'permission_error', code: 'model_not_deletable', param: 'model' },
+        );
+      }
+      const gone = await known.backend.adapters.unload(id).then(
+        () => true,
+        (error) => {
+          if (error instanceof ColophonError && error.status === 404) return false;
+          throw error;
+        },
       );
-    }
-    const gone = await known.backend.adapters.unload(id).then(
-      () => true,
-      (error) => {
-        if (error instanceof ColophonError && error.status === 404) return false;
-        throw error;
-      },
-    );
-    if (await cardOf(id, services)) {
-      throw new ColophonError(
-        `The adapter '${id.slice(0, 100)}' lies in a folder of the server, where it is found again when it is asked for. Take it out of there.`,
-        { type: 'permission_error', code: 'model_not_deletable', param: 'model' },
-      );
-    }
-    if (!gone) throw unknownModel(id);
-    return { id, object: 'model', deleted: true };
-  },
+      if (await cardOf(id, services)) {
+        throw new ColophonError(
+          `The adapter '${id.slice(0, 100)}' lies in a folder of the server, where it is found again when it is asked for. Take it out of there.`,
+          { type: 'permission_error', code: 'model_not_deletable', param: 'model' },
+        );
+      }
+      if (!gone) throw unknownModel(id);
+      return { id, object: 'model', deleted: true };
+    },
   );
 }
 

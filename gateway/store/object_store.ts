@@ -7,13 +7,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { ColophonError } from '../contract/index.ts';
 
-export type ObjectKind =
-  | 'response'
-  | 'background_response'
-  | 'chat_completion'
-  | 'file'
-  | 'upload'
-  | 'batch';
+export type ObjectKind = 'response' | 'background_response' | 'chat_completion' | 'file' | 'upload' | 'batch';
 
 export interface ListOptions {
   /** Id of the object after which the page begins; it must be there. */
