@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { startTestServer, type TestServer } from '../http/testing.ts';
+import { openSocket } from '../ws/testing.ts';
 import { operator } from './callers.ts';
 import { formatDuration, RateLimits } from './rate_limits.ts';
 
@@ -194,4 +195,32 @@ test('times are written as OpenAI writes them', () => {
     '6m0s',
     '1m1s',
   ]);
+});
+
+test('responses and sockets are within the limits too', async () => {
+  server = await startTestServer({
+    change: (config) => {
+      config.access.limits = { tokens_per_minute: 1000 };
+    },
+  });
+  const body = { model: model, input: 'Hi.', max_output_tokens: 600 };
+  expect((await server.post('/v1/responses', { ...body, ignore_eos: true })).status).toBe(200);
+  const { status, body: refused } = await server.post('/v1/responses', body);
+  expect([status, refused.error.code]).toEqual([429, 'rate_limit_exceeded']);
+  const responses = await openSocket(server, '/v1/responses');
+  responses.send({ type: 'response.create', ...body });
+  expect((await responses.next('error')).error.code).toBe('rate_limit_exceeded');
+  const realtime = await openSocket(server, '/v1/realtime?model=mock/base');
+  realtime.send({
+    type: 'response.create',
+    response: { instructions: 'Hi.', max_output_tokens: 600 },
+  });
+  const { rate_limits } = await realtime.next('rate_limits.updated');
+  expect(rate_limits).toMatchObject([{ name: 'tokens', limit: 1000 }]);
+  expect(rate_limits[0].remaining).toBeLessThan(600);
+  const { response } = await realtime.next('response.done');
+  expect(response).toMatchObject({
+    status: 'failed',
+    status_details: { error: { code: 'rate_limit_exceeded' } },
+  });
 });

@@ -118,7 +118,7 @@ test.each<[string, string]>([
     '/v1/responses',
     `{"model": "${model}", "input": "Hi.", ${fields}}`,
   );
-  expect([status, refused.error.message]).toEqual([400, expect.stringContaining('deeper')]);
+  expect([status, refused.error.message]).toEqual([400, expect.stringContaining('deep')]);
 });
 
 test('many items are looked at once each', async () => {

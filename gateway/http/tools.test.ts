@@ -337,15 +337,6 @@ describe('is refused', () => {
     expect(body.error).toMatchObject({ param, message: expect.stringMatching(sentence) });
   });
 
-  test('parameters that nobody could print', async () => {
-    const deep = `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`;
-    const tool = `{"type":"function","function":{"name":"f","parameters":${deep}}}`;
-    const request = JSON.stringify({ model, messages: [user] }).slice(0, -1);
-    const { status, body } = await server.post(path, `${request},"tools":[${tool}]}`);
-    expect(status).toBe(400);
-    expect(body.error.param).toBe('tools[0].function.parameters');
-  });
-
   const call = { id: 'c1', type: 'function', function: { name: 'time', arguments: '{}' } };
   test.each<[string, object[], string, RegExp]>([
     [

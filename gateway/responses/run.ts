@@ -1,8 +1,9 @@
 /** One response, from its request to its last event. HTTP and sockets share it; neither is known here. */
 import type { Caller } from '../access/callers.ts';
 import { ColophonError } from '../contract/index.ts';
-import { Cancelled, type ChoiceUsage, runChoice } from '../http/choice.ts';
+import { Cancelled, type ChoiceUsage } from '../http/choice.ts';
 import { publicError } from '../http/errors.ts';
+import { runLimited } from '../http/limited_choice.ts';
 import { chatLogprobs } from '../http/logprobs.ts';
 import type { Services } from '../http/services.ts';
 import { AnswerReader } from './answer_reader.ts';
@@ -88,7 +89,7 @@ export async function runPrepared(
   let usage: ChoiceUsage | undefined;
   if (background) enqueue();
   try {
-    await runChoice(choice, signal, meter, (step) => {
+    await runLimited(services, caller, choice, signal, meter, (step) => {
       begin();
       usage = step.usage;
       const logprobs =

@@ -2,7 +2,8 @@
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { type ChatBody, readChatRequest } from '../http/chat_request.ts';
-import { Cancelled, type ChoiceStep, type ChoiceUsage, runChoice } from '../http/choice.ts';
+import { Cancelled, type ChoiceStep, type ChoiceUsage } from '../http/choice.ts';
+import { runLimited } from '../http/limited_choice.ts';
 import { maybe } from '../schema/nullable.ts';
 import type { ToolCallReader, ToolPart } from '../text/tools/index.ts';
 import type { Connection } from './connection.ts';
@@ -58,11 +59,22 @@ export class RealtimeResponse {
   /** Runs to the end and tells the client of it, however it ends; never throws. */
   async run(): Promise<void> {
     this.#send('response.created', { response: this.#shown('in_progress') });
+    const { services, caller } = this.#connection;
+    const taken = await services.limits.takeRequest(caller).catch((error) => ({ error }));
     // Where no limits are configured the list is empty; clients wait for the event all the same.
-    this.#send('rate_limits.updated', { rate_limits: [] });
+    const states = await services.limits.states(caller);
+    this.#send('rate_limits.updated', {
+      rate_limits: states.map(({ name, limit, remaining, resetMs }) => ({
+        name,
+        limit,
+        remaining,
+        reset_seconds: resetMs / 1000,
+      })),
+    });
     let status: Status = 'completed';
     let details: object | undefined;
     try {
+      if (taken) throw taken.error;
       const finish = await this.#generate();
       if (finish === 'length') {
         status = 'incomplete';
@@ -101,7 +113,7 @@ export class RealtimeResponse {
     const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
     if (chat.tools.use.active) this.#reader = chat.tools.use.reader();
     let finish: ChoiceStep['finish'];
-    await runChoice(choice, signal, meter, (step) => {
+    await runLimited(services, caller, choice, signal, meter, (step) => {
       this.#usage = step.usage;
       finish = step.finish;
       if (step.text !== '') this.#write(this.#reader?.feed(step.text) ?? [{ type: 'text', text: step.text }]);

@@ -4,7 +4,8 @@
  */
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
-import { Cancelled, runChoice } from '../http/choice.ts';
+import { Cancelled } from '../http/choice.ts';
+import { runLimited } from '../http/limited_choice.ts';
 import type { ResponseObject } from '../responses/events.ts';
 import { numbered } from '../responses/output.ts';
 import { prepareResponse } from '../responses/prepare.ts';
@@ -115,7 +116,9 @@ class Responses implements Protocol {
     const emit = (sent: object) =>
       this.#connection.send(typeof stream_id === 'string' ? { ...sent, stream_id } : sent);
     request.outcome.model = body.model;
+    const { services, caller } = this.#connection;
     try {
+      await services.limits.takeRequest(caller);
       const ended =
         generate === false ? await this.#warmUp(body, signal, emit) : await this.#run(body, signal, emit);
       this.#recent.add(ended);
@@ -153,7 +156,14 @@ class Responses implements Protocol {
     const { constrain: _, ...choice } = prepared.choice;
     const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
     const generate = { ...choice.generate, maxTokens: 1, minTokens: 0 };
-    const usage = await runChoice({ ...choice, generate, promptOnly: true }, signal, meter, () => {});
+    const usage = await runLimited(
+      services,
+      caller,
+      { ...choice, generate, promptOnly: true },
+      signal,
+      meter,
+      () => {},
+    );
     const response: ResponseObject = {
       ...prepared.response,
       status: 'completed',
