@@ -75,13 +75,9 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     services.store.close();
     throw error;
   }
-  purge(services);
-  const purging = setInterval(() => purge(services), 3_600_000);
-  purging.unref();
   let closing: Promise<void> | undefined;
   const running = app;
   const close = () => {
-    clearInterval(purging);
     closing ??= drain(services, running, connections);
     return closing;
   };
@@ -120,15 +116,6 @@ function urlOf(app: FastifyInstance, { server }: Config): string {
   const anywhere = server.host === '0.0.0.0' || server.host === '::';
   const name = anywhere ? '127.0.0.1' : server.host.includes(':') ? `[${server.host}]` : server.host;
   return `http://${name}:${port}`;
-}
-
-/** What has expired is not shown to anyone; here it is forgotten. */
-function purge({ store, log }: Services): void {
-  try {
-    store.purge();
-  } catch (error) {
-    log.error({ err: error }, 'What has expired could not be removed from the store.');
-  }
 }
 
 async function drain(

@@ -88,11 +88,15 @@ export function embeddingRoutes(app: FastifyInstance, services: Services): void 
       const items: string[] = [];
       let promptTokens = 0;
       try {
-        await inTurns(prompts, atOnce, client, async (prompt, index) => {
-          const { values, usage } = await embed(services, served, { ...shared, prompt }, client.signal);
-          promptTokens += usage.promptTokens;
-          items[index] = itemJson(index, unit(values, body.dimensions ?? undefined), body.encoding_format);
-        });
+        const all = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+        await services.limits.spend(request.caller, all, (used) =>
+          inTurns(prompts, atOnce, client, async (prompt, index) => {
+            const { values, usage } = await embed(services, served, { ...shared, prompt }, client.signal);
+            promptTokens += usage.promptTokens;
+            used(promptTokens);
+            items[index] = itemJson(index, unit(values, body.dimensions ?? undefined), body.encoding_format);
+          }),
+        );
       } catch (error) {
         if (reply.raw.destroyed) return reply.hijack();
         throw error;
