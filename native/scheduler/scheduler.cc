@@ -214,8 +214,8 @@ size_t Scheduler::step_rows() const {
   if (!shared()) return limits_.step_tokens;
   const auto decodes = [](const std::unique_ptr<Sequence>& s) { return s->remaining() == 1; };
   const auto decoding = static_cast<size_t>(std::count_if(running_.begin(), running_.end(), decodes));
-  const size_t rows = limits_.step_tokens / kSharedPart;
-  return std::min(limits_.step_tokens, std::max(rows, decoding + rows / 2));
+  const size_t rows = std::max<size_t>(1, limits_.step_tokens / kSharedPart);
+  return std::min(limits_.step_tokens, std::max(rows, decoding + (rows + 1) / 2));
 }
 
 /// Whether enough run while several tenants are there, and of the sequence's own no fewer than of others.
@@ -338,7 +338,7 @@ bool Scheduler::begin(Sequence& sequence, StepPlan& step) {
 }
 
 /// Drafts for the decoding sequences, where they leave rows for it and nobody waits for a place.
-void Scheduler::draft() {
+void Scheduler::draft(size_t step_rows) {
   size_t rows = waiting_.size();
   for (const auto& sequence : running_) {
     sequence->draft.clear();
@@ -356,7 +356,7 @@ void Scheduler::draft() {
       continue;
     // Every row may draw a token: none beyond what the request or the context allows.
     const size_t left = std::min(request.max_tokens - sequence.generated(), limits_.max_context - sequence.tokens.size());
-    const size_t most = std::min({left - 1, kFewRows / rows - 1, limits_.step_tokens / rows - 1});
+    const size_t most = std::min({left - 1, kFewRows / rows - 1, step_rows / rows - 1});
     sequence.lookup.propose(sequence.tokens, most, sequence.draft);
   }
 }
@@ -373,7 +373,7 @@ std::vector<ScheduledRun> Scheduler::plan(std::vector<std::unique_ptr<Sequence>>
   std::for_each(running_.begin(), running_.end(), start);
   std::for_each(waiting_.begin(), waiting_.end(), start);
   for (const auto& sequence : running_) sequence->tenant->pages += sequence->pages.size();
-  draft();
+  draft(step.rows);
   plan_decoding(step);
   plan_prompts(step, failed);
   for (const ScheduledRun& run : step.runs) run.sequence->rested = false;

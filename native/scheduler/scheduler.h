@@ -86,7 +86,7 @@ class Scheduler {
   uint64_t preemptions() const { return preemptions_; }
 
  private:
-  void draft();
+  void draft(size_t step_rows);
   void plan_decoding(StepPlan& step);
   void plan_prompts(StepPlan& step, std::vector<std::unique_ptr<Sequence>>& failed);
   void run(Sequence& sequence, size_t rows, StepPlan& step);
