@@ -55,6 +55,8 @@ export async function langchain({ url, model }: ServedModel, folder: string): Pr
     '-q',
     '-o',
     'asyncio_mode=auto',
+    '-o',
+    'asyncio_default_test_loop_scope=session',
     '-p',
     'no:cacheprovider',
     `--rootdir=${folder}`,

@@ -59,7 +59,9 @@ function freeBackend(aborted: () => void): Backend {
     text: async () => mockText,
     generate(request, signal) {
       if (!cards.has(request.model)) throw new ColophonError('There is no such model.', { param: 'model' });
-      signal.addEventListener('abort', aborted, { once: true });
+      // A client can have left while its request was read.
+      if (signal.aborted) aborted();
+      else signal.addEventListener('abort', aborted, { once: true });
       return { [Symbol.asyncIterator]: () => new Generation(request, signal, steps) };
     },
     health: () => ({ ready: true }),

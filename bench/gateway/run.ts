@@ -185,7 +185,7 @@ async function cancelTimes(server: Server, body: object, count: number): Promise
     socket.write(request);
     const streams = body !== undefined && (body as { model: string }).model === streamed;
     if (streams) await new Promise((resolve) => socket.once('data', resolve));
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 20));
     const left = process.hrtime.bigint();
     socket.destroy();
     times.push(Number((await server.aborted()) - left) / 1e6);

@@ -41,6 +41,16 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
     return url !== undefined && (origins.has(url.origin) || isLoopback(url.hostname));
   };
 
+  // Nearly all requests name the host that the one before named.
+  let lastHost: string | undefined;
+  const hostAllowed = (header: string | undefined): boolean => {
+    if (header !== undefined && header === lastHost) return true;
+    const name = hostName(header);
+    const allowed = name !== undefined && (isLoopback(name) || hosts.has(name));
+    if (allowed) lastHost = header;
+    return allowed;
+  };
+
   app.decorateRequest('caller', null as never);
   // Without a promise: it runs before every answer.
   app.addHook('onRequest', (request, reply, done) => {
@@ -51,7 +61,7 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
       return done();
     }
     const { origin } = request.headers;
-    if (!callerOf) checkCaller(request, hosts, originAllowed);
+    if (!callerOf) checkCaller(request, hostAllowed, originAllowed);
     else checkSocketOrigin(request, originAllowed);
     // Pages of allowed origins may read the answers; the others' browsers keep them from their pages.
     if (origin !== undefined && originAllowed(origin)) {
@@ -102,11 +112,10 @@ function isOpen(request: FastifyRequest): boolean {
 
 function checkCaller(
   request: FastifyRequest,
-  hosts: ReadonlySet<string>,
+  hostAllowed: (header: string | undefined) => boolean,
   originAllowed: (origin: string) => boolean,
 ): void {
-  const name = hostName(request.headers.host);
-  if (name === undefined || !(isLoopback(name) || hosts.has(name))) {
+  if (!hostAllowed(request.headers.host)) {
     throw new ColophonError(
       `This server has no API key and answers only requests for localhost, not for ${JSON.stringify((request.headers.host ?? '').slice(0, 200))}. Add the name to access.allowed_hosts, or set an API key.`,
       { type: 'permission_error', code: 'host_not_allowed' },

@@ -69,7 +69,8 @@ export async function serveClient(
   failed = (error: ColophonError) => `data: ${JSON.stringify(error.toBody())}\n\n`,
 ): Promise<FastifyReply> {
   const client = new AbortController();
-  setMaxListeners(0, client.signal);
+  // Each choice listens; that many are no leak.
+  if (answer.choices.length > 1) setMaxListeners(0, client.signal);
   const leave = () => {
     if (!reply.raw.writableFinished) client.abort();
   };

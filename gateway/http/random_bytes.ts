@@ -11,7 +11,6 @@ export function takeRandom(count: number): Buffer {
     used = 0;
   }
   const bytes = Buffer.from(pool.subarray(used, used + count));
-  pool.fill(0, used, used + count);
   used += count;
   return bytes;
 }
