@@ -69,8 +69,6 @@ export async function serveClient(
   failed = (error: ColophonError) => `data: ${JSON.stringify(error.toBody())}\n\n`,
 ): Promise<FastifyReply> {
   const client = new AbortController();
-  // Each choice listens; that many are no leak.
-  if (answer.choices.length > 1) setMaxListeners(0, client.signal);
   const leave = () => {
     if (!reply.raw.writableFinished) client.abort();
   };
@@ -124,6 +122,8 @@ async function runTogether(
   client: AbortController,
   onStep: (index: number, step: ChoiceStep) => void,
 ): Promise<ChoiceUsage[]> {
+  // Each choice listens; that many are no leak.
+  if (answer.choices.length > 1) setMaxListeners(0, client.signal);
   let failure: { error: unknown } | undefined;
   const runs = answer.choices.map(async (choice, index) => {
     const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
