@@ -6,6 +6,8 @@ export interface ErrorKind {
   type: ErrorType;
   /** One line. */
   meaning: string;
+  /** Statuses and types that it has elsewhere, where OpenAI or a socket has it so. */
+  also?: ReadonlyArray<{ status: number; type: ErrorType }>;
 }
 
 const wrong = (meaning: string): ErrorKind => ({ status: 400, type: 'invalid_request_error', meaning });
@@ -13,6 +15,9 @@ const absent = (meaning: string): ErrorKind => ({ status: 404, type: 'not_found_
 const forbidden = (meaning: string): ErrorKind => ({ status: 403, type: 'permission_error', meaning });
 const noKey = (meaning: string): ErrorKind => ({ status: 401, type: 'authentication_error', meaning });
 const fault = (meaning: string): ErrorKind => ({ status: 500, type: 'server_error', meaning });
+const tooLarge = (meaning: string): ErrorKind => ({ status: 413, type: 'invalid_request_error', meaning });
+const tooMany = (meaning: string): ErrorKind => ({ status: 429, type: 'rate_limit_error', meaning });
+const conflict = (meaning: string): ErrorKind => ({ status: 409, type: 'conflict_error', meaning });
 const later = (meaning: string): ErrorKind => ({
   status: 503,
   type: 'service_unavailable_error',
@@ -31,19 +36,46 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   string_above_max_length: wrong('A text is too long.'),
   empty_array: wrong('A list has no entries.'),
   array_above_max_length: wrong('A list is too long.'),
+  object_above_max_properties: wrong('An object has too many properties.'),
   invalid_request: wrong('The body does not fit its schema.'),
   invalid_json: wrong('The body is not JSON.'),
   invalid_utf8: wrong('The body is not UTF-8.'),
   incomplete_body: wrong('The body ended early.'),
   invalid_url: wrong('The URL cannot be read.'),
   invalid_http: wrong('The request is not HTTP.'),
+  invalid_form: {
+    ...wrong('A form cannot be read; 413 where a part of it is too large, 415 where there is no form.'),
+    also: [
+      { status: 413, type: 'invalid_request_error' },
+      { status: 415, type: 'invalid_request_error' },
+    ],
+  },
   invalid_token_id: wrong('A token id is not one of the model’s.'),
   empty_prompt: wrong('The prompt has no tokens.'),
   context_length_exceeded: wrong('The prompt, or it and what is asked for, is longer than the context.'),
   too_many_choices: wrong('Prompts times `n` are more choices than one request may ask for.'),
   unsupported_parameter: wrong('A field asks for what this server does not do.'),
+  unsupported_value: wrong('A tool, an item or a content is of a type that this server does not know.'),
+  unsupported_endpoint: wrong('OpenAI has the route, this server has another way.'),
   unsupported: wrong('The backend of the model cannot do what was asked.'),
   invalid_grammar: wrong('A schema, expression or grammar is wrong or cannot be enforced.'),
+  invalid_function_parameters: wrong('The parameters of a tool are no schema that can be enforced.'),
+  empty_file: wrong('A file has no bytes.'),
+  invalid_purpose: wrong('The file is for something else.'),
+  previous_response_not_found: wrong('The response to go on from is not kept.'),
+  previous_response_not_finished: wrong('The response to go on from still runs.'),
+  response_not_cancellable: wrong('Only responses in the background can be cancelled.'),
+  stream_not_available: wrong('The events of that response are not kept, or there were none.'),
+  websocket_not_supported: wrong('No WebSocket is served there.'),
+  websocket_connection_limit_reached: wrong('The WebSocket was open as long as one may be; open another.'),
+  invalid_frame: wrong('What came over the WebSocket is against its protocol.'),
+  unknown_event: wrong('The WebSocket knows no event of that type.'),
+  audio_not_supported: wrong('A realtime session reads and writes text only.'),
+  conversation_already_has_active_response: wrong('The realtime session is answering already.'),
+  response_cancel_not_active: wrong('The realtime session has no answer to cancel.'),
+  conversation_empty: wrong('The realtime session has nothing to answer.'),
+  conversation_too_long: wrong('The realtime session has as much in it as it may have.'),
+  item_already_exists: wrong('The realtime session has an item of that id.'),
   invalid_adapter_name: wrong('An adapter may not have that name.'),
   adapter_exists: wrong('An adapter of that name is loaded already.'),
   bad_adapter: wrong('The adapter’s files are damaged, unsupported or for another base.'),
@@ -52,29 +84,59 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   host_not_allowed: forbidden('The server has no key and is not known under that `Host`.'),
   origin_not_allowed: forbidden('The server has no key and that web page may not use it.'),
   priority_not_allowed: forbidden('The key does not allow that `priority`.'),
+  model_not_deletable: forbidden('Only adapters that were loaded by call can be deleted.'),
   model_not_found: absent('No such model is served.'),
   adapter_not_found: absent('No such adapter is loaded.'),
+  response_not_found: {
+    ...wrong('No such response is kept.'),
+    status: 404,
+  },
+  item_not_found: {
+    ...wrong('No such item is kept, or in the realtime session.'),
+    status: 404,
+    also: [{ status: 404, type: 'not_found_error' }],
+  },
+  chat_completion_not_found: absent('No such chat completion is stored.'),
+  file_not_found: {
+    ...absent('No such file is kept; 400 where a field names it.'),
+    also: [{ status: 400, type: 'invalid_request_error' }],
+  },
+  upload_not_found: absent('No such upload is pending.'),
+  batch_not_found: absent('No such batch is kept.'),
+  not_offered: absent('OpenAI has the route, this server does not.'),
   unknown_url: absent('There is no such route.'),
   method_not_allowed: {
     status: 405,
     type: 'invalid_request_error',
     meaning: 'The route has another method.',
   },
-  request_too_large: {
-    status: 413,
-    type: 'invalid_request_error',
-    meaning: 'The body is larger than `server.body_limit`.',
-  },
+  batch_not_cancellable: conflict('The batch is over.'),
+  upload_not_pending: conflict('The upload is completed or cancelled.'),
+  request_too_large: tooLarge('The body is larger than `server.body_limit`.'),
+  file_too_large: tooLarge('A file is larger than `store.file_bytes`.'),
+  part_too_large: tooLarge('A part is larger than parts may be, or than the upload was announced.'),
+  storage_limit_exceeded: tooLarge('All files of a key are larger than `store.tenant_bytes`.'),
   unsupported_media_type: {
     status: 415,
     type: 'invalid_request_error',
-    meaning: 'The body is of another kind than the route takes.',
+    meaning: 'The body is of another kind than the route takes; 400 in a WebSocket.',
+    also: [{ status: 400, type: 'invalid_request_error' }],
   },
-  queue_full: {
-    status: 429,
-    type: 'rate_limit_error',
-    meaning: 'Too much is waiting; `retry-after` says when to come again.',
+  upgrade_required: {
+    status: 426,
+    type: 'invalid_request_error',
+    meaning: 'The route is a WebSocket.',
   },
+  queue_full: tooMany('Too much is waiting; `retry-after` says when to come again.'),
+  rate_limit_exceeded: tooMany(
+    'The key’s limit of requests or tokens is reached; `retry-after` says when to come again.',
+  ),
+  too_many_batches: tooMany('As many batches are unfinished as may be.'),
+  too_many_uploads: tooMany('As many uploads are pending as may be.'),
+  too_many_background_responses: tooMany('As many responses run in the background as may.'),
+  too_many_events: tooMany('The WebSocket has as many events waiting as may.'),
+  websocket_limit_reached: tooMany('As many WebSockets are open as one key may have.'),
+  websocket_stream_limit_reached: tooMany('The WebSocket has as many answers going as may.'),
   internal_error: fault('A fault of the server; its log says more.'),
   internal: fault('A fault of the engine.'),
   bad_model: fault('The base model’s file is damaged or unsupported.'),
@@ -86,12 +148,19 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   },
   shutting_down: later('The server shuts down.'),
   resource_exhausted: later('A budget cannot hold what was asked for now.'),
+  disk_full: {
+    status: 507,
+    type: 'service_unavailable_error',
+    meaning: 'The disk of the server has no room for it.',
+  },
 };
 
 /** The catalogue as docs/api.md shows it. */
 export function errorTable(): string {
-  const rows = Object.entries(errorCatalogue).map(
-    ([code, { status, type, meaning }]) => `| \`${code}\` | ${status} | \`${type}\` | ${meaning} |`,
-  );
+  const rows = Object.entries(errorCatalogue).map(([code, { status, type, meaning, also = [] }]) => {
+    const statuses = [...new Set([status, ...also.map((other) => other.status)])].join(', ');
+    const types = [...new Set([type, ...also.map((other) => other.type)])].map((one) => `\`${one}\``);
+    return `| \`${code}\` | ${statuses} | ${types.join(', ')} | ${meaning} |`;
+  });
   return ['| code | status | type | meaning |', '|---|---|---|---|', ...rows].join('\n');
 }

@@ -14,20 +14,17 @@ export type Metadata = Static<typeof metadataField>;
 /** What the schema cannot say. */
 export function checkMetadata(metadata: Metadata | null | undefined): void {
   const keys = Object.keys(metadata ?? {});
-  const refuse = (sentence: string, code: string) => {
-    throw new ColophonError(sentence, { param: 'metadata', code });
-  };
   if (keys.length > mostPairs) {
-    refuse(
+    throw new ColophonError(
       `Invalid 'metadata': too many properties. Expected an object with at most ${mostPairs} properties, but got an object with ${keys.length} properties instead.`,
-      'object_above_max_properties',
+      { param: 'metadata', code: 'object_above_max_properties' },
     );
   }
   const long = keys.find((key) => key.length > longestKey);
   if (long !== undefined) {
-    refuse(
+    throw new ColophonError(
       `Invalid 'metadata': property name too long. Expected a name with maximum length ${longestKey}, but got one with length ${long.length} instead.`,
-      'string_above_max_length',
+      { param: 'metadata', code: 'string_above_max_length' },
     );
   }
 }
