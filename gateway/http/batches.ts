@@ -7,8 +7,10 @@ import { Batches, type BatchesOptions } from '../batches/batches.ts';
 import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import { checkExpirySeconds } from './files.ts';
+import { answers } from './openapi.ts';
 import { listJson, readPage } from './page.ts';
 import type { Services } from './services.ts';
+import { batchAnswer, idParams, listAnswer, pageQuery } from './stored_schemas.ts';
 
 const endpoints = ['/v1/chat/completions', '/v1/completions', '/v1/embeddings', '/v1/responses'];
 
@@ -19,6 +21,8 @@ const batchBody = Type.Object({
   metadata: maybe(Type.Record(Type.String(), Type.String({ maxLength: 512 }))),
   output_expires_after: maybe(Type.Object({ anchor: Type.Enum(['created_at']), seconds: Type.Integer() })),
 });
+
+const params = idParams('batch');
 
 export function batchRoutes(app: FastifyInstance, services: Services): void {
   const { config, store, files, log } = services;
@@ -41,7 +45,15 @@ export function batchRoutes(app: FastifyInstance, services: Services): void {
 
   app.post<{ Body: Static<typeof batchBody> }>(
     '/v1/batches',
-    { schema: { body: batchBody } },
+    {
+      schema: {
+        body: batchBody,
+        summary: 'Begin a batch',
+        operationId: 'createBatch',
+        tags: ['batches'],
+        response: answers(batchAnswer),
+      },
+    },
     async (request) => {
       const { endpoint, input_file_id, metadata, output_expires_after: expiry } = request.body;
       if (!app.hasRoute({ method: 'POST', url: endpoint })) {
@@ -60,18 +72,54 @@ export function batchRoutes(app: FastifyInstance, services: Services): void {
     },
   );
 
-  app.get('/v1/batches', async (request) => {
-    const page = readPage(request.query, { fallback: 20, most: 100 });
-    return listJson(batches.list(request.caller.tenant, page));
-  });
+  app.get(
+    '/v1/batches',
+    {
+      schema: {
+        described: { querystring: Type.Object(pageQuery(100, 20)) },
+        summary: 'The batches',
+        operationId: 'listBatches',
+        tags: ['batches'],
+        response: answers(listAnswer(batchAnswer)),
+      },
+    },
+    async (request) => {
+      const page = readPage(request.query, { fallback: 20, most: 100 });
+      return listJson(batches.list(request.caller.tenant, page));
+    },
+  );
 
-  app.get<{ Params: { id: string } }>('/v1/batches/:id', async (request) => {
-    return batches.get(request.caller.tenant, request.params.id);
-  });
+  app.get<{ Params: { id: string } }>(
+    '/v1/batches/:id',
+    {
+      schema: {
+        params,
+        summary: 'One batch',
+        operationId: 'retrieveBatch',
+        tags: ['batches'],
+        response: answers(batchAnswer),
+      },
+    },
+    async (request) => {
+      return batches.get(request.caller.tenant, request.params.id);
+    },
+  );
 
-  app.post<{ Params: { id: string } }>('/v1/batches/:id/cancel', async (request) => {
-    return batches.cancel(request.caller.tenant, request.params.id);
-  });
+  app.post<{ Params: { id: string } }>(
+    '/v1/batches/:id/cancel',
+    {
+      schema: {
+        params,
+        summary: 'End a batch early',
+        operationId: 'cancelBatch',
+        tags: ['batches'],
+        response: answers(batchAnswer),
+      },
+    },
+    async (request) => {
+      return batches.cancel(request.caller.tenant, request.params.id);
+    },
+  );
 }
 
 /** Through the app itself, with all its checks, as the tenant and in a class of its own. */

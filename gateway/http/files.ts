@@ -1,18 +1,31 @@
 /** /v1/files: forms in, contents out. */
 import multipart from '@fastify/multipart';
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { tooLarge } from '../store/files.ts';
 import { Uploads } from '../store/uploads.ts';
 import { readForm } from './multipart.ts';
+import { answers, plainText } from './openapi.ts';
 import { listJson, readPage } from './page.ts';
+import { deletedAnswer } from './response_schemas.ts';
 import type { Services } from './services.ts';
+import { fileAnswer, formFile, idParams, listAnswer, pageQuery } from './stored_schemas.ts';
 import { uploadRoutes } from './uploads.ts';
 
 const purposes = ['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals'];
 
 /** OpenAI's: files for batches go after 30 days, others stay until they are deleted. */
 const batchFileSeconds = 30 * 24 * 3600;
+
+const params = idParams('file');
+const fileForm = Type.Object({
+  file: formFile('At most `store.file_bytes` long.'),
+  purpose: Type.Enum(purposes),
+  'expires_after[anchor]': Type.Optional(Type.Literal('created_at')),
+  'expires_after[seconds]': Type.Optional(Type.Integer({ minimum: 3600, maximum: batchFileSeconds })),
+});
+const filesQuery = Type.Object({ ...pageQuery(10_000, 10_000), purpose: Type.Optional(Type.String()) });
 
 /** Expired files are looked for so often. */
 const purgeEveryMs = 60_000;
@@ -34,63 +47,124 @@ export async function fileRoutes(app: FastifyInstance, services: Services): Prom
   await app.register(async (scope) => {
     await scope.register(multipart, { throwFileSizeLimit: false });
     uploadRoutes(scope, services, uploads, { purposes, checkSeconds: checkExpirySeconds, fallbackSeconds });
-    scope.post('/v1/files', { bodyLimit: Number.MAX_SAFE_INTEGER }, async (request) => {
-      const { tenant } = request.caller;
-      const form = await readForm(request, 'file', {
-        bytes: config.store.file_bytes,
-        tooLarge: () => tooLarge(config.store.file_bytes),
-        take: (source) => files.receive(tenant, source),
-        undo: (arrival) => arrival.discard(),
-      });
-      try {
-        const purpose = readPurpose(form.fields.get('purpose'));
-        const seconds = readExpiry(form.fields);
-        if (!form.file) throw missing('file');
-        if (form.file.content.bytes === 0) {
-          throw new ColophonError('The file is empty.', { param: 'file', code: 'empty_file' });
-        }
-        return form.file.content.keep({
-          filename: form.file.filename.slice(0, 255),
-          purpose,
-          expiresAfterSeconds: seconds ?? fallbackSeconds(purpose),
+    scope.post(
+      '/v1/files',
+      {
+        bodyLimit: Number.MAX_SAFE_INTEGER,
+        schema: {
+          summary: 'Send a file',
+          operationId: 'createFile',
+          tags: ['files'],
+          described: { form: fileForm },
+          response: answers(fileAnswer),
+        },
+      },
+      async (request) => {
+        const { tenant } = request.caller;
+        const form = await readForm(request, 'file', {
+          bytes: config.store.file_bytes,
+          tooLarge: () => tooLarge(config.store.file_bytes),
+          take: (source) => files.receive(tenant, source),
+          undo: (arrival) => arrival.discard(),
         });
-      } catch (error) {
-        await form.file?.content.discard();
-        throw error;
-      }
-    });
-  });
-
-  app.get('/v1/files', async (request) => {
-    const page = readPage(request.query, { fallback: 10_000, most: 10_000 });
-    const { purpose } = request.query as Record<string, unknown>;
-    return listJson(
-      files.list(request.caller.tenant, { ...page, ...(typeof purpose === 'string' ? { purpose } : {}) }),
+        try {
+          const purpose = readPurpose(form.fields.get('purpose'));
+          const seconds = readExpiry(form.fields);
+          if (!form.file) throw missing('file');
+          if (form.file.content.bytes === 0) {
+            throw new ColophonError('The file is empty.', { param: 'file', code: 'empty_file' });
+          }
+          return form.file.content.keep({
+            filename: form.file.filename.slice(0, 255),
+            purpose,
+            expiresAfterSeconds: seconds ?? fallbackSeconds(purpose),
+          });
+        } catch (error) {
+          await form.file?.content.discard();
+          throw error;
+        }
+      },
     );
   });
 
-  app.get<{ Params: { id: string } }>('/v1/files/:id', async (request) => {
-    return files.get(request.caller.tenant, request.params.id);
-  });
+  app.get(
+    '/v1/files',
+    {
+      schema: {
+        described: { querystring: filesQuery },
+        summary: 'The files',
+        operationId: 'listFiles',
+        tags: ['files'],
+        response: answers(listAnswer(fileAnswer)),
+      },
+    },
+    async (request) => {
+      const page = readPage(request.query, { fallback: 10_000, most: 10_000 });
+      const { purpose } = request.query as Record<string, unknown>;
+      return listJson(
+        files.list(request.caller.tenant, { ...page, ...(typeof purpose === 'string' ? { purpose } : {}) }),
+      );
+    },
+  );
 
-  app.get<{ Params: { id: string } }>('/v1/files/:id/content', async (request, reply) => {
-    const file = files.get(request.caller.tenant, request.params.id);
-    const { stream, bytes } = await files.content(file);
-    return reply
-      .headers({
-        'content-type': 'application/octet-stream',
-        'content-length': bytes,
-        'content-disposition': `attachment; filename*=UTF-8''${encodeRfc5987(file.filename)}`,
-        'x-content-type-options': 'nosniff',
-        etag: `"${file.sha256}"`,
-      })
-      .send(stream);
-  });
+  app.get<{ Params: { id: string } }>(
+    '/v1/files/:id',
+    {
+      schema: {
+        params,
+        summary: 'One file',
+        operationId: 'retrieveFile',
+        tags: ['files'],
+        response: answers(fileAnswer),
+      },
+    },
+    async (request) => {
+      return files.get(request.caller.tenant, request.params.id);
+    },
+  );
 
-  app.delete<{ Params: { id: string } }>('/v1/files/:id', async (request) => {
-    await files.delete(request.caller.tenant, request.params.id);
-    return { id: request.params.id, object: 'file', deleted: true };
-  });
+  app.get<{ Params: { id: string } }>(
+    '/v1/files/:id/content',
+    {
+      schema: {
+        params,
+        summary: 'What is in it',
+        operationId: 'downloadFile',
+        tags: ['files'],
+        response: answers({ 'application/octet-stream': plainText('Its bytes.') }),
+      },
+    },
+    async (request, reply) => {
+      const file = files.get(request.caller.tenant, request.params.id);
+      const { stream, bytes } = await files.content(file);
+      return reply
+        .headers({
+          'content-type': 'application/octet-stream',
+          'content-length': bytes,
+          'content-disposition': `attachment; filename*=UTF-8''${encodeRfc5987(file.filename)}`,
+          'x-content-type-options': 'nosniff',
+          etag: `"${file.sha256}"`,
+        })
+        .send(stream);
+    },
+  );
+
+  app.delete<{ Params: { id: string } }>(
+    '/v1/files/:id',
+    {
+      schema: {
+        params,
+        summary: 'Delete a file',
+        operationId: 'deleteFile',
+        tags: ['files'],
+        response: answers(deletedAnswer('file')),
+      },
+    },
+    async (request) => {
+      await files.delete(request.caller.tenant, request.params.id);
+      return { id: request.params.id, object: 'file', deleted: true };
+    },
+  );
 }
 
 function fallbackSeconds(purpose: string): number | undefined {

@@ -32,6 +32,8 @@ export function refuseNotOffered(app: FastifyInstance): void {
       app.route({
         method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
         url,
+        // They are no operations: a client that is made of the document must not have them.
+        schema: { hide: true },
         onRequest: refuse,
         handler: refuse,
       });

@@ -9,7 +9,11 @@ const model = 'mock/base';
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ env: { COLOPHON_API_KEY: 'secret' } });
+  server = await startTestServer({
+    env: { COLOPHON_API_KEY: 'secret' },
+    adapters: ['mock-adapter', 'spare'],
+  });
+  examples = await makeExamples();
 });
 afterAll(() => server.close());
 
@@ -30,55 +34,153 @@ async function operations(): Promise<
   );
 }
 
+interface Example {
+  path?: string;
+  body?: object;
+  accept?: string;
+}
+
 /** A request to each operation, by its id; more than one where answers have several shapes. */
-const examples: Record<string, Array<{ path?: string; body?: object; accept?: string }>> = {
-  createChatCompletion: [
-    { body: { model, messages: [{ role: 'user', content: 'Hi' }], logprobs: true, top_logprobs: 2 } },
-    {
-      body: {
-        model,
-        messages: [{ role: 'user', content: 'Hi' }],
-        prompt_logprobs: 1,
-        return_token_ids: true,
-      },
-    },
-    {
-      body: { model, messages: [{ role: 'user', content: 'Hi' }], stream: true },
-      accept: 'text/event-stream',
-    },
-  ],
-  createCompletion: [
-    { body: { model, prompt: 'Hi', logprobs: 2, echo: true, stop_token_ids: [5] } },
-    { body: { model, prompt: 'Hi', prompt_logprobs: 1, return_token_ids: true } },
-    { body: { model, prompt: 'Hi', stream: true }, accept: 'text/event-stream' },
-  ],
-  createEmbedding: [
-    { body: { model, input: 'Hi' } },
-    { body: { model, input: ['Hi'], encoding_format: 'base64' } },
-  ],
-  listModels: [{}],
-  retrieveModel: [{ path: `/v1/models/${model}` }, { path: '/v1/models/mock-adapter' }],
-  loadLoraAdapter: [{ body: { lora_name: 'new', lora_path: '/adapters/new' }, accept: 'text/plain' }],
-  unloadLoraAdapter: [{ body: { lora_name: 'new' }, accept: 'text/plain' }],
-  tokenize: [{ body: { model, prompt: 'Hi' } }, { body: { model, prompt: 'Hi', return_token_strs: true } }],
-  detokenize: [{ body: { model, tokens: [70] } }],
-  getHealth: [{}],
-  getReadiness: [{}],
-  getLiveness: [{}],
-  getMetrics: [{ accept: 'text/plain' }],
-  getVersion: [{}],
-  getRoot: [{}],
-  getOpenApi: [{}],
-  getDocs: [{ accept: 'text/html' }],
-  getDocsScript: [{ accept: 'text/javascript' }],
+let examples: Record<string, Example[]>;
+
+/** Of not_offered.test.ts. */
+const refused =
+  / \/v1\/(moderations|images|videos|audio|assistants|threads|vector_stores|containers|evals|fine_tuning)(\/|$)/;
+
+const messages = [{ role: 'user', content: 'Hi' }];
+const tool = { name: 'look', parameters: { type: 'object', properties: {} } };
+
+const form = (fields: Record<string, string>, file: string, content: string) => {
+  const made = new FormData();
+  for (const [name, value] of Object.entries(fields)) made.append(name, value);
+  made.append(file, new File([content], 'a.jsonl'));
+  return made;
 };
+
+/** Of what can be kept there is one of each to look at, and one to delete or to end. */
+async function makeExamples(): Promise<typeof examples> {
+  const make = async (path: string, body: object) => {
+    const answer = await send('POST', path, body);
+    expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+    return answer.body.id as string;
+  };
+  const call = { id: 'call_1', type: 'function', function: { name: 'look', arguments: '{}' } };
+  const conversation = [
+    { role: 'user', content: [{ type: 'text', text: 'Hi' }] },
+    { role: 'assistant', content: null, tool_calls: [call] },
+    { role: 'tool', tool_call_id: 'call_1', content: 'There.' },
+  ];
+  const tools = [{ type: 'function', function: tool }];
+  const chat = (asked: object) =>
+    make('/v1/chat/completions', { model, store: true, metadata: { a: 'b' }, ...asked });
+  const kept = `/v1/chat/completions/${await chat({ messages: conversation, tools, tool_choice: 'none' })}`;
+  const spareChat = `/v1/chat/completions/${await chat({ messages })}`;
+  const response = () => make('/v1/responses', { model, input: 'Hi' });
+  const answeredOne = `/v1/responses/${await response()}`;
+  const spareResponse = `/v1/responses/${await response()}`;
+  const line = { custom_id: 'a', method: 'POST', url: '/v1/completions', body: { model, prompt: 'Hi' } };
+  const batchFile = () => make('/v1/files', form({ purpose: 'batch' }, 'file', JSON.stringify(line)));
+  const input = await batchFile();
+  const spareFile = await batchFile();
+  const upload = () =>
+    make('/v1/uploads', { bytes: 2, filename: 'a', mime_type: 'text/plain', purpose: 'user_data' });
+  const whole = `/v1/uploads/${await upload()}`;
+  const started = `/v1/uploads/${await upload()}`;
+  const spareUpload = `/v1/uploads/${await upload()}`;
+  const part = await make(`${whole}/parts`, form({}, 'data', 'ab'));
+  const order = { input_file_id: input, endpoint: '/v1/completions', completion_window: '24h' };
+  // What is to be cancelled must not be over by then.
+  server.backend.pause();
+  const running = `/v1/responses/${await make('/v1/responses', { model, input: 'Hi', background: true })}`;
+  const batch = `/v1/batches/${await make('/v1/batches', order)}`;
+  return {
+    createChatCompletion: [
+      { body: { model, messages, tools, tool_choice: 'required' } },
+      { body: { model, messages, functions: [tool], function_call: { name: 'look' } } },
+      { body: { model, messages: [{ role: 'user', content: 'Hi' }], logprobs: true, top_logprobs: 2 } },
+      {
+        body: {
+          model,
+          messages: [{ role: 'user', content: 'Hi' }],
+          prompt_logprobs: 1,
+          return_token_ids: true,
+        },
+      },
+      {
+        body: { model, messages: [{ role: 'user', content: 'Hi' }], stream: true },
+        accept: 'text/event-stream',
+      },
+    ],
+    cancelResponse: [{ path: `${running}/cancel` }],
+    cancelBatch: [{ path: `${batch}/cancel` }],
+    listChatCompletions: [{}],
+    retrieveChatCompletion: [{ path: kept }],
+    updateChatCompletion: [{ path: kept, body: { metadata: { c: 'd' } } }],
+    deleteChatCompletion: [{ path: spareChat }],
+    listChatCompletionMessages: [{ path: `${kept}/messages` }],
+    createResponse: [
+      { body: { model, input: 'Hi', include: ['message.output_text.logprobs'], top_logprobs: 2 } },
+      { body: { model, input: 'Hi', max_output_tokens: 1, text: { format: { type: 'text' } } } },
+      { body: { model, input: 'Hi', tools: [{ type: 'function', ...tool }], tool_choice: 'required' } },
+      { body: { model, input: 'Hi', background: true } },
+      { body: { model, input: 'Hi', stream: true }, accept: 'text/event-stream' },
+    ],
+    countResponseInputTokens: [{ body: { model, input: 'Hi' } }],
+    retrieveResponse: [
+      { path: answeredOne },
+      { path: `${running}?stream=true`, accept: 'text/event-stream' },
+    ],
+    listResponseInputItems: [{ path: `${answeredOne}/input_items` }],
+    deleteResponse: [{ path: spareResponse }],
+    createFile: [{ body: form({ purpose: 'user_data' }, 'file', 'Hi') }],
+    listFiles: [{}],
+    retrieveFile: [{ path: `/v1/files/${input}` }],
+    downloadFile: [{ path: `/v1/files/${input}/content`, accept: 'application/octet-stream' }],
+    deleteFile: [{ path: `/v1/files/${spareFile}` }],
+    createUpload: [{ body: { bytes: 2, filename: 'a', mime_type: 'text/plain', purpose: 'user_data' } }],
+    addUploadPart: [{ path: `${started}/parts`, body: form({}, 'data', 'ab') }],
+    completeUpload: [{ path: `${whole}/complete`, body: { part_ids: [part] } }],
+    cancelUpload: [{ path: `${spareUpload}/cancel` }],
+    createBatch: [{ body: order }],
+    listBatches: [{}],
+    retrieveBatch: [{ path: batch }],
+    deleteModel: [{ path: '/v1/models/spare' }],
+    createCompletion: [
+      { body: { model, prompt: 'Hi', logprobs: 2, echo: true, stop_token_ids: [5] } },
+      { body: { model, prompt: 'Hi', prompt_logprobs: 1, return_token_ids: true } },
+      { body: { model, prompt: 'Hi', stream: true }, accept: 'text/event-stream' },
+    ],
+    createEmbedding: [
+      { body: { model, input: 'Hi' } },
+      { body: { model, input: ['Hi'], encoding_format: 'base64' } },
+    ],
+    listModels: [{}],
+    retrieveModel: [{ path: `/v1/models/${model}` }, { path: '/v1/models/mock-adapter' }],
+    loadLoraAdapter: [{ body: { lora_name: 'new', lora_path: '/adapters/new' }, accept: 'text/plain' }],
+    unloadLoraAdapter: [{ body: { lora_name: 'new' }, accept: 'text/plain' }],
+    tokenize: [{ body: { model, prompt: 'Hi' } }, { body: { model, prompt: 'Hi', return_token_strs: true } }],
+    detokenize: [{ body: { model, tokens: [70] } }],
+    getHealth: [{}],
+    getReadiness: [{}],
+    getLiveness: [{}],
+    getMetrics: [{ accept: 'text/plain' }],
+    getVersion: [{}],
+    getRoot: [{}],
+    getOpenApi: [{}],
+    getDocs: [{ accept: 'text/html' }],
+    getDocsScript: [{ accept: 'text/javascript' }],
+  };
+}
 
 const send = async (method: string, path: string, body?: object) =>
   answered(
     await fetch(server.url + path, {
       method,
-      headers: { 'content-type': 'application/json', authorization: 'Bearer secret' },
-      ...(body ? { body: JSON.stringify(body) } : {}),
+      headers: {
+        ...(body && !(body instanceof FormData) ? { 'content-type': 'application/json' } : {}),
+        authorization: 'Bearer secret',
+      },
+      ...(body ? { body: body instanceof FormData ? body : JSON.stringify(body) } : {}),
     }),
   );
 
@@ -92,7 +194,8 @@ test('every route has a summary, a tag, an id of its own, its fields and its ans
     if (!operation.operationId) lacks('no operationId');
     else if (ids.has(operation.operationId)) lacks(`the operationId of ${ids.get(operation.operationId)}`);
     ids.set(operation.operationId, route);
-    if (['POST', 'PUT', 'PATCH'].includes(method) && !operation.requestBody?.content) lacks('no body');
+    const takesBody = ['POST', 'PUT', 'PATCH'].includes(method) && !path.endsWith('/cancel');
+    if (takesBody !== Boolean(operation.requestBody?.content)) lacks('no body, or one too many');
     const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
     const described = (operation.parameters ?? []).filter((one: Json) => one.in === 'path');
     if (named.join() !== described.map((one: Json) => one.name).join()) lacks('no params');
@@ -108,9 +211,31 @@ test('every route has a summary, a tag, an id of its own, its fields and its ans
   expect(missing).toEqual([]);
 });
 
-test('every route answers as its description says', async () => {
+/** Fields of a value that its schema does not name. */
+function undescribed(schema: Json, value: Json, where = ''): string[] {
+  const fitting = (schema.anyOf ?? [schema]).filter((one: Json) => Schema.Compile(one).Check(value));
+  const found = fitting.map((one: Json) => {
+    if (Array.isArray(value))
+      return value.flatMap((item, index) => undescribed(one.items ?? {}, item, `${where}[${index}]`));
+    if (!one.properties || typeof value !== 'object' || value === null) return [];
+    return Object.entries(value).flatMap(([name, inner]) => {
+      const known = one.properties[name];
+      return known ? undescribed(known, inner, `${where}.${name}`) : [`${where}.${name}`];
+    });
+  });
+  return found.find((one: string[]) => one.length === 0) ?? found[0] ?? [];
+}
+
+test('every route answers as its description says, and with nothing that it does not describe', async () => {
   const wrong: string[] = [];
-  for (const { route, method, path, operation } of await operations()) {
+  const isCancel = ({ path }: { path: string }) => path.endsWith('/cancel');
+  const all = await operations();
+  for (const one of [...all.filter(isCancel), null, ...all.filter((other) => !isCancel(other))]) {
+    if (one === null) {
+      server.backend.resume();
+      continue;
+    }
+    const { route, method, path, operation } = one;
     const given = examples[operation.operationId];
     if (!given) wrong.push(`${route}: no example in this test`);
     for (const example of given ?? []) {
@@ -123,6 +248,7 @@ test('every route answers as its description says', async () => {
         wrong.push(
           `${route}: ${JSON.stringify(findFault(schema, body)?.path)} in ${JSON.stringify(body).slice(0, 300)}`,
         );
+      else wrong.push(...undescribed(schema, body).map((where) => `${route}: ${where} is not described`));
     }
   }
   expect(wrong).toEqual([]);
@@ -132,10 +258,41 @@ test('errors are as described', async () => {
   for (const { route, method, path, operation } of await operations()) {
     if (method !== 'POST') continue;
     const { status, body } = await send(method, path, []);
-    expect(status, route).toBe(400);
+    // Where JSON is not read at all it is what is asked for that is not there.
+    const content = operation.requestBody?.content;
+    expect(status, route).toBe(content?.['application/json'] ? 400 : content ? 415 : 404);
     const { schema } = operation.responses['4XX'].content['application/json'];
     expect(Schema.Compile(schema).Check(body), route).toBe(true);
   }
+});
+
+test('what is left out is only what is not offered and what OpenAPI has no words for', async () => {
+  const shown = new Set((await operations()).map(({ route }) => route));
+  const left = server.app
+    .printRoutes({ commonPrefix: false })
+    .split('\n')
+    .reduce<{ parents: string[]; found: string[] }>(
+      ({ parents, found }, line) => {
+        const match = /^([│ ]*)[├└]── (\S*)(?: \(([A-Z, ]+)\))?/.exec(line);
+        if (!match) return { parents, found };
+        const way = [...parents.slice(0, match[1]!.length / 4), match[2]!];
+        const path = way
+          .join('')
+          .replace('*', '{id}')
+          .replace(/:(\w+)/g, '{$1}');
+        const methods = (match[3] ?? '').split(', ').filter((one) => !['', 'HEAD', 'OPTIONS'].includes(one));
+        return { parents: way, found: [...found, ...methods.map((method) => `${method} ${path}`)] };
+      },
+      { parents: [], found: [] },
+    )
+    .found.filter((route) => !shown.has(route))
+    .filter((route) => !refused.test(route));
+  expect(left.sort()).toEqual([
+    'GET /v1/realtime',
+    'GET /v1/responses',
+    'POST /v1/realtime/calls',
+    'POST /v1/realtime/client_secrets',
+  ]);
 });
 
 describe('the document', () => {

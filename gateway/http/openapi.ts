@@ -16,6 +16,8 @@ declare module 'fastify' {
     tags?: readonly string[];
     operationId?: string;
     security?: ReadonlyArray<Record<string, readonly string[]>>;
+    /** What the route reads and checks by itself: it is in the document, and in front of no request. */
+    described?: { form?: TSchema; querystring?: TSchema };
   }
 }
 
@@ -56,6 +58,9 @@ function isSchema(value: TSchema | Record<string, TSchema>): value is TSchema {
 const tags = {
   chat: 'Chat and text completions.',
   embeddings: 'Vectors of texts.',
+  responses: 'Answers that are kept, and can be gone on from.',
+  files: 'Files, whole or in parts.',
+  batches: 'Requests of a file, answered when there is room.',
   models: 'The base models and their adapters.',
   tokens: 'Text to token ids and back.',
   server: 'What watches the server asks.',
@@ -70,14 +75,17 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
         title: 'Colophon',
         version: version(),
         description:
-          "OpenAI's API over a base model and its adapters, with vLLM's names for what OpenAI lacks.",
+          "OpenAI's API over a base model and its adapters, with vLLM's names for what OpenAI lacks. WebSockets at /v1/realtime and /v1/responses are not in this document: OpenAPI has no words for them.",
       },
       tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
       security: [{ key: [] }, {}],
     },
-    // The rest of a path is no name that OpenAPI knows.
-    transform: ({ schema, url }) => {
+    transform: ({ schema: given, url }) => {
+      const { described: { form, ...described } = {}, ...own } = given ?? {};
+      const schema: FastifySchema = { ...own, ...described };
+      if (form) Object.assign(schema, { body: form, consumes: ['multipart/form-data'] });
+      // The rest of a path is no name that OpenAPI knows.
       const rest = (schema?.params as { properties?: Record<string, TSchema> } | undefined)?.properties?.[
         '*'
       ];
@@ -101,6 +109,16 @@ const page = `<!doctype html>
 const policy =
   "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:";
 
+const anything = Type.Record(Type.String(), Type.Unknown());
+const documentAnswer = Type.Object({
+  openapi: Type.String(),
+  info: anything,
+  paths: anything,
+  components: anything,
+  security: Type.Array(anything),
+  tags: Type.Array(anything),
+});
+
 export function documentationRoutes(app: FastifyInstance): void {
   let document: string | undefined;
   app.get(
@@ -111,7 +129,7 @@ export function documentationRoutes(app: FastifyInstance): void {
         operationId: 'getOpenApi',
         tags: ['server'],
         security: open,
-        response: answers(Type.Object({ openapi: Type.String(), paths: Type.Object({}) })),
+        response: answers(documentAnswer),
       },
     },
     async (_request, reply) => {

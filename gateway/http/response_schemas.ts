@@ -1,9 +1,11 @@
 /** What routes answer, for the OpenAPI document. Nothing is checked against it but in tests. */
 import { type TSchema, Type } from 'typebox';
+import { messagesField } from './chat_messages.ts';
 import { plainText } from './openapi.ts';
+import { toolFields } from './tools.ts';
 
-const orNull = <Schema extends TSchema>(schema: Schema) => Type.Union([schema, Type.Null()]);
-const integer = Type.Integer();
+export const orNull = <Schema extends TSchema>(schema: Schema) => Type.Union([schema, Type.Null()]);
+export const integer = Type.Integer();
 const ids = Type.Array(integer);
 
 export const modelAnswer = Type.Object({
@@ -58,7 +60,12 @@ const shared = {
   token_ids: Type.Optional(orNull(ids)),
 };
 
-const chatAnswerJson = Type.Object({
+const calledFunction = Type.Object({
+  name: Type.String(),
+  arguments: Type.String({ description: 'JSON.' }),
+});
+
+const chatFields = {
   ...envelope,
   object: Type.Literal('chat.completion'),
   choices: Type.Array(
@@ -68,12 +75,19 @@ const chatAnswerJson = Type.Object({
         role: Type.Literal('assistant'),
         content: orNull(Type.String()),
         refusal: orNull(Type.String()),
+        tool_calls: Type.Optional(
+          Type.Array(
+            Type.Object({ id: Type.String(), type: Type.Literal('function'), function: calledFunction }),
+          ),
+        ),
+        function_call: Type.Optional(calledFunction),
       }),
       logprobs: orNull(
         Type.Object({
           content: orNull(
             Type.Array(Type.Object({ ...chatToken, top_logprobs: Type.Array(Type.Object(chatToken)) })),
           ),
+          refusal: Type.Null(),
         }),
       ),
     }),
@@ -81,6 +95,34 @@ const chatAnswerJson = Type.Object({
   usage,
   prompt_token_ids: Type.Optional(ids),
   prompt_logprobs: promptLogprobs,
+};
+
+const chatAnswerJson = Type.Object(chatFields);
+
+/** A chat completion that is kept, with what was asked for. */
+export const storedChatAnswer = Type.Object({
+  ...chatFields,
+  request_id: Type.String(),
+  seed: orNull(integer),
+  temperature: Type.Number(),
+  top_p: Type.Number(),
+  presence_penalty: Type.Number(),
+  frequency_penalty: Type.Number(),
+  input_user: orNull(Type.String()),
+  tools: orNull(toolFields.tools),
+  tool_choice: orNull(toolFields.tool_choice),
+  response_format: orNull(Type.Record(Type.String(), Type.Unknown())),
+  metadata: Type.Record(Type.String(), Type.String()),
+});
+
+/** A message that was asked with; beside these it has the fields that it was sent with. */
+export const storedMessageAnswer = Type.Object({
+  ...messagesField.items.properties,
+  id: Type.String(),
+  content: orNull(Type.String({ description: 'The texts of all parts.' })),
+  content_parts: orNull(Type.Array(Type.Record(Type.String(), Type.Unknown()))),
+  name: orNull(Type.String()),
+  refusal: orNull(Type.String()),
 });
 
 const completionAnswerJson = Type.Object({

@@ -11,8 +11,12 @@ import { runResponse } from '../responses/run.ts';
 import { keptResponse } from '../responses/state.ts';
 import { serveClient } from './answer.ts';
 import { Cancelled } from './choice.ts';
+import { answers } from './openapi.ts';
 import { listBody, pageOf, pagingFields, readPaging } from './paging.ts';
+import { inputItem, inputTokensAnswer, responseAnswer, responseAnswers } from './response_object_schemas.ts';
+import { deletedAnswer } from './response_schemas.ts';
 import type { Services } from './services.ts';
+import { idParams, listAnswer } from './stored_schemas.ts';
 
 const retrieval = Type.Object({
   stream: Type.Optional(
@@ -22,6 +26,8 @@ const retrieval = Type.Object({
     Type.String({ description: 'Sequence number of the last event that is known.' }),
   ),
 });
+
+const params = idParams('response');
 
 type Retrieval = Static<typeof retrieval>;
 type Paging = Parameters<typeof readPaging>[0];
@@ -37,7 +43,15 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
 
   app.post<{ Body: ResponseBody }>(
     '/v1/responses',
-    { schema: { body: responseBody } },
+    {
+      schema: {
+        body: responseBody,
+        summary: 'A response, whole, as a stream or in the background',
+        operationId: 'createResponse',
+        tags: ['responses'],
+        response: answers(responseAnswers),
+      },
+    },
     async (request, reply) => {
       request.outcome.model = request.body.model;
       if (!request.body.background) return answer(services, request, reply);
@@ -51,14 +65,31 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
 
   app.post<{ Body: CountBody }>(
     '/v1/responses/input_tokens',
-    { schema: { body: countBody } },
+    {
+      schema: {
+        body: countBody,
+        summary: 'How many tokens an input is',
+        operationId: 'countResponseInputTokens',
+        tags: ['responses'],
+        response: answers(inputTokensAnswer),
+      },
+    },
     async ({ body, caller }) => ({
       object: 'response.input_tokens',
       input_tokens: await countInput(services, caller, body),
     }),
   );
 
-  const retrieved = { schema: { querystring: retrieval } };
+  const retrieved = {
+    schema: {
+      params,
+      querystring: retrieval,
+      summary: 'One response, or its events',
+      operationId: 'retrieveResponse',
+      tags: ['responses'],
+      response: answers(responseAnswers),
+    },
+  };
   app.get<ById & { Querystring: Retrieval }>('/v1/responses/:id', retrieved, async (request, reply) => {
     const { id } = request.params;
     const { response } = keptResponse(store, request.caller.tenant, id);
@@ -74,23 +105,58 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
     );
   });
 
-  app.delete<ById>('/v1/responses/:id', async ({ params: { id }, caller }) => {
-    keptResponse(store, caller.tenant, id);
-    await background.delete(id);
-    store.delete('response', caller.tenant, id);
-    return { id, object: 'response', deleted: true };
-  });
+  app.delete<ById>(
+    '/v1/responses/:id',
+    {
+      schema: {
+        params,
+        summary: 'Delete a response',
+        operationId: 'deleteResponse',
+        tags: ['responses'],
+        response: answers(deletedAnswer('response')),
+      },
+    },
+    async ({ params: { id }, caller }) => {
+      keptResponse(store, caller.tenant, id);
+      await background.delete(id);
+      store.delete('response', caller.tenant, id);
+      return { id, object: 'response', deleted: true };
+    },
+  );
 
-  app.post<ById>('/v1/responses/:id/cancel', async ({ params: { id }, caller }) => {
-    const { response } = keptResponse(store, caller.tenant, id);
-    if (!response.background) {
-      throw new ColophonError('Cannot cancel a synchronous response.', { code: 'response_not_cancellable' });
-    }
-    await background.cancel(id);
-    return keptResponse(store, caller.tenant, id).response;
-  });
+  app.post<ById>(
+    '/v1/responses/:id/cancel',
+    {
+      schema: {
+        params,
+        summary: 'End one that runs in the background',
+        operationId: 'cancelResponse',
+        tags: ['responses'],
+        response: answers(responseAnswer),
+      },
+    },
+    async ({ params: { id }, caller }) => {
+      const { response } = keptResponse(store, caller.tenant, id);
+      if (!response.background) {
+        throw new ColophonError('Cannot cancel a synchronous response.', {
+          code: 'response_not_cancellable',
+        });
+      }
+      await background.cancel(id);
+      return keptResponse(store, caller.tenant, id).response;
+    },
+  );
 
-  const listed = { schema: { querystring: Type.Object(pagingFields) } };
+  const listed = {
+    schema: {
+      params,
+      querystring: Type.Object(pagingFields),
+      summary: 'What the model was given',
+      operationId: 'listResponseInputItems',
+      tags: ['responses'],
+      response: answers(listAnswer(inputItem)),
+    },
+  };
   app.get<ById & { Querystring: Paging }>('/v1/responses/:id/input_items', listed, async (request) => {
     const { input } = keptResponse(store, request.caller.tenant, request.params.id);
     return listBody(pageOf(input, readPaging(request.query, 'desc'), 'input item'));

@@ -7,8 +7,11 @@ import type { ObjectStore } from '../store/object_store.ts';
 import type { ChatBody } from './chat_request.ts';
 import type { ChatCompletion } from './chat_response.ts';
 import { checkMetadata, type Metadata, metadataField } from './metadata.ts';
+import { answers } from './openapi.ts';
 import { listBody, pageOf, pagingFields, readPaging } from './paging.ts';
+import { deletedAnswer, storedChatAnswer, storedMessageAnswer } from './response_schemas.ts';
 import type { Services } from './services.ts';
+import { idParams, listAnswer } from './stored_schemas.ts';
 
 const kind = 'chat_completion';
 const secondsOfDay = 86_400;
@@ -65,6 +68,7 @@ const listQuery = Type.Object({ ...pagingFields, model: Type.Optional(Type.Strin
 const messagesQuery = Type.Object(pagingFields);
 const updateBody = Type.Object({ metadata: Type.Union([metadataField, Type.Null()]) });
 const path = '/v1/chat/completions';
+const params = idParams('chat completion');
 
 interface ById {
   Params: { id: string };
@@ -73,7 +77,16 @@ interface ById {
 export function storedCompletionRoutes(app: FastifyInstance, { store }: Services): void {
   app.get<{ Querystring: Static<typeof listQuery> }>(
     path,
-    { schema: { querystring: listQuery } },
+    {
+      schema: {
+        querystring: listQuery,
+        summary: 'The stored chat completions',
+        operationId: 'listChatCompletions',
+        tags: ['chat'],
+        description: 'Any number of `metadata[key]=value` keep to those that have it.',
+        response: answers(listAnswer(storedChatAnswer)),
+      },
+    },
     async (request) => {
       const options = { ...readPaging(request.query, 'asc'), where: filtersOf(request.query) };
       const page = store.list<Stored>(kind, request.caller.tenant, options);
@@ -81,11 +94,32 @@ export function storedCompletionRoutes(app: FastifyInstance, { store }: Services
     },
   );
 
-  app.get<ById>(`${path}/:id`, async (request) => shown(find(store, request.caller, request.params.id)));
+  app.get<ById>(
+    `${path}/:id`,
+    {
+      schema: {
+        params,
+        summary: 'One stored chat completion',
+        operationId: 'retrieveChatCompletion',
+        tags: ['chat'],
+        response: answers(storedChatAnswer),
+      },
+    },
+    async (request) => shown(find(store, request.caller, request.params.id)),
+  );
 
   app.post<ById & { Body: Static<typeof updateBody> }>(
     `${path}/:id`,
-    { schema: { body: updateBody } },
+    {
+      schema: {
+        params,
+        body: updateBody,
+        summary: 'Change its metadata',
+        operationId: 'updateChatCompletion',
+        tags: ['chat'],
+        response: answers(storedChatAnswer),
+      },
+    },
     async (request) => {
       const { metadata } = request.body;
       checkMetadata(metadata);
@@ -99,16 +133,37 @@ export function storedCompletionRoutes(app: FastifyInstance, { store }: Services
     },
   );
 
-  app.delete<ById>(`${path}/:id`, async (request) => {
-    const { id } = request.params;
-    find(store, request.caller, id);
-    store.delete(kind, request.caller.tenant, id);
-    return { object: 'chat.completion.deleted', id, deleted: true };
-  });
+  app.delete<ById>(
+    `${path}/:id`,
+    {
+      schema: {
+        params,
+        summary: 'Delete one',
+        operationId: 'deleteChatCompletion',
+        tags: ['chat'],
+        response: answers(deletedAnswer('chat.completion.deleted')),
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      find(store, request.caller, id);
+      store.delete(kind, request.caller.tenant, id);
+      return { object: 'chat.completion.deleted', id, deleted: true };
+    },
+  );
 
   app.get<ById & { Querystring: Static<typeof messagesQuery> }>(
     `${path}/:id/messages`,
-    { schema: { querystring: messagesQuery } },
+    {
+      schema: {
+        params,
+        querystring: messagesQuery,
+        summary: 'The messages that it was asked with',
+        operationId: 'listChatCompletionMessages',
+        tags: ['chat'],
+        response: answers(listAnswer(storedMessageAnswer)),
+      },
+    },
     async (request) => {
       const { id, messages } = find(store, request.caller, request.params.id);
       return listBody(

@@ -54,7 +54,7 @@ export function socketRoutes(app: FastifyInstance, services: Services): void {
   socketRoute(app, services, '/v1/realtime', serveRealtime);
   socketRoute(app, services, '/v1/responses', serveResponses);
   for (const url of ['/v1/realtime/client_secrets', '/v1/realtime/calls']) {
-    app.post(url, async () => {
+    app.post(url, { schema: { hide: true } }, async () => {
       throw new ColophonError(
         'Keys for one session and calls over WebRTC are not supported. Open a WebSocket at /v1/realtime with an API key; browsers give it as the subprotocol "openai-insecure-api-key.KEY".',
         { code: 'unsupported_endpoint' },
@@ -72,6 +72,8 @@ function socketRoute(
   app.route({
     method: 'GET',
     url,
+    // OpenAPI has no words for WebSockets; over HTTP there is only the 426.
+    schema: { hide: true },
     config: { socket: true },
     preHandler: async (request, reply) => {
       if (!request.ws) return;
