@@ -278,7 +278,7 @@ test('what is left out is only what is not offered and what OpenAPI has no words
         const way = [...parents.slice(0, match[1]!.length / 4), match[2]!];
         const path = way
           .join('')
-          .replace('*', '{id}')
+          .replace(/\/?\*/, '/{id}')
           .replace(/:(\w+)/g, '{$1}');
         const methods = (match[3] ?? '').split(', ').filter((one) => !['', 'HEAD', 'OPTIONS'].includes(one));
         return { parents: way, found: [...found, ...methods.map((method) => `${method} ${path}`)] };
