@@ -61,7 +61,7 @@ function freeBackend(aborted: () => void): Backend {
       if (!cards.has(request.model)) throw new ColophonError('There is no such model.', { param: 'model' });
       // A client can have left while its request was read.
       if (signal.aborted) aborted();
-      else signal.addEventListener('abort', aborted, { once: true });
+      else if (request.model !== whole) signal.addEventListener('abort', aborted, { once: true });
       return { [Symbol.asyncIterator]: () => new Generation(request, signal, steps) };
     },
     health: () => ({ ready: true }),
@@ -91,6 +91,7 @@ class Generation implements AsyncIterator<GeneratePart[], undefined> {
     this.#request = request;
     this.#signal = signal;
     this.#steps = steps;
+    if (request.model === whole) return;
     signal.addEventListener('abort', () => this.#give?.({ done: true, value: undefined }), { once: true });
   }
 

@@ -73,6 +73,7 @@ export class RateLimits {
     atMost: number,
     run: (used: (tokens: number) => void) => Promise<Result>,
   ): Promise<Result> {
+    if (!this.limits(caller)) return run(() => {});
     const reservation = await this.reserve(caller, atMost);
     let taken = 0;
     try {

@@ -16,7 +16,7 @@ import { healthRoutes } from './health.ts';
 import { modelRoutes } from './models.ts';
 import { refuseNotOffered } from './not_offered.ts';
 import { describeRoutes, documentationRoutes } from './openapi.ts';
-import { takeRandom } from './random_bytes.ts';
+import { takeRandomHex } from './random_bytes.ts';
 import { responseRoutes } from './responses.ts';
 import type { Services } from './services.ts';
 import { storedCompletionRoutes } from './stored_completions.ts';
@@ -33,8 +33,7 @@ export async function buildApp(services: Services): Promise<FastifyInstance> {
   const app = fastify({
     loggerInstance: services.log,
     logController: new LogController({ disableRequestLogging: true }),
-    genReqId: (request) =>
-      clientsId(request.headers['x-request-id']) ?? `req_${takeRandom(16).toString('hex')}`,
+    genReqId: (request) => clientsId(request.headers['x-request-id']) ?? `req_${takeRandomHex(16)}`,
     requestTimeout: requestTimeoutMs,
     return503OnClosing: false,
     forceCloseConnections: 'idle',

@@ -98,7 +98,11 @@ function readAll(request: FastifyRequest, limit: number): Promise<Buffer> {
         reject(tooLarge());
       }
     });
-    stream.on('end', () => (size > limit ? reject(tooLarge()) : resolve(Buffer.concat(chunks, size))));
+    stream.on('end', () =>
+      size > limit
+        ? reject(tooLarge())
+        : resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)),
+    );
     stream.on('error', (cause) =>
       reject(new ColophonError('The request body ended early.', { code: 'incomplete_body', cause })),
     );

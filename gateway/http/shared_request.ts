@@ -5,7 +5,7 @@ import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
 import type { SharedFields } from './fields.ts';
 import { checkMetadata } from './metadata.ts';
-import { takeRandom } from './random_bytes.ts';
+import { takeRandomHex } from './random_bytes.ts';
 import { checkTokenIds, readSampling, samplingOfChoice } from './sampling.ts';
 import type { Structure } from './structured.ts';
 
@@ -108,7 +108,7 @@ export interface Envelope {
 export function envelopeOf(prefix: 'chatcmpl' | 'cmpl', body: SharedFields, served: Served): Envelope {
   const hash = served.card.contentHash;
   return {
-    id: `${prefix}-${takeRandom(15).toString('hex')}`,
+    id: `${prefix}-${takeRandomHex(15)}`,
     created: Math.floor(Date.now() / 1000),
     model: body.model,
     system_fingerprint: hash ? `fp_${hash.slice(0, 10)}` : null,
