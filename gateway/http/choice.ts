@@ -4,6 +4,7 @@ import type { GenerationMeter } from '../observe/metrics.ts';
 import type { Constraint } from '../text/grammar/grammars.ts';
 import { StopStrings } from '../text/stop_strings.ts';
 import type { TextModel } from '../text/text_model.ts';
+import { RepeatedCalls } from '../text/tools/index.ts';
 
 export interface ChoiceRequest {
   backend: Backend;
@@ -17,6 +18,8 @@ export interface ChoiceRequest {
   skipSpecial: boolean;
   /** Only the prompt is asked for: nothing that is generated is kept. */
   promptOnly?: boolean;
+  /** It is calls alone; one that is equal to one before it is left out, and ends it. */
+  endAtRepeatedCall?: boolean;
   /** Makes what keeps the answer to its grammar. */
   constrain?(): Promise<Constraint>;
 }
@@ -59,6 +62,7 @@ export async function runChoice(
   const ends = new Set(generate.ignoreEnd ? [] : text.endTokenIds);
   const stopStrings = new StopStrings(request.stop, request.includeStop);
   const detokenizer = text.detokenizer({ skipSpecial: request.skipSpecial });
+  const repeats = request.endAtRepeatedCall ? new RepeatedCalls() : undefined;
   const usage: ChoiceUsage = { promptTokens: generate.prompt.length, cachedTokens: 0, completionTokens: 0 };
   let codePoints = 0;
 
@@ -125,6 +129,12 @@ export async function runChoice(
           take(step, part.id);
         }
         if (step.finish) break;
+      }
+      if (repeats) {
+        const { emit, stopped } = repeats.push(step.text);
+        step.text = emit;
+        if (stopped) step.finish = 'stop';
+        else if (step.finish) step.text += repeats.flush();
       }
       meter.step(step.ids.length);
       onStep(step);

@@ -91,6 +91,7 @@ export function choicesOf(
     includeStop: body.include_stop_str_in_output ?? false,
     skipSpecial: body.skip_special_tokens ?? true,
     promptOnly,
+    endAtRepeatedCall: structure?.severalCalls ?? false,
     ...(structure && !promptOnly
       ? { constrain: () => served.grammars.constrain(structure.grammar, structure.param) }
       : {}),

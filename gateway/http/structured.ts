@@ -46,6 +46,8 @@ export type StructureFields = Static<typeof shape>;
 export interface Structure {
   grammar: Grammar;
   param: string;
+  /** It is calls, several: one that repeats another ends the answer. */
+  severalCalls?: boolean;
 }
 
 const object: Grammar = { kind: 'json', schema: { type: 'object' } };

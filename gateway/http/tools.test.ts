@@ -123,6 +123,23 @@ describe('a model that may call', () => {
     expect(body.choices[0].message.tool_calls.length).toBe(1);
   });
 
+  test('that must call ends where it repeats itself', async () => {
+    const lisbon = written('get_weather', '{"city": "Lisbon", "days": 2}');
+    const porto = written('get_weather', '{"city": "Porto", "days": 2}');
+    reply = [lisbon, porto, lisbon, written('time', '{}')].join('\n');
+    const required = { tool_choice: 'required' };
+    const [choice] = (await ask(required)).body.choices;
+    const called = (calls: Array<{ function: { arguments: string } }>) =>
+      calls.map((one) => JSON.parse(one.function.arguments).city);
+    expect(choice.finish_reason).toBe('tool_calls');
+    expect(called(choice.message.tool_calls)).toEqual(['Lisbon', 'Porto']);
+    const { calls, finish, content } = joined((await ask({ ...required, stream: true })).body);
+    expect(called(calls)).toEqual(['Lisbon', 'Porto']);
+    expect([finish, content]).toEqual(['tool_calls', null]);
+    expect(called((await ask()).body.choices[0].message.tool_calls).length).toBe(4);
+    await expect.poll(() => server.backend.running).toBe(0);
+  });
+
   test('cut in its arguments ended for its length', async () => {
     reply = written('time', '{"a": "long enough"}');
     const { body } = await ask({ max_tokens: 55 });

@@ -111,7 +111,7 @@ export function structureWithTools(
         "'ignore_eos' cannot be combined with a call that is forced: it has to end.",
       );
     }
-    return { grammar: calls, param };
+    return { grammar: calls, param, severalCalls: 'between' in calls };
   }
   // The model may call, or give an answer of the form.
   if (!asked || form?.kind !== 'json') {
