@@ -1,7 +1,7 @@
 /** What the Vercel AI SDK does through @ai-sdk/openai-compatible. What is asked of answers holds for any model. */
 import assert from 'node:assert/strict';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { generateObject, generateText, jsonSchema, streamObject, streamText } from 'ai';
+import { generateObject, generateText, jsonSchema, streamObject, streamText, tool } from 'ai';
 import type { Case } from './suite.ts';
 
 export interface ServedModel {
@@ -16,6 +16,17 @@ const verdict = jsonSchema<{ verdict: 'yes' | 'no'; sure: boolean }>({
   properties: { verdict: { type: 'string', enum: ['yes', 'no'] }, sure: { type: 'boolean' } },
   required: ['verdict', 'sure'],
   additionalProperties: false,
+});
+
+const weather = tool({
+  description: 'The weather of a city.',
+  inputSchema: jsonSchema<{ city: 'Paris' | 'Rome' }>({
+    type: 'object',
+    properties: { city: { type: 'string', enum: ['Paris', 'Rome'] } },
+    required: ['city'],
+    additionalProperties: false,
+  }),
+  execute: async ({ city }) => ({ city, degrees: 21 }),
 });
 
 function assertVerdict(object: { verdict?: string; sure?: boolean }): void {
@@ -127,6 +138,43 @@ export function aiSdkCases({ url, model }: ServedModel): Case[] {
         for await (const _ of stream.partialObjectStream) parts++;
         assert.ok(parts > 0);
         assertVerdict(await stream.object);
+      },
+    },
+    {
+      name: 'generateText runs a tool and answers with its result',
+      async run() {
+        const { steps } = await generateText({
+          ...asked,
+          prompt: 'What is the weather in Paris?',
+          tools: { weather },
+          maxOutputTokens: 512,
+          stopWhen: ({ steps: done }) => done.length === 2,
+          prepareStep: ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? 'required' : 'none' }),
+        });
+        assert.equal(steps.length, 2);
+        const [called, answered] = steps;
+        assert.equal(called!.finishReason, 'tool-calls');
+        assert.ok(called!.toolResults.length > 0);
+        for (const { output } of called!.toolResults) assert.equal(output?.degrees, 21);
+        assert.equal(answered!.toolCalls.length, 0);
+      },
+    },
+    {
+      name: 'streamText streams a call and its result',
+      async run() {
+        const stream = streamText({
+          ...asked,
+          prompt: 'What is the weather in Rome?',
+          tools: { weather },
+          toolChoice: { type: 'tool', toolName: 'weather' },
+          maxOutputTokens: 128,
+        });
+        const kinds = new Set<string>();
+        for await (const part of stream.fullStream) kinds.add(part.type);
+        for (const kind of ['tool-input-start', 'tool-input-delta', 'tool-call', 'tool-result'])
+          assert.ok(kinds.has(kind), `no ${kind} among ${[...kinds].join(', ')}`);
+        const [result] = await stream.toolResults;
+        assert.equal(result?.output?.degrees, 21);
       },
     },
     {

@@ -37,7 +37,7 @@ async function setUp(): Promise<void> {
 
 /** Runs a program that writes a JUnit report whether its cases pass or fail. */
 async function run(command: string, args: string[], report: string, env: NodeJS.ProcessEnv = {}) {
-  const child = new Child(command, args, { narrates: true, env });
+  const child = new Child(command, args, { narrates: true, env, cwd: dirname(report) });
   const status = await child.exited;
   if (existsSync(report)) return readJunit(readFileSync(report, 'utf8'));
   throw new Error(`${command} ended with status ${status} and left no report. ${child.lastWords()}`);
@@ -100,6 +100,8 @@ export async function schemathesis({ url }: ServedModel, folder: string): Promis
         examples,
       ],
       ...['--phases', 'examples,coverage,fuzzing', '--generation-deterministic', '--request-timeout', '60'],
+      // It goes on for as long as it may, and no longer.
+      ...['--max-time', '360'],
       ...['--suppress-health-check', 'all', '--report', 'junit', '--report-junit-path', report],
     ],
     report,
