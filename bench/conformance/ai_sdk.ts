@@ -155,7 +155,7 @@ export function aiSdkCases({ url, model }: ServedModel): Case[] {
         const [called, answered] = steps;
         assert.equal(called!.finishReason, 'tool-calls');
         assert.ok(called!.toolResults.length > 0);
-        for (const { output } of called!.toolResults) assert.equal(output?.degrees, 21);
+        for (const { output } of called!.toolResults) assert.match(JSON.stringify(output), /"degrees":21/);
         assert.equal(answered!.toolCalls.length, 0);
       },
     },
@@ -174,7 +174,7 @@ export function aiSdkCases({ url, model }: ServedModel): Case[] {
         for (const kind of ['tool-input-start', 'tool-input-delta', 'tool-call', 'tool-result'])
           assert.ok(kinds.has(kind), `no ${kind} among ${[...kinds].join(', ')}`);
         const [result] = await stream.toolResults;
-        assert.equal(result?.output?.degrees, 21);
+        assert.match(JSON.stringify(result?.output), /"degrees":21/);
       },
     },
     {
