@@ -274,6 +274,7 @@ std::vector<Sequence*> Scheduler::claimable(const Sequence& sequence) const {
 /// A sequence gets rows of tenants that were served no less, and up to its tenant's share of the step's rows those of tenants
 /// above theirs: of their prompts, and of decoding sequences, which then rest.
 void Scheduler::make_rows(const Sequence& sequence, StepPlan& step) {
+  if (!gives_way_) return;
   const size_t share = step.rows / tenants_.present();
   const Tenant& tenant = *sequence.tenant;
   for (size_t i = step.runs.size(); i > 0; --i) {
@@ -361,7 +362,18 @@ void Scheduler::draft(size_t step_rows) {
   }
 }
 
+/// What one rests for may not come about: who was given its rows may find no pages. A step must not be empty for that, since
+/// nothing would wake the engine: then nobody gives up rows or waits for others' sake.
 std::vector<ScheduledRun> Scheduler::plan(std::vector<std::unique_ptr<Sequence>>& failed) {
+  std::vector<ScheduledRun> runs = attempt(failed);
+  if (!runs.empty() || idle()) return runs;
+  gives_way_ = false;
+  runs = attempt(failed);
+  gives_way_ = true;
+  return runs;
+}
+
+std::vector<ScheduledRun> Scheduler::attempt(std::vector<std::unique_ptr<Sequence>>& failed) {
   if (tenants_.present() > 1) shared_until_ = served_ + kLately;
   const size_t rows = step_rows();
   StepPlan step{{}, rows, rows};

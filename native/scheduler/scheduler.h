@@ -87,13 +87,14 @@ class Scheduler {
 
  private:
   void draft(size_t step_rows);
+  std::vector<ScheduledRun> attempt(std::vector<std::unique_ptr<Sequence>>& failed);
   void plan_decoding(StepPlan& step);
   void plan_prompts(StepPlan& step, std::vector<std::unique_ptr<Sequence>>& failed);
   void run(Sequence& sequence, size_t rows, StepPlan& step);
   void cut(std::vector<ScheduledRun>::iterator run, size_t rows, StepPlan& step);
   bool begin(Sequence& sequence, StepPlan& step);
   size_t step_rows() const;
-  bool shared() const { return served_ < shared_until_; }
+  bool shared() const { return gives_way_ && served_ < shared_until_; }
   bool has_enough(const Sequence& sequence) const;
   bool within_share(const Sequence& sequence) const;
   std::vector<Sequence*> claimable(const Sequence& sequence) const;
@@ -119,6 +120,7 @@ class Scheduler {
   uint64_t served_ = 0;       ///< cost of everything
   uint64_t shared_until_ = 0;  ///< what it will be when several tenants were there lately no longer
   uint64_t oldest_turn_ = 0;  ///< what it was when the sequence that came first last had a turn
+  bool gives_way_ = true;      ///< tenants give up rows and places for others
   size_t waiting_for_adapter_ = 0;
   uint64_t preemptions_ = 0;
 };

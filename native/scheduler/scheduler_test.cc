@@ -61,6 +61,7 @@ class Simulation {
     std::vector<std::unique_ptr<Sequence>> failed;
     const std::vector<ScheduledRun> plan = scheduler_.plan(failed);
     CHECK(failed.empty());
+    CHECK(!plan.empty() || scheduler_.idle());  // nothing would wake the engine
     CHECK(scheduler_.running() <= shape_.max_sequences);
     size_t rows = 0;
     std::set<uint32_t> ids;
