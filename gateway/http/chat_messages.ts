@@ -1,8 +1,10 @@
 /** Messages of a chat: from OpenAI's JSON to what chat templates take. */
+
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import type { ChatMessage } from '../text/text_model.ts';
+import { given, missing } from './missing.ts';
 
 const part = Type.Object({
   type: Type.String(),
@@ -139,15 +141,4 @@ function checkResults(messages: Messages): void {
     open = new Set(calls);
   });
   refuseOpen(messages.length - 1);
-}
-
-function given<Value>(value: Value): value is NonNullable<Value> {
-  return value !== undefined && value !== null;
-}
-
-function missing(param: string): ColophonError {
-  return new ColophonError(`Missing required parameter: '${param}'.`, {
-    param,
-    code: 'missing_required_parameter',
-  });
 }

@@ -1,8 +1,10 @@
 /** What a request says about the form of its answer: OpenAI's response_format, vLLM's structured_outputs and what it had before. */
+
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import type { Grammar } from '../text/grammar/grammar.ts';
+import { given, missing } from './missing.ts';
 
 const anything = Type.Unknown();
 const choices = Type.Array(Type.String({ minLength: 1 }), { minItems: 1, maxItems: 4096 });
@@ -135,15 +137,4 @@ function schemaOf(value: unknown, param: string): Structure[] {
       cause,
     });
   }
-}
-
-function given<Value>(value: Value): value is NonNullable<Value> {
-  return value !== undefined && value !== null;
-}
-
-function missing(param: string): ColophonError {
-  return new ColophonError(`Missing required parameter: '${param}'.`, {
-    param,
-    code: 'missing_required_parameter',
-  });
 }

@@ -1,4 +1,5 @@
 /** Tools as a chat completion names them, today's and those that OpenAI had before (`functions`), in the gateway's terms. */
+
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { deeperThan } from '../schema/depth.ts';
@@ -12,6 +13,7 @@ import {
   toolsOfTemplate,
 } from '../text/tools/index.ts';
 import type { Served } from './catalogue.ts';
+import { missing } from './missing.ts';
 import type { Structure } from './structured.ts';
 
 /** Levels of JSON in a tool's parameters. */
@@ -258,13 +260,6 @@ function withoutTools(): ColophonError {
 
 function invalid(param: string, sentence: string): ColophonError {
   return new ColophonError(sentence, { param, code: 'invalid_value' });
-}
-
-function missing(param: string): ColophonError {
-  return new ColophonError(`Missing required parameter: '${param}'.`, {
-    param,
-    code: 'missing_required_parameter',
-  });
 }
 
 function nonEmpty(list: unknown[] | null | undefined): boolean {

@@ -1,8 +1,10 @@
 /** A request for a response: its fields, and what is refused because it could not be obeyed. */
+
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { lengthFields, modelField, outputFields, samplingFields } from '../http/fields.ts';
 import { metadataField } from '../http/metadata.ts';
+import { missing } from '../http/missing.ts';
 import { type RefusedField, refuseUnsupported } from '../http/refused.ts';
 import { readStructure, type Structure, structureFields } from '../http/structured.ts';
 import { deeperThan } from '../schema/depth.ts';
@@ -152,13 +154,6 @@ export function structureOf(body: ResponseBody): Structure | undefined {
     also.push({ grammar: { kind: 'json', schema: format.schema }, param: 'text.format.schema' });
   }
   return readStructure(body, also);
-}
-
-function missing(param: string): ColophonError {
-  return new ColophonError(`Missing required parameter: '${param}'.`, {
-    param,
-    code: 'missing_required_parameter',
-  });
 }
 
 function invalid(param: string, sentence: string): ColophonError {
