@@ -214,14 +214,14 @@ size_t Scheduler::step_rows() const {
   if (!shared()) return limits_.step_tokens;
   const auto decodes = [](const std::unique_ptr<Sequence>& s) { return s->remaining() == 1; };
   const auto decoding = static_cast<size_t>(std::count_if(running_.begin(), running_.end(), decodes));
-  const size_t rows = std::max<size_t>(1, limits_.step_tokens / kSharedPart);
+  const size_t rows = part(kShared);
   return std::min(limits_.step_tokens, std::max(rows, decoding + (rows + 1) / 2));
 }
 
 /// Whether enough run while several tenants are there, and of the sequence's own no fewer than of others.
 bool Scheduler::has_enough(const Sequence& sequence) const {
   const size_t running = running_.size();
-  return shared() && 2 * kSharedPart * running >= limits_.step_tokens && sequence.tenant->running * tenants_.present() >= running;
+  return shared() && 2 * running >= part(kShared) && sequence.tenant->running * tenants_.present() >= running;
 }
 
 /// Whether a waiting sequence's tenant stays within its share of places and pages with it.
@@ -272,15 +272,18 @@ std::vector<Sequence*> Scheduler::claimable(const Sequence& sequence) const {
 }
 
 /// A sequence gets rows of tenants that were served no less, and up to its tenant's share of the step's rows those of tenants
-/// above theirs: of their prompts, and of decoding sequences, which then rest.
+/// above theirs: of their prompts, and of decoding sequences, which then rest. Where all others were served no less, the step
+/// may grow for it.
 void Scheduler::make_rows(const Sequence& sequence, StepPlan& step) {
   if (!gives_way_) return;
   const size_t share = step.rows / tenants_.present();
   const Tenant& tenant = *sequence.tenant;
+  bool least_served = true;
   for (size_t i = step.runs.size(); i > 0; --i) {
     const auto run = step.runs.begin() + static_cast<std::ptrdiff_t>(i - 1);
     Sequence& other = *run->sequence;
     const bool served_no_less = other.tenant->cost >= tenant.cost;  // who has just come has what the least served has
+    least_served = least_served && served_no_less;
     const size_t most = served_no_less ? step.rows : share, kept = served_no_less ? 0 : share;
     const size_t wanted = std::min(sequence.remaining(), most - std::min(most, tenant.rows));
     if (other.tenant == &tenant || other.tenant->given || other.tenant->rows <= kept || wanted <= step.budget) continue;
@@ -292,6 +295,11 @@ void Scheduler::make_rows(const Sequence& sequence, StepPlan& step) {
     cut(run, decoding ? run->rows : std::min(run->rows, more), step);
     sequence.tenant->given = true;
   }
+  if (!shared() || !least_served || sequence.remaining() <= step.budget) return;
+  const size_t room = part(kComing) - std::min(part(kComing), step.rows - step.budget);
+  const size_t more = std::min(room, sequence.remaining()) - std::min(room, step.budget);
+  step.rows += more;
+  step.budget += more;
 }
 
 /// Starts a waiting sequence where there are a place, pages for all of its tokens (a prefill begun without them would be

@@ -52,14 +52,17 @@ struct StepPlan {
 /// each row's is its own. A sequence whose adapter is not resident waits without holding up the ones behind it.
 class Scheduler {
  public:
+  struct Part {
+    size_t of, in;
+  };
   /// Cost (fairness.h) served past the sequence that came first before it has a turn whatever its class and tenant: some
   /// hundred steps of a middling batch.
   static constexpr uint64_t kPatience = 16384;
   /// Cost served after which a tenant that left was not there lately.
   static constexpr uint64_t kLately = 4 * kPatience;
-  /// The part of a step's rows that it has while several tenants are there. On a CPU a row costs about as much in a step of
-  /// 64 as in one of 256.
-  static constexpr size_t kSharedPart = 4;
+  /// The part of a step's rows that it has while several tenants are there, and the part up to which it grows for the prompt
+  /// of one that was served no more than the others. On a CPU a row costs about as much in a step of 64 as in one of 256.
+  static constexpr Part kShared{3, 16}, kComing{1, 4};
 
   Scheduler(SchedulerLimits limits, PageCache& pages, AdapterStore& adapters)
       : limits_(limits), pages_(pages), adapters_(adapters) {}
@@ -94,6 +97,7 @@ class Scheduler {
   void cut(std::vector<ScheduledRun>::iterator run, size_t rows, StepPlan& step);
   bool begin(Sequence& sequence, StepPlan& step);
   size_t step_rows() const;
+  size_t part(Part part) const { return std::max<size_t>(1, limits_.step_tokens * part.of / part.in); }
   bool shared() const { return gives_way_ && served_ < shared_until_; }
   bool has_enough(const Sequence& sequence) const;
   bool within_share(const Sequence& sequence) const;

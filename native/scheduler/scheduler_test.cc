@@ -103,6 +103,7 @@ class Simulation {
   Scheduler* operator->() { return &scheduler_; }
   const Life& life(uint32_t id) { return lives_[id]; }
   size_t steps() const { return steps_; }
+  size_t rows() const { return rows_; }
   bool all_ended() const {
     return std::all_of(lives_.begin(), lives_.end(), [](const auto& life) { return life.second.ended(); });
   }
@@ -167,8 +168,9 @@ TEST(scheduler_a_flood_costs_another_tenants_first_token_little_time) {
       alone.flood = 0;
       const size_t quiet = polite_p95(alone, shape);
       const size_t flooded = polite_p95(load, shape);
-      // Two steps of 256 rows would be more, were they not shorter while both are there.
-      const size_t most = 4 * quiet + kStepRows + 72;
+      // It comes in the middle of a step and has its own after that. Where every place holds a sequence that decodes, and
+      // there are as many as rows, the steps are longer until some of these end.
+      const size_t most = shape.max_sequences <= 64 ? 2 * quiet + 72 : 3 * quiet + 108;
       if (flooded > most) CHECK_EQ(flooded, most);  // says by how much
     }
   }
@@ -252,7 +254,8 @@ TEST(scheduler_what_needs_more_than_its_share_holds_up_others_only_after_its_pat
   const uint32_t large = simulation.add("large", 3000, 5);
   for (int i = 0; i < 100; ++i) ask();
   CHECK(!simulation.life(large).ended());
-  for (const uint32_t id : small) CHECK(simulation.life(id).to_first_token() <= 8);
+  // Twice its prompt, what its steps cost beside their rows, and the rest of the step in which it came.
+  for (const uint32_t id : small) CHECK(simulation.life(id).rows_to_first_token() <= 200);
   while (!simulation.life(large).ended() && simulation.steps() < 10000) ask();
   CHECK(simulation.life(large).ended());
 }
@@ -295,12 +298,12 @@ TEST(scheduler_shares_what_is_served_among_tenants) {
   for (size_t i = 0; i < 900; ++i) ids["many"].push_back(simulation.add("many", 20, 30));
   for (size_t i = 0; i < 300; ++i) ids["few"].push_back(simulation.add("few", 20, 30));
   for (size_t i = 0; i < 300; ++i) ids["third"].push_back(simulation.add("third", 20, 30));
-  for (size_t i = 0; i < 1000; ++i) simulation.step();
+  while (simulation.rows() < 30000) simulation.step();
   std::map<std::string, size_t> ended;
   for (const auto& [tenant, all] : ids)
     ended[tenant] = static_cast<size_t>(
         std::count_if(all.begin(), all.end(), [&](uint32_t id) { return simulation.life(id).ended(); }));
   const auto [least, most] = std::minmax({ended["many"], ended["few"], ended["third"]});
-  CHECK(least > 80);
+  CHECK(least > 100);
   CHECK(most - least <= 4);
 }
