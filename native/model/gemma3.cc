@@ -6,13 +6,11 @@
 namespace colophon {
 namespace {
 
-const Model::Registration kGemma3("gemma3", [](OpContext& context, const ModelFile& file, const Model::LoadOptions& options) {
-  return load_transformer(context, file, options, {.norms_heads = true,
-                           .norms_outputs = true,
-                           .norms_kept_less_one = true,
-                           .scales_embedding = true,
-                           .activation = Activation::gelu_tanh});
-});
+const TransformerRegistration kGemma3("gemma3", {.norms_heads = true,
+                                               .norms_outputs = true,
+                                               .norms_kept_less_one = true,
+                                               .scales_embedding = true,
+                                               .activation = Activation::gelu_tanh});
 
 }  // namespace
 }  // namespace colophon

@@ -5,9 +5,7 @@
 namespace colophon {
 namespace {
 
-const Model::Registration kLlama("llama", [](OpContext& context, const ModelFile& file, const Model::LoadOptions& options) {
-  return load_transformer(context, file, options, {.interleaved_rotary_in_gguf = true});
-});
+const TransformerRegistration kLlama("llama", {.interleaved_rotary_in_gguf = true});
 
 }  // namespace
 }  // namespace colophon

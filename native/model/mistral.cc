@@ -6,9 +6,7 @@
 namespace colophon {
 namespace {
 
-const Model::Registration kMistral("mistral", [](OpContext& context, const ModelFile& file, const Model::LoadOptions& options) {
-  return load_transformer(context, file, options, {});
-});
+const TransformerRegistration kMistral("mistral", {});
 
 }  // namespace
 }  // namespace colophon

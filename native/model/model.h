@@ -36,7 +36,7 @@ struct Batch {
   }
 };
 
-/// A base model in memory. An architecture is one file of this folder: it derives from Model and registers itself.
+/// A base model in memory. An architecture is one file of this folder that registers itself (transformer.h).
 class Model {
  public:
   virtual ~Model() = default;
@@ -55,16 +55,6 @@ class Model {
   /// Loads the architecture that the file names. `max_rows`: rows of the largest batch. `max_positions`: longest sequence.
   static std::unique_ptr<Model> load(OpContext& context, const ModelFile& file, Precision precision, size_t max_rows,
                                      size_t max_positions);
-
-  struct LoadOptions {
-    Precision precision;
-    size_t max_rows, max_positions;
-  };
-  using Factory = std::unique_ptr<Model> (*)(OpContext&, const ModelFile&, const LoadOptions&);
-  /// Declared at namespace scope in an architecture's file: `const Model::Registration kLlama("llama", ...)`.
-  struct Registration {
-    Registration(const char* architecture, Factory factory);
-  };
 };
 
 }  // namespace colophon

@@ -5,9 +5,7 @@
 namespace colophon {
 namespace {
 
-const Model::Registration kQwen2("qwen2", [](OpContext& context, const ModelFile& file, const Model::LoadOptions& options) {
-  return load_transformer(context, file, options, {});
-});
+const TransformerRegistration kQwen2("qwen2", {});
 
 }  // namespace
 }  // namespace colophon

@@ -5,9 +5,7 @@
 namespace colophon {
 namespace {
 
-const Model::Registration kQwen3("qwen3", [](OpContext& context, const ModelFile& file, const Model::LoadOptions& options) {
-  return load_transformer(context, file, options, {.norms_heads = true});
-});
+const TransformerRegistration kQwen3("qwen3", {.norms_heads = true});
 
 }  // namespace
 }  // namespace colophon

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <memory>
+#include <string>
 
 #include "model/model.h"
 #include "ops/elementwise.h"
@@ -23,7 +23,12 @@ struct TransformerTraits {
   Activation activation = Activation::silu;
 };
 
-std::unique_ptr<Model> load_transformer(OpContext& context, const ModelFile& file, const Model::LoadOptions& options,
-                                        const TransformerTraits& traits);
+/// Declared at namespace scope in an architecture's file: `const TransformerRegistration kLlama("llama", {...})`.
+struct TransformerRegistration {
+  TransformerRegistration(const char* architecture, const TransformerTraits& traits);
+};
+
+/// Of a registered architecture. Throws Error(bad_model), naming those that there are.
+const TransformerTraits& transformer_traits(const std::string& architecture);
 
 }  // namespace colophon

@@ -48,14 +48,36 @@ RopeTable::RopeTable(size_t rotary_dim, double base, const RopeScaling& scaling,
   }
 }
 
+namespace {
+
+template <typename Body>
+void for_rows(OpContext& context, size_t rows, size_t columns, const Body& body) {
+  const size_t chunk = rows_of_task(columns);
+  context.pool.parallel_for((rows + chunk - 1) / chunk, [&](size_t task, size_t) {
+    for (size_t row = task * chunk; row < rows && row < (task + 1) * chunk; ++row) body(row);
+  });
+}
+
+}  // namespace
+
 void rope(OpContext& context, const RopeTable& table, float* x, size_t stride, size_t rows, size_t heads, size_t head_dim,
           const uint32_t* positions) {
   const auto kernel = COLOPHON_KERNEL(context.isa, rope_row);
   const size_t half = table.rotary_dim() / 2;
-  const size_t chunk = rows_of_task(heads * head_dim);
-  context.pool.parallel_for((rows + chunk - 1) / chunk, [&](size_t task, size_t) {
-    for (size_t row = task * chunk; row < rows && row < (task + 1) * chunk; ++row)
-      kernel(x + row * stride, heads, head_dim, half, table.cosines(positions[row]), table.sines(positions[row]));
+  for_rows(context, rows, heads * head_dim, [&](size_t row) {
+    kernel(x + row * stride, heads, head_dim, half, table.cosines(positions[row]), table.sines(positions[row]));
+  });
+}
+
+void rope_back(OpContext& context, const RopeTable& table, float* x, size_t stride, size_t rows, size_t heads, size_t head_dim,
+               const uint32_t* positions) {
+  const auto kernel = COLOPHON_KERNEL(context.isa, rope_row);
+  const size_t half = table.rotary_dim() / 2;
+  for_rows(context, rows, heads * head_dim, [&](size_t row) {
+    thread_local std::vector<float> sines;
+    sines.assign(table.sines(positions[row]), table.sines(positions[row]) + half);
+    for (float& sine : sines) sine = -sine;
+    kernel(x + row * stride, heads, head_dim, half, table.cosines(positions[row]), sines.data());
   });
 }
 

@@ -41,4 +41,8 @@ class RopeTable {
 void rope(OpContext& context, const RopeTable& table, float* x, size_t stride, size_t rows, size_t heads, size_t head_dim,
           const uint32_t* positions);
 
+/// The way back, by the negative angle: what rope() makes of a gradient's other side.
+void rope_back(OpContext& context, const RopeTable& table, float* x, size_t stride, size_t rows, size_t heads, size_t head_dim,
+               const uint32_t* positions);
+
 }  // namespace colophon

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "model/transformer_weights.h"
+#include "ops/attention_training.h"
+#include "ops/backward.h"
+#include "trainer/trainable_adapter.h"
+
+namespace colophon {
+
+/// Tokens, and how much each is learned as the continuation of those before it; weights[0] is 0, since nothing is before it.
+struct TrainingExample {
+  std::vector<int32_t> tokens;
+  std::vector<float> weights;  ///< [tokens], 0: not a target
+};
+
+/// Of one example's targets.
+struct ExampleLoss {
+  double loss = 0;       ///< sum of weight * -log p(target), nats
+  double weight = 0;     ///< sum of weights
+  uint32_t targets = 0;
+  uint32_t greedy = 0;   ///< targets that were the likeliest token
+};
+
+/// Dropout on the input of each LoRA, by a function of (seed, example, position, module, column).
+struct Dropout {
+  float rate = 0;  ///< 0 to below 1
+  uint64_t seed = 0;
+  uint64_t first_example = 0;  ///< number of the first example that is given
+};
+
+struct TrainerOptions {
+  size_t max_rows = 1024;             ///< tokens that are computed at once; also the longest example
+  size_t activation_bytes = 1 << 28;  ///< of what a backward pass keeps; the rest it computes again
+};
+
+/// Loss and gradients of a LoRA on frozen weights, float32 throughout. Examples lie side by side without padding, none sees
+/// another. Every sum has a fixed order: results depend on neither threads, instruction set, max_rows nor activation_bytes
+/// (promise 7), and gradients of examples one after another are those of all together, bit for bit.
+class Trainer {
+ public:
+  /// All given are kept by reference. Throws Error(unsupported) for an architecture that cannot be trained.
+  Trainer(OpContext& context, const TransformerWeights& weights, const TrainableAdapter& adapter, const TrainerOptions& options);
+  ~Trainer();
+
+  /// Throws Error(invalid_argument) for an example that is too long, empty, or has a token beyond the vocabulary, a weight
+  /// that is negative or not finite, or weights of another length.
+  std::vector<ExampleLoss> evaluate(std::span<const TrainingExample> examples);
+
+  /// As evaluate, and adds factor * d(sum of losses) / d(value) to sums, [adapter.values().size()].
+  std::vector<ExampleLoss> gradients(std::span<const TrainingExample> examples, float factor, const Dropout& dropout,
+                                     std::span<float> sums);
+
+  /// Bytes that it allocated.
+  size_t bytes() const;
+
+ private:
+  class Pass;
+  std::unique_ptr<Pass> pass_;
+};
+
+}  // namespace colophon
