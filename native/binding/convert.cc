@@ -1,5 +1,6 @@
 #include "binding/convert.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -9,6 +10,8 @@ namespace {
 [[noreturn]] void wrong(const Napi::Env& env, const std::string& field, const char* wanted) {
   throw Napi::TypeError::New(env, "\"" + field + "\" must be " + wanted);
 }
+
+constexpr const char* kLinears[kLinearsPerLayer] = {"q", "k", "v", "o", "gate", "up", "down"};
 
 Napi::Value field(const Napi::Object& object, const char* name) { return object.Get(name); }
 bool given(const Napi::Value& value) { return !value.IsUndefined() && !value.IsNull(); }
@@ -196,6 +199,52 @@ Napi::Object to_js(Napi::Env env, const Hyperparameters& h) {
   return o;
 }
 
+ModelSource to_model_source(const Napi::Object& model) {
+  ModelSource source;
+  const std::string format = text(model, "format");
+  if (format == "gguf") {
+    source.gguf_path = text(model, "path");
+  } else if (format == "safetensors") {
+    source.safetensors_paths = texts(model, "paths");
+    source.hyperparameters = to_hyperparameters(object_field(model, "hyperparameters"));
+  } else {
+    wrong(model.Env(), "model.format", "gguf or safetensors");
+  }
+  return source;
+}
+
+std::vector<AdaptedModule> to_modules(const Napi::Object& o) {
+  const Napi::Value value = field(o, "modules");
+  if (!value.IsArray()) wrong(o.Env(), "modules", "an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<AdaptedModule> modules;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array[i];
+    if (!item.IsObject()) wrong(o.Env(), "modules", "an array of objects");
+    const Napi::Object m = item.As<Napi::Object>();
+    AdaptedModule module{};
+    module.layer = count32(m, "layer");
+    const std::string linear = text(m, "linear");
+    size_t index = 0;
+    while (index < kLinearsPerLayer && linear != kLinears[index]) ++index;
+    if (index == kLinearsPerLayer) wrong(o.Env(), "modules[].linear", "one of q, k, v, o, gate, up, down");
+    module.linear = static_cast<Linear>(index);
+    module.rank = count32(m, "rank");
+    module.scaling = static_cast<float>(number(m, "scaling"));
+    module.dora = flag_or(m, "dora", false);
+    modules.push_back(module);
+  }
+  return modules;
+}
+
+std::vector<float> floats(const Napi::Object& object, const char* name) {
+  const Napi::Value value = field(object, name);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)
+    wrong(object.Env(), name, "a Float32Array");
+  const Napi::Float32Array array = value.As<Napi::Float32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
 template <typename Array, typename Source>
 Array column(Napi::Env env, const Source& source) {
   Array array = Array::New(env, source.size());
@@ -207,16 +256,7 @@ Array column(Napi::Env env, const Source& source) {
 
 EngineOptions to_engine_options(const Napi::Object& o) {
   EngineOptions options;
-  const Napi::Object model = object_field(o, "model");
-  const std::string format = text(model, "format");
-  if (format == "gguf") {
-    options.gguf_path = text(model, "path");
-  } else if (format == "safetensors") {
-    options.safetensors_paths = texts(model, "paths");
-    options.hyperparameters = to_hyperparameters(object_field(model, "hyperparameters"));
-  } else {
-    wrong(o.Env(), "model.format", "gguf or safetensors");
-  }
+  options.model = to_model_source(object_field(o, "model"));
   if (given(field(o, "isa"))) options.isa = parse_isa(text(o, "isa"));
   options.precision = parse_precision(text_or(o, "precision", "int8"));
   options.threads = count_or(o, "threads", 0);
@@ -299,27 +339,103 @@ AdapterSpec to_adapter_spec(const Napi::Object& o) {
   spec.tensors_path = text(o, "tensorsPath");
   spec.content_hash = digest(o, "contentHash");
   if (given(field(o, "tensorsHash"))) spec.tensors_hash = digest(o, "tensorsHash");
-  const Napi::Value modules = field(o, "modules");
-  if (!modules.IsArray()) wrong(o.Env(), "modules", "an array");
-  const Napi::Array array = modules.As<Napi::Array>();
-  static constexpr const char* kLinears[] = {"q", "k", "v", "o", "gate", "up", "down"};
+  spec.modules = to_modules(o);
+  return spec;
+}
+
+TrainingOptions to_training_options(const Napi::Object& o) {
+  TrainingOptions options;
+  options.model = to_model_source(object_field(o, "model"));
+  if (given(field(o, "isa"))) options.isa = parse_isa(text(o, "isa"));
+  options.threads = count_or(o, "threads", 0);
+  options.modules = to_modules(o);
+  options.trainer.max_rows = count_or(o, "maxRows", options.trainer.max_rows);
+  options.trainer.activation_bytes = count_or(o, "activationBytes", options.trainer.activation_bytes);
+  if (given(field(o, "optimizer"))) {
+    const Napi::Object of = object_field(o, "optimizer");
+    options.optimiser = {static_cast<float>(number(of, "beta1")), static_cast<float>(number(of, "beta2")),
+                         static_cast<float>(number(of, "epsilon")), static_cast<float>(number(of, "weightDecay"))};
+  }
+  return options;
+}
+
+std::vector<TrainingExample> to_training_examples(const Napi::Env& env, const Napi::Value& value) {
+  if (!value.IsArray()) wrong(env, "examples", "an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<TrainingExample> examples(array.Length());
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value item = array[i];
-    if (!item.IsObject()) wrong(o.Env(), "modules", "an array of objects");
-    const Napi::Object m = item.As<Napi::Object>();
-    AdaptedModule module{};
-    module.layer = count32(m, "layer");
-    const std::string linear = text(m, "linear");
-    size_t index = 0;
-    while (index < kLinearsPerLayer && linear != kLinears[index]) ++index;
-    if (index == kLinearsPerLayer) wrong(o.Env(), "modules[].linear", "one of q, k, v, o, gate, up, down");
-    module.linear = static_cast<Linear>(index);
-    module.rank = count32(m, "rank");
-    module.scaling = static_cast<float>(number(m, "scaling"));
-    module.dora = flag_or(m, "dora", false);
-    spec.modules.push_back(module);
+    if (!item.IsObject()) wrong(env, "examples", "an array of objects");
+    examples[i] = {tokens(item.As<Napi::Object>(), "tokens"), floats(item.As<Napi::Object>(), "weights")};
   }
-  return spec;
+  return examples;
+}
+
+TrainingStepOptions to_training_step_options(const Napi::Object& o) {
+  TrainingStepOptions options;
+  options.learning_rate = number(o, "learningRate");
+  if (given(field(o, "clip"))) options.clip = number(o, "clip");
+  if (given(field(o, "dropout"))) options.dropout.rate = static_cast<float>(number(o, "dropout"));
+  options.dropout.seed = count_or(o, "seed", 0);
+  options.dropout.first_example = count_or(o, "firstExample", 0);
+  return options;
+}
+
+OptimiserState to_optimiser_state(const Napi::Object& o) {
+  return {count(o, "steps"), floats(o, "first"), floats(o, "second")};
+}
+
+std::vector<float> to_floats(const Napi::Env& env, const Napi::Value& value) {
+  Napi::Object holder = Napi::Object::New(env);
+  holder.Set("values", value);
+  return floats(holder, "values");
+}
+
+Napi::Object to_js(Napi::Env env, const ExampleLoss& loss) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("loss", loss.loss);
+  o.Set("weight", loss.weight);
+  o.Set("targets", static_cast<double>(loss.targets));
+  o.Set("greedy", static_cast<double>(loss.greedy));
+  return o;
+}
+
+Napi::Array to_js(Napi::Env env, const std::vector<ExampleLoss>& losses) {
+  Napi::Array array = Napi::Array::New(env, losses.size());
+  for (uint32_t i = 0; i < losses.size(); ++i) array[i] = to_js(env, losses[i]);
+  return array;
+}
+
+Napi::Float32Array to_js(Napi::Env env, std::span<const float> values) {
+  Napi::Float32Array array = Napi::Float32Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+Napi::Object to_js(Napi::Env env, const TrainingInfo& info) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("isa", std::string(to_string(info.isa)));
+  o.Set("threads", static_cast<double>(info.threads));
+  o.Set("baseHash", to_hex(info.base_hash));
+  o.Set("hyperparameters", to_js(env, info.hyperparameters));
+  o.Set("values", static_cast<double>(info.values));
+  o.Set("bytes", static_cast<double>(info.bytes));
+  Napi::Array modules = Napi::Array::New(env, info.modules.size());
+  for (uint32_t i = 0; i < info.modules.size(); ++i) {
+    const TrainableModule& from = info.modules[i];
+    Napi::Object m = Napi::Object::New(env);
+    m.Set("layer", static_cast<double>(from.module.layer));
+    m.Set("linear", kLinears[static_cast<size_t>(from.module.linear)]);
+    m.Set("rank", static_cast<double>(from.module.rank));
+    m.Set("scaling", static_cast<double>(from.module.scaling));
+    m.Set("in", static_cast<double>(from.in));
+    m.Set("out", static_cast<double>(from.out));
+    m.Set("a", static_cast<double>(from.a));
+    m.Set("b", static_cast<double>(from.b));
+    modules[i] = m;
+  }
+  o.Set("modules", modules);
+  return o;
 }
 
 Napi::Object to_js(Napi::Env env, const EngineInfo& info) {

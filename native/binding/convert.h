@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "loader/gguf.h"
+#include "trainer/training.h"
 
 // JavaScript values <-> the engine's plain structs. Wrong types throw a Napi::TypeError that names the field.
 
@@ -15,12 +16,21 @@ EngineOptions to_engine_options(const Napi::Object& object);
 MaskWords to_mask(const Napi::Env& env, const Napi::Value& value);
 SequenceRequest to_sequence_request(const Napi::Object& object);
 AdapterSpec to_adapter_spec(const Napi::Object& object);
+TrainingOptions to_training_options(const Napi::Object& object);
+std::vector<TrainingExample> to_training_examples(const Napi::Env& env, const Napi::Value& value);
+TrainingStepOptions to_training_step_options(const Napi::Object& object);
+OptimiserState to_optimiser_state(const Napi::Object& object);
+std::vector<float> to_floats(const Napi::Env& env, const Napi::Value& value);
 
 Napi::Object to_js(Napi::Env env, const EngineInfo& info);
 Napi::Object to_js(Napi::Env env, const EngineStats& stats);
 Napi::Object to_js(Napi::Env env, const AdapterState& state);
 Napi::Object to_js(Napi::Env env, const StepResult& result);
 Napi::Value to_js(Napi::Env env, const GgufValue& value);
+Napi::Object to_js(Napi::Env env, const TrainingInfo& info);
+Napi::Object to_js(Napi::Env env, const ExampleLoss& loss);
+Napi::Array to_js(Napi::Env env, const std::vector<ExampleLoss>& losses);
+Napi::Float32Array to_js(Napi::Env env, std::span<const float> values);
 
 /// A JavaScript Error with the engine's sentence and its code.
 Napi::Error to_js_error(Napi::Env env, ErrorCode code, const std::string& sentence);

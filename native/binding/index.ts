@@ -297,10 +297,88 @@ export interface NativeEngine {
   close(): Promise<void>;
 }
 
+/** A linear of a layer, as an adapter changes it. */
+export interface TrainedModule {
+  layer: number;
+  linear: LinearName;
+  rank: number;
+  /** alpha / rank, or alpha / sqrt(rank). */
+  scaling: number;
+}
+
+export interface TrainerOptions {
+  model: EngineOptions['model'];
+  isa?: Isa;
+  /** Default: the number of cores. */
+  threads?: number;
+  modules: TrainedModule[];
+  /** Tokens that are computed at once; also the longest example. Default 1024. */
+  maxRows?: number;
+  /** What a backward pass keeps of the forward pass; the rest it computes again. Default 256 MiB. */
+  activationBytes?: number;
+  /** AdamW's; default 0.9, 0.999, 1e-8, 0. */
+  optimizer?: { beta1: number; beta2: number; epsilon: number; weightDecay: number };
+}
+
+export interface TrainerInfo {
+  isa: Isa;
+  threads: number;
+  baseHash: string;
+  hyperparameters: Hyperparameters;
+  /** With where A ([rank][in]) and B ([out][rank]) begin among the adapter's values. */
+  modules: Array<TrainedModule & { in: number; out: number; a: number; b: number }>;
+  /** How many values the adapter has. */
+  values: number;
+  /** Of memory: weights, activations, adapter, gradients, moments. */
+  bytes: number;
+}
+
+export interface TrainingExample {
+  tokens: Int32Array;
+  /** How much each token is learned as what follows those before it; the first is 0. */
+  weights: Float32Array;
+}
+
+export interface ExampleLoss {
+  /** Sum of weight * -log p(target), nats. */
+  loss: number;
+  weight: number;
+  targets: number;
+  /** Targets that were the likeliest token. */
+  greedy: number;
+}
+
+/** A base, a LoRA on it, and AdamW, in float32. The same calls give the same bits on every machine. One call at a time. */
+export interface NativeTrainer {
+  info(): TrainerInfo;
+  /** A uniform in +-1/sqrt(in), B zero; the same for the same seed (0 to 2^53 - 1). */
+  initialise(seed: number): void;
+  values(): Float32Array;
+  setValues(values: Float32Array): void;
+  optimizer(): { steps: number; first: Float32Array; second: Float32Array };
+  restoreOptimizer(state: { steps: number; first: Float32Array; second: Float32Array }): void;
+  /**
+   * One step on the mean loss over all targets, by weight. `firstExample` numbers the examples for dropout. Rejects with
+   * invalid_argument, and changes nothing, where the gradient is not finite.
+   */
+  step(
+    examples: TrainingExample[],
+    options: { learningRate: number; clip?: number; dropout?: number; seed?: number; firstExample?: number },
+  ): Promise<{ losses: ExampleLoss[]; gradientNorm: number }>;
+  evaluate(examples: TrainingExample[]): Promise<ExampleLoss[]>;
+  /** Of factor * (sum of losses). */
+  gradient(
+    examples: TrainingExample[],
+    factor: number,
+  ): Promise<{ losses: ExampleLoss[]; gradient: Float32Array }>;
+}
+
 export type GgufValue = boolean | number | bigint | string | GgufValue[];
 
 export interface NativeModule {
   createEngine(options: EngineOptions): Promise<NativeEngine>;
+  /** Rejects with bad_model, unsupported (an architecture that cannot be trained) or invalid_argument. */
+  createTrainer(options: TrainerOptions): Promise<NativeTrainer>;
   /** Metadata of a GGUF file (tokenizer, chat template, shape), keys as in the file. Integers are numbers where exact. */
   readGgufMetadata(path: string): Promise<Record<string, GgufValue>>;
   /** SHA-256 of a file, hex, off the JavaScript thread. */

@@ -30,9 +30,7 @@ class EngineImpl final : public Engine {
  public:
   EngineImpl(const EngineOptions& options, Listener listener)
       : listener_(std::move(listener)), pool_(thread_count(options)), context_{pool_, chosen_isa(options)} {
-    const ModelFile file = options.gguf_path.empty()
-                               ? ModelFile::open_safetensors(options.safetensors_paths, options.hyperparameters)
-                               : ModelFile::open_gguf(options.gguf_path);
+    const ModelFile file = ModelFile::open(options.model);
     const Hyperparameters& h = file.hyperparameters();
     if (options.step_tokens == 0) invalid("a step needs at least one token; stepTokens is 0");
     if (options.adapter_loaders == 0 || options.adapter_loaders > 64)

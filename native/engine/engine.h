@@ -11,7 +11,7 @@
 #include "adapters/adapter_store.h"
 #include "engine/error.h"
 #include "loader/sha256.h"
-#include "model/hyperparameters.h"
+#include "model/model_file.h"
 #include "ops/isa.h"
 #include "sampler/sampler.h"
 #include "sampler/token_mask.h"
@@ -19,9 +19,7 @@
 namespace colophon {
 
 struct EngineOptions {
-  std::string gguf_path;                       ///< either this
-  std::vector<std::string> safetensors_paths;  ///< or these, with `hyperparameters`
-  Hyperparameters hyperparameters;
+  ModelSource model;
   std::optional<Isa> isa;  ///< default: the best that the machine runs
   Precision precision = Precision::int8;
   size_t threads = 0;  ///< 0: the number of cores

@@ -13,9 +13,19 @@
 
 namespace colophon {
 
+/// Where a base model lies.
+struct ModelSource {
+  std::string gguf_path;                       ///< either this
+  std::vector<std::string> safetensors_paths;  ///< or these, with the shape from config.json, which the gateway reads
+  Hyperparameters hyperparameters;
+};
+
 /// A base model on disk, GGUF or safetensors, behind Hugging Face's tensor names ("model.layers.0.self_attn.q_proj.weight").
 class ModelFile {
  public:
+  static ModelFile open(const ModelSource& source) {
+    return source.gguf_path.empty() ? open_safetensors(source.safetensors_paths, source.hyperparameters) : open_gguf(source.gguf_path);
+  }
   /// Reads the shape from the file's metadata. Throws Error(bad_model).
   static ModelFile open_gguf(const std::string& path);
   /// The shape comes from config.json, which the gateway reads.

@@ -101,7 +101,7 @@ inline EngineStats settled(Harness& harness) {
 
 inline EngineOptions options_for(const std::string& model) {
   EngineOptions options;
-  options.gguf_path = model;
+  options.model.gguf_path = model;
   options.threads = 2;
   options.kv_bytes = 8 << 20;
   options.adapter_bytes = 64 << 20;

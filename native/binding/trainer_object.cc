@@ -1,0 +1,135 @@
+#include "binding/trainer_object.h"
+
+#include "binding/async_task.h"
+#include "binding/convert.h"
+
+namespace colophon::binding {
+namespace {
+
+template <typename Body>
+auto guarded(Napi::Env env, const Body& body) {
+  try {
+    return body();
+  } catch (const colophon::Error& error) {
+    throw to_js_error(env, error.code(), error.what());
+  }
+}
+
+Napi::Object object_argument(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "an object is expected");
+  return info[0].As<Napi::Object>();
+}
+
+double number_argument(const Napi::CallbackInfo& info, size_t index) {
+  if (info.Length() <= index || !info[index].IsNumber()) throw Napi::TypeError::New(info.Env(), "a number is expected");
+  return info[index].As<Napi::Number>().DoubleValue();
+}
+
+Napi::FunctionReference& constructor() {
+  static Napi::FunctionReference reference;
+  return reference;
+}
+
+}  // namespace
+
+void TrainerObject::define(Napi::Env env) {
+  const Napi::Function function = DefineClass(env, "NativeTrainer",
+                                              {InstanceMethod<&TrainerObject::info>("info"),
+                                               InstanceMethod<&TrainerObject::initialise>("initialise"),
+                                               InstanceMethod<&TrainerObject::values>("values"),
+                                               InstanceMethod<&TrainerObject::set_values>("setValues"),
+                                               InstanceMethod<&TrainerObject::optimiser>("optimizer"),
+                                               InstanceMethod<&TrainerObject::restore_optimiser>("restoreOptimizer"),
+                                               InstanceMethod<&TrainerObject::step>("step"),
+                                               InstanceMethod<&TrainerObject::evaluate>("evaluate"),
+                                               InstanceMethod<&TrainerObject::gradient>("gradient")});
+  constructor() = Napi::Persistent(function);
+  constructor().SuppressDestruct();
+}
+
+TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TrainerObject>(info) {}
+
+Napi::Value TrainerObject::create(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const TrainingOptions options = guarded(env, [&] { return to_training_options(object_argument(info)); });
+  auto training = std::make_shared<std::shared_ptr<Training>>();
+  return AsyncTask::run(
+      env, [=] { *training = std::make_shared<Training>(options); },
+      [=](Napi::Env) -> Napi::Value {
+        const Napi::Object object = constructor().New({});
+        Unwrap(object)->training_ = *training;
+        return object;
+      });
+}
+
+Napi::Value TrainerObject::info(const Napi::CallbackInfo& info) { return to_js(info.Env(), training_->info()); }
+
+Napi::Value TrainerObject::initialise(const Napi::CallbackInfo& info) {
+  const double seed = number_argument(info, 0);
+  if (!(seed >= 0 && seed <= 9007199254740991.0)) throw Napi::TypeError::New(info.Env(), "the seed must be 0 to 2^53 - 1");
+  training_->initialise(static_cast<uint64_t>(seed));
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::values(const Napi::CallbackInfo& info) { return to_js(info.Env(), training_->values()); }
+
+Napi::Value TrainerObject::set_values(const Napi::CallbackInfo& info) {
+  const std::vector<float> values = to_floats(info.Env(), info[0]);
+  guarded(info.Env(), [&] { training_->set_values(values); });
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::optimiser(const Napi::CallbackInfo& info) {
+  const OptimiserState state = training_->optimiser();
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("steps", static_cast<double>(state.steps));
+  out.Set("first", to_js(info.Env(), state.first));
+  out.Set("second", to_js(info.Env(), state.second));
+  return out;
+}
+
+Napi::Value TrainerObject::restore_optimiser(const Napi::CallbackInfo& info) {
+  const OptimiserState state = to_optimiser_state(object_argument(info));
+  guarded(info.Env(), [&] { training_->restore_optimiser(state); });
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::step(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto examples = std::make_shared<std::vector<TrainingExample>>(to_training_examples(env, info[0]));
+  if (info.Length() < 2 || !info[1].IsObject()) throw Napi::TypeError::New(env, "the step's settings are expected");
+  const TrainingStepOptions options = to_training_step_options(info[1].As<Napi::Object>());
+  auto step = std::make_shared<TrainingStep>();
+  return AsyncTask::run(
+      env, [=, training = training_] { *step = training->step(*examples, options); },
+      [=](Napi::Env e) -> Napi::Value {
+        Napi::Object out = Napi::Object::New(e);
+        out.Set("losses", to_js(e, step->losses));
+        out.Set("gradientNorm", step->gradient_norm);
+        return out;
+      });
+}
+
+Napi::Value TrainerObject::evaluate(const Napi::CallbackInfo& info) {
+  auto examples = std::make_shared<std::vector<TrainingExample>>(to_training_examples(info.Env(), info[0]));
+  auto losses = std::make_shared<std::vector<ExampleLoss>>();
+  return AsyncTask::run(
+      info.Env(), [=, training = training_] { *losses = training->evaluate(*examples); },
+      [=](Napi::Env env) -> Napi::Value { return to_js(env, *losses); });
+}
+
+Napi::Value TrainerObject::gradient(const Napi::CallbackInfo& info) {
+  auto examples = std::make_shared<std::vector<TrainingExample>>(to_training_examples(info.Env(), info[0]));
+  const auto factor = static_cast<float>(number_argument(info, 1));
+  auto result = std::make_shared<std::pair<std::vector<ExampleLoss>, std::vector<float>>>();
+  return AsyncTask::run(
+      info.Env(), [=, training = training_] { *result = training->gradient(*examples, factor); },
+      [=](Napi::Env env) -> Napi::Value {
+        Napi::Object out = Napi::Object::New(env);
+        out.Set("losses", to_js(env, result->first));
+        out.Set("gradient", to_js(env, std::span<const float>(result->second)));
+        return out;
+      });
+}
+
+}  // namespace colophon::binding

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "trainer/training.h"
+
+namespace colophon::binding {
+
+/// The JavaScript face of a Training (NativeTrainer in index.ts).
+class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
+ public:
+  static void define(Napi::Env env);
+  /// createTrainer(options): Promise<NativeTrainer>
+  static Napi::Value create(const Napi::CallbackInfo& info);
+
+  explicit TrainerObject(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value info(const Napi::CallbackInfo& info);
+  Napi::Value initialise(const Napi::CallbackInfo& info);
+  Napi::Value values(const Napi::CallbackInfo& info);
+  Napi::Value set_values(const Napi::CallbackInfo& info);
+  Napi::Value optimiser(const Napi::CallbackInfo& info);
+  Napi::Value restore_optimiser(const Napi::CallbackInfo& info);
+  Napi::Value step(const Napi::CallbackInfo& info);
+  Napi::Value evaluate(const Napi::CallbackInfo& info);
+  Napi::Value gradient(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Training> training_;
+};
+
+}  // namespace colophon::binding

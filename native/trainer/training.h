@@ -1,0 +1,81 @@
+#pragma once
+
+#include <mutex>
+#include <optional>
+
+#include "model/model_file.h"
+#include "trainer/adamw.h"
+#include "trainer/trainer.h"
+
+namespace colophon {
+
+struct TrainingOptions {
+  ModelSource model;
+  std::optional<Isa> isa;  ///< default: the best that the machine runs
+  size_t threads = 0;      ///< 0: the number of cores
+  std::vector<AdaptedModule> modules;
+  TrainerOptions trainer;
+  AdamWOptions optimiser;
+};
+
+struct TrainingInfo {
+  Isa isa;
+  size_t threads;
+  Digest base_hash;
+  Hyperparameters hyperparameters;
+  std::vector<TrainableModule> modules;
+  size_t values;  ///< of the adapter
+  size_t bytes;   ///< weights, activations, adapter, gradients and moments
+};
+
+struct TrainingStepOptions {
+  double learning_rate = 0;
+  std::optional<double> clip;  ///< the largest gradient norm
+  Dropout dropout;
+};
+
+struct TrainingStep {
+  std::vector<ExampleLoss> losses;  ///< before the step
+  double gradient_norm;             ///< before clipping
+};
+
+struct OptimiserState {
+  uint64_t steps;
+  std::vector<float> first, second;  ///< moments
+};
+
+/// A base, a LoRA on it, and an optimiser: all that training needs besides knowing what to train on. One call at a time; another
+/// thread's waits.
+class Training {
+ public:
+  /// Reads the base; the adapter's values are zero. Throws Error(bad_model | unsupported | invalid_argument).
+  explicit Training(const TrainingOptions& options);
+
+  TrainingInfo info() const;
+  void initialise(uint64_t seed);
+  std::vector<float> values();
+  /// Throws Error(invalid_argument) where there are not as many as the adapter has, or one is not finite.
+  void set_values(std::span<const float> values);
+  OptimiserState optimiser();
+  void restore_optimiser(const OptimiserState& state);
+
+  /// One step of the optimiser on the mean loss over all targets of the examples, by their weights. Where the gradient is not
+  /// finite nothing changes: throws Error(invalid_argument).
+  TrainingStep step(std::span<const TrainingExample> examples, const TrainingStepOptions& options);
+  std::vector<ExampleLoss> evaluate(std::span<const TrainingExample> examples);
+  /// The gradient of factor * (sum of the examples' losses), without dropout.
+  std::pair<std::vector<ExampleLoss>, std::vector<float>> gradient(std::span<const TrainingExample> examples, float factor);
+
+ private:
+  std::mutex mutex_;
+  Digest base_hash_;
+  ThreadPool pool_;
+  OpContext context_;
+  std::unique_ptr<TransformerWeights> weights_;
+  std::unique_ptr<TrainableAdapter> adapter_;
+  std::unique_ptr<Trainer> trainer_;
+  std::unique_ptr<AdamW> optimiser_;
+  std::vector<float> gradients_;
+};
+
+}  // namespace colophon
