@@ -55,7 +55,10 @@ const paths: Record<LinearName, string> = {
 
 let trainer: NativeTrainer;
 /** Where a tensor lies among the adapter's values, by PEFT's name. */
-const places = new Map<string, { first: number; rows: number; columns: number }>();
+const places = new Map<
+  string,
+  { first: number; rows: number; columns: number; index(row: number, column: number): number }
+>();
 
 beforeAll(async () => {
   const modules = Array.from({ length: 30 }, (_, layer) =>
@@ -68,8 +71,10 @@ beforeAll(async () => {
   });
   for (const { layer, linear, rank, in: columns, out, a, b } of trainer.info().modules) {
     const name = `base_model.model.model.layers.${layer}.${paths[linear]}`;
-    places.set(`${name}.lora_A.weight`, { first: a, rows: rank, columns });
-    places.set(`${name}.lora_B.weight`, { first: b, rows: out, columns: rank });
+    const indexA = (row: number, column: number) => a + row * columns + column;
+    places.set(`${name}.lora_A.weight`, { first: a, rows: rank, columns, index: indexA });
+    const indexB = (row: number, column: number) => b + column * out + row;
+    places.set(`${name}.lora_B.weight`, { first: b, rows: out, columns: rank, index: indexB });
   }
 });
 
@@ -81,12 +86,15 @@ function readAdapter(name: string): Float32Array {
     { dtype: string; data_offsets: [number, number] }
   >;
   const values = new Float32Array(trainer.info().values);
-  for (const [tensor, { first, rows, columns }] of places) {
+  for (const [tensor, { rows, columns, index }] of places) {
     const { dtype, data_offsets } = header[tensor]!;
     const at = 8 + length + data_offsets[0];
-    for (let i = 0; i < rows * columns; i++)
-      values[first + i] =
-        dtype === 'F16' ? fromHalf(bytes.readUInt16LE(at + 2 * i)) : bytes.readFloatLE(at + 4 * i);
+    for (let row = 0; row < rows; row++)
+      for (let column = 0; column < columns; column++) {
+        const i = row * columns + column;
+        values[index(row, column)] =
+          dtype === 'F16' ? fromHalf(bytes.readUInt16LE(at + 2 * i)) : bytes.readFloatLE(at + 4 * i);
+      }
   }
   return values;
 }
@@ -137,9 +145,9 @@ test('gradients of the first batch, tensor by tensor', async () => {
     expect(Math.abs(ours / norms[name]! - 1), name).toBeLessThan(1e-3);
   }
   for (const { name, entries } of reference.step0.entries) {
-    const { first, columns } = places.get(name)!;
+    const { index } = places.get(name)!;
     for (const [row, column, value] of entries)
-      expect(Math.abs(gradient[first + row * columns + column]! - value)).toBeLessThan(1e-3 * norms[name]!);
+      expect(Math.abs(gradient[index(row, column)]! - value)).toBeLessThan(1e-3 * norms[name]!);
   }
 });
 

@@ -325,7 +325,7 @@ export interface TrainerInfo {
   threads: number;
   baseHash: string;
   hyperparameters: Hyperparameters;
-  /** With where A ([rank][in]) and B ([out][rank]) begin among the adapter's values. */
+  /** With where A ([rank][in]) and B ([rank][out]: PEFT's, transposed) begin among the adapter's values. */
   modules: Array<TrainedModule & { in: number; out: number; a: number; b: number }>;
   /** How many values the adapter has. */
   values: number;

@@ -11,8 +11,8 @@
 namespace colophon {
 namespace {
 
-/// Columns of a task: enough that packing a's rows costs little beside the product.
-constexpr size_t kTaskColumns = 256;
+/// Columns of a task: enough that packing a's rows costs little beside the product. Fewer where there are few rows to share out.
+constexpr size_t kTaskColumns = 768, kTaskColumnsOfFewRows = 256;
 
 float* scratch() {
   struct Free {
@@ -28,7 +28,7 @@ float* scratch() {
 MatmulCall part(const MatmulCall& call, size_t row, size_t column, size_t columns) {
   MatmulCall part = call;
   part.a += row * call.a_row;
-  part.b += column * call.b_step;
+  part.b += call.panels ? column * call.k : column * call.b_step;  // columns begin at a panel
   part.c += row * call.c_row + column;
   part.m = std::min(kMatmulRows, call.m - row);
   part.n = std::min(columns, call.n - column);
@@ -41,9 +41,11 @@ void matmul(OpContext& context, std::span<const MatmulCall> calls) {
   const auto kernel = COLOPHON_KERNEL(context.isa, matmul_block);
   thread_local std::vector<MatmulCall> parts;
   parts.clear();
-  for (const MatmulCall& call : calls)
+  for (const MatmulCall& call : calls) {
+    const size_t columns = call.m > 2 * kMatmulRows ? kTaskColumns : kTaskColumnsOfFewRows;
     for (size_t row = 0; row < call.m; row += kMatmulRows)
-      for (size_t column = 0; column < call.n; column += kTaskColumns) parts.push_back(part(call, row, column, kTaskColumns));
+      for (size_t column = 0; column < call.n; column += columns) parts.push_back(part(call, row, column, columns));
+  }
   const std::vector<MatmulCall>& all = parts;  // the caller's, not a worker's own
   context.pool.parallel_for(all.size(), [&](size_t task, size_t) { kernel(all[task], scratch()); });
 }

@@ -17,6 +17,12 @@ struct MatmulCall {
   size_t c_row;
   size_t m, n, k;
   bool accumulate = false;  ///< c's values come first in the sum, else 0
+  /// b lies as the kernels read it, for one that serves many rows: [(n + 15) / 16][k][16], padded with zeros; no strides.
+  bool panels = false;
+
+  float b_at(size_t j, size_t column) const {
+    return panels ? b[(column / 16 * k + j) * 16 + column % 16] : b[j * b_row + column * b_step];
+  }
 };
 
 /// Several products in one parallel region; no result may be an operand of another.

@@ -10,7 +10,7 @@ namespace {
 
 struct Shape {
   size_t m, n, k;
-  bool a_transposed, b_transposed, accumulate;
+  bool a_transposed, b_transposed, accumulate, panels = false;
 };
 
 std::vector<float> run(Isa isa, size_t threads, const Shape& shape, const std::vector<float>& a, const std::vector<float>& b,
@@ -19,6 +19,13 @@ std::vector<float> run(Isa isa, size_t threads, const Shape& shape, const std::v
   MatmulCall call{a.data(), shape.k, 1, b.data(), shape.n, 1, out.data(), shape.n + 3, shape.m, shape.n, shape.k, shape.accumulate};
   if (shape.a_transposed) call.a_row = 1, call.a_step = shape.m;
   if (shape.b_transposed) call.b_row = 1, call.b_step = shape.k;
+  std::vector<float> panels((shape.n + 15) / 16 * 16 * shape.k);
+  if (shape.panels) {
+    for (size_t j = 0; j < shape.k; ++j)
+      for (size_t n = 0; n < shape.n; ++n) panels[(n / 16 * shape.k + j) * 16 + n % 16] = b[j * call.b_row + n * call.b_step];
+    call.b = panels.data();
+    call.panels = true;
+  }
   if (depth < shape.k) {
     call.a += first * call.a_step;
     call.b += first * call.b_row;
@@ -40,8 +47,13 @@ TEST(matmul_gives_the_references_bits) {
     const std::vector<float> a = random_floats(shape.m * shape.k, random), b = random_floats(shape.k * shape.n, random);
     const std::vector<float> c = random_floats(shape.m * (shape.n + 3), random);
     const std::vector<float> expected = run(Isa::reference, 1, shape, a, b, c);
+    Shape panels = shape;
+    panels.panels = true;
     for (const Isa isa : supported_isas())
-      for (const size_t threads : {1u, 3u}) CHECK(same_bits(expected, run(isa, threads, shape, a, b, c)));
+      for (const size_t threads : {1u, 3u}) {
+        CHECK(same_bits(expected, run(isa, threads, shape, a, b, c)));
+        CHECK(same_bits(expected, run(isa, threads, panels, a, b, c)));
+      }
   }
 }
 

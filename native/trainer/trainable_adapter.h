@@ -12,7 +12,7 @@ namespace colophon {
 struct TrainableModule {
   AdaptedModule module;
   uint32_t in, out;
-  size_t a, b;  ///< A: [rank][in], B: [out][rank], rows in Hugging Face's order
+  size_t a, b;  ///< A: [rank][in], B: [rank][out], which PEFT has as [out][rank]; rows of the linear in Hugging Face's order
 };
 
 /// A LoRA as training sees it: all of its float32 values in one row, so that gradients, moments and checkpoints are rows of

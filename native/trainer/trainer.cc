@@ -60,10 +60,10 @@ class Trainer::Pass {
     size_t largest = 0, rank = 0;
     for (size_t i = 0; i < kLinearsPerLayer; ++i) {
       const auto [out, in] = w_.shape(static_cast<Linear>(i));
-      largest = std::max(largest, out * in);
+      largest = std::max(largest, out * ((in + 15) / 16 * 16));
     }
     for (const TrainableModule& module : adapter.modules()) rank = std::max<size_t>(rank, module.module.rank);
-    weight_.resize(std::max(largest, std::min(kHeadRows, h_.vocabulary) * hidden));
+    weight_.resize(std::max(largest, std::min(kHeadRows, h_.vocabulary) * ((hidden + 15) / 16 * 16)));
     for (Floats* floats : {&low_, &dlow_}) floats->resize(rows_most_ * rank);
     dropped_.resize(rows_most_ * wide);
     for (Floats* floats : {&head_in_, &head_normed_, &dhead_}) floats->resize(rows_most_ * hidden);
@@ -241,8 +241,8 @@ class Trainer::Pass {
     for (size_t first = 0; first < h_.vocabulary; first += kHeadRows) {
       const size_t depth = std::min(kHeadRows, h_.vocabulary - first);
       widen(w_.head(), first, depth);
-      const MatmulCall call{&logits_[first], h_.vocabulary, 1, weight_.data(), h_.hidden, 1, dhidden, h_.hidden,
-                            rows, h_.hidden, depth, first > 0};
+      const MatmulCall call{&logits_[first], h_.vocabulary, 1, weight_.data(), 0, 0, dhidden, h_.hidden, rows, h_.hidden, depth,
+                            first > 0, true};
       matmul(context_, {&call, 1});
     }
   }
@@ -310,7 +310,7 @@ class Trainer::Pass {
       const float* const given = dropped(*module, x);
       const MatmulCall down{given, in, 1, a(*module), 1, in, low, rank, rows_, rank, in};
       matmul(context_, {&down, 1});
-      const MatmulCall up{scaled(*module, low), rank, 1, b(*module), 1, rank, output.y, out, rows_, out, rank, true};
+      const MatmulCall up{scaled(*module, low), rank, 1, b(*module), out, 1, output.y, out, rows_, out, rank, true};
       matmul(context_, {&up, 1});
     }
   }
@@ -320,17 +320,17 @@ class Trainer::Pass {
     const auto [out, in] = w_.shape(linear);
     if (dx != nullptr) {
       widen(w_.blocks[layer][linear], 0, out);
-      const MatmulCall call{dy, out, 1, weight_.data(), in, 1, dx, in, rows_, in, out, accumulate};
+      const MatmulCall call{dy, out, 1, weight_.data(), 0, 0, dx, in, rows_, in, out, accumulate, true};
       matmul(context_, {&call, 1});
     }
     const TrainableModule* module = adapter_.find(layer, linear);
     if (module == nullptr) return;
     const size_t rank = module->module.rank;
-    const MatmulCall low{dy, out, 1, b(*module), rank, 1, dlow_.data(), rank, rows_, rank, out};
+    const MatmulCall low{dy, out, 1, b(*module), 1, out, dlow_.data(), rank, rows_, rank, out};
     matmul(context_, {&low, 1});
     scale(context_, dlow_.data(), module->module.scaling, rows_ * rank);
     const MatmulCall gradients[] = {
-        {dy, 1, out, scaled(*module, s.low[static_cast<size_t>(linear)].data()), rank, 1, sums + module->b, rank, out, rank, rows_, true},
+        {scaled(*module, s.low[static_cast<size_t>(linear)].data()), 1, rank, dy, out, 1, sums + module->b, out, rank, out, rows_, true},
         {dlow_.data(), 1, rank, dropped(*module, x), in, 1, sums + module->a, in, rank, in, rows_, true}};
     matmul(context_, gradients);
     if (dx == nullptr) return;
@@ -374,13 +374,22 @@ class Trainer::Pass {
     });
   }
 
-  /// weight_[rows][columns] = rows of a matrix in float32.
+  /// weight_ = rows of a matrix in float32, in panels.
   void widen(const PackedMatrix& matrix, size_t first, size_t rows) {
     constexpr size_t kRows = 16;
     context_.pool.parallel_for((rows + kRows - 1) / kRows, [&](size_t task, size_t) {
       for (size_t row = task * kRows; row < std::min(rows, (task + 1) * kRows); ++row)
-        matrix.dequantize_row(first + row, &weight_[row * matrix.columns()]);
+        widen_row(matrix, first + row, row, rows);
     });
+  }
+
+  void widen_row(const PackedMatrix& matrix, size_t from, size_t row, size_t rows) {
+    thread_local Floats values;
+    const size_t columns = matrix.columns();
+    values.resize((columns + 15) / 16 * 16);
+    matrix.dequantize_row(from, values.data());
+    for (size_t column = 0; column < columns; column += 16)
+      std::memcpy(&weight_[column * rows + row * 16], &values[column], 16 * sizeof(float));
   }
 
   void norm(const float* x, const Floats& weight, size_t rows, float* out) {

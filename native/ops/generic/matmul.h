@@ -50,17 +50,23 @@ template <typename V, size_t T>
   }
 }
 
-/// packed[tile][k][T]: the tile's rows side by side, zeros for those that are not there.
+/// packed[tile][k][T]: the tile's rows side by side; for those that are not there, any other's, whose sums are not stored.
 template <size_t T>
 inline void pack_rows(const MatmulCall& call, size_t first, size_t depth, float* packed) {
   for (size_t row = 0; row < call.m; row += T, packed += depth * T) {
-    for (size_t t = 0; t < T; ++t) {
-      if (row + t >= call.m) {
-        for (size_t k = 0; k < depth; ++k) packed[k * T + t] = 0;
-        continue;
+    const float* from[T];
+    const bool whole = row + T <= call.m;
+    for (size_t t = 0; t < T; ++t) from[t] = call.a + (whole || row + t < call.m ? row + t : row) * call.a_row + first * call.a_step;
+    if (call.a_step == 1) {
+      for (size_t k = 0; k < depth; ++k) {
+#pragma GCC unroll 12
+        for (size_t t = 0; t < T; ++t) packed[k * T + t] = from[t][k];
       }
-      const float* from = call.a + (row + t) * call.a_row + first * call.a_step;
-      for (size_t k = 0; k < depth; ++k) packed[k * T + t] = from[k * call.a_step];
+    } else {
+      for (size_t k = 0; k < depth; ++k) {
+#pragma GCC unroll 12
+        for (size_t t = 0; t < T; ++t) packed[k * T + t] = from[t][k * call.a_step];
+      }
     }
   }
 }
@@ -91,9 +97,11 @@ inline void matmul_block(const MatmulCall& call, float* scratch) {
     pack_rows<T>(call, first, depth, scratch);
     for (size_t column = 0; column < call.n; column += 16) {
       const size_t lanes = call.n - column < 16 ? call.n - column : 16;
-      pack_panel<V>(call, first, depth, column, lanes, panel);
+      const float* from = panel;
+      if (call.panels) from = call.b + column * call.k + first * 16;
+      else pack_panel<V>(call, first, depth, column, lanes, panel);
       for (size_t row = 0; row < call.m; row += T)
-        matmul_tile<V, T>(scratch + row * depth, panel, depth, call.c + row * call.c_row + column, call.c_row,
+        matmul_tile<V, T>(scratch + row * depth, from, depth, call.c + row * call.c_row + column, call.c_row,
                           call.m - row < T ? call.m - row : T, lanes, call.accumulate || first > 0);
     }
   }

@@ -10,7 +10,7 @@ void matmul_block(const MatmulCall& call, float*) {
       float& c = call.c[i * call.c_row + n];
       float acc = call.accumulate ? c : 0;
       for (size_t j = 0; j < call.k; ++j)
-        acc = std::fma(call.a[i * call.a_row + j * call.a_step], call.b[j * call.b_row + n * call.b_step], acc);
+        acc = std::fma(call.a[i * call.a_row + j * call.a_step], call.b_at(j, n), acc);
       c = acc;
     }
   }
