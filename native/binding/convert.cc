@@ -359,6 +359,8 @@ TrainingOptions to_training_options(const Napi::Object& o) {
   return options;
 }
 
+TrainingExample to_training_example(const Napi::Object& o) { return {tokens(o, "tokens"), floats(o, "weights")}; }
+
 std::vector<TrainingExample> to_training_examples(const Napi::Env& env, const Napi::Value& value) {
   if (!value.IsArray()) wrong(env, "examples", "an array");
   const Napi::Array array = value.As<Napi::Array>();
@@ -366,9 +368,22 @@ std::vector<TrainingExample> to_training_examples(const Napi::Env& env, const Na
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::Value item = array[i];
     if (!item.IsObject()) wrong(env, "examples", "an array of objects");
-    examples[i] = {tokens(item.As<Napi::Object>(), "tokens"), floats(item.As<Napi::Object>(), "weights")};
+    examples[i] = to_training_example(item.As<Napi::Object>());
   }
   return examples;
+}
+
+std::vector<PreferencePair> to_preference_pairs(const Napi::Env& env, const Napi::Value& value) {
+  if (!value.IsArray()) wrong(env, "pairs", "an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<PreferencePair> pairs(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array[i];
+    if (!item.IsObject()) wrong(env, "pairs", "an array of objects");
+    const Napi::Object pair = item.As<Napi::Object>();
+    pairs[i] = {to_training_example(object_field(pair, "preferred")), to_training_example(object_field(pair, "other"))};
+  }
+  return pairs;
 }
 
 TrainingStepOptions to_training_step_options(const Napi::Object& o) {
@@ -397,6 +412,15 @@ Napi::Object to_js(Napi::Env env, const ExampleLoss& loss) {
   o.Set("weight", loss.weight);
   o.Set("targets", static_cast<double>(loss.targets));
   o.Set("greedy", static_cast<double>(loss.greedy));
+  return o;
+}
+
+Napi::Object to_js(Napi::Env env, const PreferenceStep& step) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("loss", step.loss);
+  o.Set("gradientNorm", step.gradient_norm);
+  o.Set("ranked", static_cast<double>(step.ranked));
+  o.Set("margins", column<Napi::Float64Array>(env, step.margins));
   return o;
 }
 

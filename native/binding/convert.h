@@ -18,6 +18,7 @@ SequenceRequest to_sequence_request(const Napi::Object& object);
 AdapterSpec to_adapter_spec(const Napi::Object& object);
 TrainingOptions to_training_options(const Napi::Object& object);
 std::vector<TrainingExample> to_training_examples(const Napi::Env& env, const Napi::Value& value);
+std::vector<PreferencePair> to_preference_pairs(const Napi::Env& env, const Napi::Value& value);
 TrainingStepOptions to_training_step_options(const Napi::Object& object);
 OptimiserState to_optimiser_state(const Napi::Object& object);
 std::vector<float> to_floats(const Napi::Env& env, const Napi::Value& value);
@@ -29,6 +30,7 @@ Napi::Object to_js(Napi::Env env, const StepResult& result);
 Napi::Value to_js(Napi::Env env, const GgufValue& value);
 Napi::Object to_js(Napi::Env env, const TrainingInfo& info);
 Napi::Object to_js(Napi::Env env, const ExampleLoss& loss);
+Napi::Object to_js(Napi::Env env, const PreferenceStep& step);
 Napi::Array to_js(Napi::Env env, const std::vector<ExampleLoss>& losses);
 Napi::Float32Array to_js(Napi::Env env, std::span<const float> values);
 

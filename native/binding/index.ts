@@ -348,6 +348,22 @@ export interface ExampleLoss {
   greedy: number;
 }
 
+/** Two answers to one prompt; their targets are the answers' tokens. */
+export interface PreferencePair {
+  preferred: TrainingExample;
+  other: TrainingExample;
+}
+
+export interface PreferenceStep {
+  /** Mean of -log sigmoid(margin), nats, before the step. */
+  loss: number;
+  gradientNorm: number;
+  /** Pairs whose margin is above 0. */
+  ranked: number;
+  /** beta * (how much likelier than by the base the preferred one is, less the other's). */
+  margins: Float64Array;
+}
+
 /** A base, a LoRA on it, and AdamW, in float32. The same calls give the same bits on every machine. One call at a time. */
 export interface NativeTrainer {
   info(): TrainerInfo;
@@ -365,7 +381,19 @@ export interface NativeTrainer {
     examples: TrainingExample[],
     options: { learningRate: number; clip?: number; dropout?: number; seed?: number; firstExample?: number },
   ): Promise<{ losses: ExampleLoss[]; gradientNorm: number }>;
+  /** One step of direct preference optimisation (arXiv 2305.18290) against the base without the adapter. */
+  prefer(
+    pairs: PreferencePair[],
+    beta: number,
+    options: { learningRate: number; clip?: number; dropout?: number; seed?: number; firstExample?: number },
+  ): Promise<PreferenceStep>;
+  /** The same figures without a step; gradientNorm is 0. */
+  compare(pairs: PreferencePair[], beta: number): Promise<PreferenceStep>;
   evaluate(examples: TrainingExample[]): Promise<ExampleLoss[]>;
+  /** Without the adapter. */
+  evaluateBase(examples: TrainingExample[]): Promise<ExampleLoss[]>;
+  /** Writes adapter_model.safetensors as PEFT has it, float32; durable when it resolves. */
+  save(path: string): Promise<void>;
   /** Of factor * (sum of losses). */
   gradient(
     examples: TrainingExample[],

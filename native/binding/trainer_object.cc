@@ -42,6 +42,10 @@ void TrainerObject::define(Napi::Env env) {
                                                InstanceMethod<&TrainerObject::restore_optimiser>("restoreOptimizer"),
                                                InstanceMethod<&TrainerObject::step>("step"),
                                                InstanceMethod<&TrainerObject::evaluate>("evaluate"),
+                                               InstanceMethod<&TrainerObject::evaluate_base>("evaluateBase"),
+                                               InstanceMethod<&TrainerObject::prefer>("prefer"),
+                                               InstanceMethod<&TrainerObject::compare>("compare"),
+                                               InstanceMethod<&TrainerObject::save>("save"),
                                                InstanceMethod<&TrainerObject::gradient>("gradient")});
   constructor() = Napi::Persistent(function);
   constructor().SuppressDestruct();
@@ -116,6 +120,43 @@ Napi::Value TrainerObject::evaluate(const Napi::CallbackInfo& info) {
   return AsyncTask::run(
       info.Env(), [=, training = training_] { *losses = training->evaluate(*examples); },
       [=](Napi::Env env) -> Napi::Value { return to_js(env, *losses); });
+}
+
+Napi::Value TrainerObject::evaluate_base(const Napi::CallbackInfo& info) {
+  auto examples = std::make_shared<std::vector<TrainingExample>>(to_training_examples(info.Env(), info[0]));
+  auto losses = std::make_shared<std::vector<ExampleLoss>>();
+  return AsyncTask::run(
+      info.Env(), [=, training = training_] { *losses = training->evaluate_base(*examples); },
+      [=](Napi::Env env) -> Napi::Value { return to_js(env, *losses); });
+}
+
+Napi::Value TrainerObject::prefer(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto pairs = std::make_shared<std::vector<PreferencePair>>(to_preference_pairs(env, info[0]));
+  const double beta = number_argument(info, 1);
+  if (info.Length() < 3 || !info[2].IsObject()) throw Napi::TypeError::New(env, "the step's settings are expected");
+  const TrainingStepOptions options = to_training_step_options(info[2].As<Napi::Object>());
+  auto step = std::make_shared<PreferenceStep>();
+  return AsyncTask::run(
+      env, [=, training = training_] { *step = training->prefer(*pairs, beta, options); },
+      [=](Napi::Env e) -> Napi::Value { return to_js(e, *step); });
+}
+
+Napi::Value TrainerObject::compare(const Napi::CallbackInfo& info) {
+  auto pairs = std::make_shared<std::vector<PreferencePair>>(to_preference_pairs(info.Env(), info[0]));
+  const double beta = number_argument(info, 1);
+  auto step = std::make_shared<PreferenceStep>();
+  return AsyncTask::run(
+      info.Env(), [=, training = training_] { *step = training->compare(*pairs, beta); },
+      [=](Napi::Env e) -> Napi::Value { return to_js(e, *step); });
+}
+
+Napi::Value TrainerObject::save(const Napi::CallbackInfo& info) {
+  if (info.Length() < 1 || !info[0].IsString()) throw Napi::TypeError::New(info.Env(), "a path is expected");
+  const std::string path = info[0].As<Napi::String>().Utf8Value();
+  return AsyncTask::run(
+      info.Env(), [=, training = training_] { training->save(path); },
+      [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
 }
 
 Napi::Value TrainerObject::gradient(const Napi::CallbackInfo& info) {

@@ -26,6 +26,10 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
   Napi::Value restore_optimiser(const Napi::CallbackInfo& info);
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);
+  Napi::Value evaluate_base(const Napi::CallbackInfo& info);
+  Napi::Value prefer(const Napi::CallbackInfo& info);
+  Napi::Value compare(const Napi::CallbackInfo& info);
+  Napi::Value save(const Napi::CallbackInfo& info);
   Napi::Value gradient(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Training> training_;

@@ -91,17 +91,19 @@ class Trainer::Pass {
     return bytes;
   }
 
-  /// Losses of all; where `sums` is not null, gradients too.
-  std::vector<ExampleLoss> run(std::span<const TrainingExample> examples, float factor, const Dropout& dropout, float* sums) {
+  /// Losses of all; where `sums` is not null, gradients too. `adapted`: with the adapter.
+  std::vector<ExampleLoss> run(std::span<const TrainingExample> examples, std::span<const float> factors, const Dropout& dropout,
+                               float* sums, bool adapted = true) {
     for (size_t i = 0; i < examples.size(); ++i) check(examples[i], i, rows_most_, h_.vocabulary);
     std::vector<ExampleLoss> losses(examples.size());
     dropout_ = dropout;
+    adapted_ = adapted;
     for (size_t first = 0; first < examples.size();) {
       size_t last = first, rows = 0;
       while (last < examples.size() && rows + examples[last].tokens.size() <= rows_most_) rows += examples[last++].tokens.size();
       begin(examples.subspan(first, last - first), dropout.first_example + first);
       forward(sums != nullptr);
-      const bool any = loss(examples.subspan(first, last - first), factor, &losses[first], sums != nullptr);
+      const bool any = loss(examples.subspan(first, last - first), sums == nullptr ? nullptr : &factors[first], &losses[first]);
       if (sums != nullptr && any) backward(sums);
       first = last;
     }
@@ -189,22 +191,24 @@ class Trainer::Pass {
     add(context_, x, delta_.data(), rows_, hidden);
   }
 
-  /// Losses of the batch's examples; with `gradient`, dx_ becomes that of the last layer's output. Returns whether there was any target.
-  bool loss(std::span<const TrainingExample> examples, float factor, ExampleLoss* losses, bool gradient) {
+  /// Losses of the batch's examples; with factors, dx_ becomes the gradient of the last layer's output. Returns whether there was
+  /// any target.
+  bool loss(std::span<const TrainingExample> examples, const float* factors, ExampleLoss* losses) {
+    const bool gradient = factors != nullptr;
     struct Target {
       size_t example, row;
       float weight;
     };
     std::vector<Target> places;
     std::vector<int32_t> targets;
-    Floats factors;
+    Floats slopes;
     for (size_t i = 0; i < examples.size(); ++i) {
       for (size_t t = 1; t < examples[i].tokens.size(); ++t) {
         const float weight = examples[i].weights[t];
         if (weight == 0) continue;
         places.push_back({i, spans_[i].first + t - 1, weight});
         targets.push_back(examples[i].tokens[t]);
-        factors.push_back(weight * factor);
+        if (gradient) slopes.push_back(weight * factors[i]);
       }
     }
     const size_t hidden = h_.hidden, count = places.size();
@@ -216,7 +220,7 @@ class Trainer::Pass {
       const size_t rows = std::min(kLossRows, count - first);
       const LinearCall call{&w_.head(), &head_normed_[first * hidden], nullptr, logits_.data(), h_.vocabulary};
       linear(context_, {&call, 1}, rows);
-      cross_entropy(context_, logits_.data(), &targets[first], gradient ? &factors[first] : nullptr, rows, h_.vocabulary,
+      cross_entropy(context_, logits_.data(), &targets[first], gradient ? &slopes[first] : nullptr, rows, h_.vocabulary,
                     &token_losses[first]);
       if (gradient) head_backward(rows, &dhead_[first * hidden]);
     }
@@ -303,7 +307,7 @@ class Trainer::Pass {
     for (const Output& output : outputs) {
       const Floats& bias = w_.blocks[layer].bias(output.linear);
       if (!bias.empty()) add_bias(context_, output.y, bias.data(), rows_, w_.shape(output.linear).first);
-      const TrainableModule* module = adapter_.find(layer, output.linear);
+      const TrainableModule* module = adapted_ ? adapter_.find(layer, output.linear) : nullptr;
       if (module == nullptr) continue;
       const size_t rank = module->module.rank, in = module->in, out = module->out;
       float* const low = s.low[static_cast<size_t>(output.linear)].data();
@@ -424,6 +428,7 @@ class Trainer::Pass {
   std::vector<uint64_t> row_ids_;  ///< of dropout
   std::vector<RowSpan> spans_;
   Dropout dropout_;
+  bool adapted_ = true;
 
   std::vector<Floats> inputs_;  ///< [layers] from the first trained one on
   std::vector<LayerState> kept_;
@@ -443,12 +448,16 @@ Trainer::Trainer(OpContext& context, const TransformerWeights& weights, const Tr
 Trainer::~Trainer() = default;
 
 std::vector<ExampleLoss> Trainer::evaluate(std::span<const TrainingExample> examples) {
-  return pass_->run(examples, 0, {}, nullptr);
+  return pass_->run(examples, {}, {}, nullptr);
 }
 
-std::vector<ExampleLoss> Trainer::gradients(std::span<const TrainingExample> examples, float factor, const Dropout& dropout,
-                                            std::span<float> sums) {
-  return pass_->run(examples, factor, dropout, sums.data());
+std::vector<ExampleLoss> Trainer::evaluate_base(std::span<const TrainingExample> examples) {
+  return pass_->run(examples, {}, {}, nullptr, false);
+}
+
+std::vector<ExampleLoss> Trainer::gradients(std::span<const TrainingExample> examples, std::span<const float> factors,
+                                            const Dropout& dropout, std::span<float> sums) {
+  return pass_->run(examples, factors, dropout, sums.data());
 }
 
 size_t Trainer::bytes() const { return pass_->bytes(); }

@@ -51,9 +51,13 @@ class Trainer {
   /// that is negative or not finite, or weights of another length.
   std::vector<ExampleLoss> evaluate(std::span<const TrainingExample> examples);
 
-  /// As evaluate, and adds factor * d(sum of losses) / d(value) to sums, [adapter.values().size()].
-  std::vector<ExampleLoss> gradients(std::span<const TrainingExample> examples, float factor, const Dropout& dropout,
-                                     std::span<float> sums);
+  /// The losses of the base without the adapter.
+  std::vector<ExampleLoss> evaluate_base(std::span<const TrainingExample> examples);
+
+  /// As evaluate, and adds the sum over the examples of factor * d(loss) / d(value) to sums, [adapter.values().size()]. An example's
+  /// factor may be negative: it is unlearned.
+  std::vector<ExampleLoss> gradients(std::span<const TrainingExample> examples, std::span<const float> factors,
+                                     const Dropout& dropout, std::span<float> sums);
 
   /// Bytes that it allocated.
   size_t bytes() const;

@@ -6,6 +6,7 @@
 #include "testing/test.h"
 #include "testing/tiny_model.h"
 #include "trainer/adamw.h"
+#include "trainer/training.h"
 
 using namespace colophon;
 using namespace colophon::testing;
@@ -50,7 +51,7 @@ struct Setup {
 
   std::vector<float> gradients(const TrainerOptions& options = {}, const Dropout& dropout = {}) {
     std::vector<float> sums(adapter.values().size());
-    Trainer(context, weights, adapter, options).gradients(examples, 0.25f, dropout, sums);
+    Trainer(context, weights, adapter, options).gradients(examples, std::vector<float>(examples.size(), 0.25f), dropout, sums);
     return sums;
   }
   double loss() {
@@ -114,8 +115,20 @@ TEST(trainer_examples_one_by_one_give_what_all_give) {
   const std::vector<float> expected = setup.gradients();
   Trainer trainer(setup.context, setup.weights, setup.adapter, {});
   std::vector<float> sums(expected.size());
-  for (const TrainingExample& example : setup.examples) trainer.gradients({&example, 1}, 0.25f, {}, sums);
+  const float factor = 0.25f;
+  for (const TrainingExample& example : setup.examples) trainer.gradients({&example, 1}, {&factor, 1}, {}, sums);
   CHECK(same_bits(expected, sums));
+}
+
+TEST(trainer_evaluates_the_base_as_an_adapter_of_zeros) {
+  Setup setup;
+  Trainer trainer(setup.context, setup.weights, setup.adapter, {});
+  const std::vector<ExampleLoss> base = trainer.evaluate_base(setup.examples);
+  const std::vector<ExampleLoss> adapted = trainer.evaluate(setup.examples);
+  std::fill(setup.adapter.values().begin(), setup.adapter.values().end(), 0.0f);
+  const std::vector<ExampleLoss> zeros = trainer.evaluate(setup.examples);
+  for (size_t i = 0; i < base.size(); ++i) CHECK(base[i].loss == zeros[i].loss);
+  CHECK(base[2].loss != adapted[2].loss);
 }
 
 TEST(trainer_leaves_what_is_below_the_first_module_alone) {
@@ -156,7 +169,7 @@ TEST(trainer_learns) {
   const double before = setup.loss();
   for (int step = 0; step < 40; ++step) {
     std::vector<float> sums(setup.adapter.values().size());
-    trainer.gradients(setup.examples, 0.02f, {}, sums);
+    trainer.gradients(setup.examples, std::vector<float>(setup.examples.size(), 0.02f), {}, sums);
     CHECK(std::isfinite(gradient_norm(sums)));
     optimiser.step(setup.context, setup.adapter.values(), sums, 0.02);
   }
@@ -180,4 +193,59 @@ TEST(trainer_refuses_what_it_cannot_learn) {
   CHECK_THROWS("the base has 2 layers", make({{2, Linear::q, 1, 1, false}}));
   CHECK_THROWS("rank is 0", make({{0, Linear::q, 0, 1, false}}));
   CHECK_THROWS("twice", make({{0, Linear::q, 1, 1, false}, {0, Linear::q, 1, 1, false}}));
+}
+
+TEST(training_prefers_what_is_preferred) {
+  TempDir folder;
+  TrainingOptions options;
+  options.model.gguf_path = write_tiny_model(folder);
+  options.threads = 2;
+  options.modules = all_linears(4, 2);
+  options.trainer.max_rows = 128;
+  const auto answer = [](std::vector<int32_t> tokens) {
+    TrainingExample example{{5, 6, 7}, {0, 0, 0}};
+    for (const int32_t token : tokens) {
+      example.tokens.push_back(token);
+      example.weights.push_back(1);
+    }
+    return example;
+  };
+  const std::vector<PreferencePair> pairs{{answer({1, 2, 3}), answer({4, 8})}, {answer({9, 10}), answer({11, 12, 13})}};
+  Training training(options);
+  training.initialise(1);
+  const PreferenceStep before = training.compare(pairs, 0.5);
+  CHECK(std::abs(before.loss - std::log(2.0)) < 1e-6);  // B is zero: the adapter says what the base says
+  for (int step = 0; step < 60; ++step) training.prefer(pairs, 0.5, {0.01, {}, {}});
+  const PreferenceStep after = training.compare(pairs, 0.5);
+  CHECK_EQ(after.ranked, 2u);
+  CHECK(after.loss < 0.2);
+  CHECK_THROWS("beta is 0", training.compare(pairs, 0));
+  CHECK_THROWS("no pairs", training.compare({}, 1));
+  CHECK_THROWS("learning rate", training.prefer(pairs, 1, {NAN, {}, {}}));
+}
+
+TEST(training_goes_on_where_it_was) {
+  TempDir folder;
+  const std::string model = write_tiny_model(folder);
+  const auto make = [&](size_t threads) {
+    TrainingOptions options;
+    options.model.gguf_path = model;
+    options.threads = threads;
+    options.modules = all_linears(4, 2);
+    options.trainer.max_rows = 128;
+    return options;
+  };
+  const std::vector<TrainingExample> examples = Setup().examples;
+  const TrainingStepOptions step{0.01, 1.0, {0.1f, 3, 0}};
+  Training whole(make(1));
+  whole.initialise(7);
+  for (int i = 0; i < 6; ++i) whole.step(examples, step);
+  Training first(make(2)), second(make(1));
+  first.initialise(7);
+  for (int i = 0; i < 3; ++i) first.step(examples, step);
+  second.set_values(first.values());
+  second.restore_optimiser(first.optimiser());
+  for (int i = 0; i < 3; ++i) second.step(examples, step);
+  CHECK(same_bits(whole.values(), second.values()));
+  CHECK_THROWS("has 1 values", second.set_values(std::vector<float>(1)));
 }

@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "engine/error.h"
+#include "ops/math.h"
+#include "trainer/save_adapter.h"
 
 namespace colophon {
 namespace {
@@ -22,6 +24,14 @@ Isa chosen_isa(const std::optional<Isa>& asked) {
   if (!isa_supported(*asked))
     throw Error(ErrorCode::unsupported, "this CPU cannot run \"" + std::string(to_string(*asked)) + "\"");
   return *asked;
+}
+
+void check(const TrainingStepOptions& options) {
+  if (!std::isfinite(options.learning_rate) || options.learning_rate < 0)
+    invalid("the learning rate is " + std::to_string(options.learning_rate) + ", which must be 0 or more");
+  if (options.clip && !(*options.clip > 0)) invalid("clip is " + std::to_string(*options.clip) + ", which must be above 0");
+  if (!(options.dropout.rate >= 0 && options.dropout.rate < 1))
+    invalid("dropout is " + std::to_string(options.dropout.rate) + ", which must be 0 or more and below 1");
 }
 
 void check_count(std::span<const float> values, size_t count, const char* what) {
@@ -83,29 +93,81 @@ void Training::restore_optimiser(const OptimiserState& state) {
   optimiser_->restore(state.steps, state.first, state.second);
 }
 
+/// Takes the step that gradients_ ask for and returns their norm before clipping.
+double Training::apply(const TrainingStepOptions& options) {
+  const double norm = gradient_norm(gradients_);
+  if (!std::isfinite(norm)) invalid("the gradient is not finite any more; a smaller learning rate, or clip, helps");
+  if (options.clip && norm > *options.clip) {
+    const auto factor = static_cast<float>(*options.clip / norm);
+    for (float& gradient : gradients_) gradient *= factor;
+  }
+  optimiser_->step(context_, adapter_->values(), gradients_, options.learning_rate);
+  return norm;
+}
+
 TrainingStep Training::step(std::span<const TrainingExample> examples, const TrainingStepOptions& options) {
   std::lock_guard lock(mutex_);
-  if (!std::isfinite(options.learning_rate) || options.learning_rate < 0)
-    invalid("the learning rate is " + std::to_string(options.learning_rate) + ", which must be 0 or more");
-  if (options.clip && !(*options.clip > 0)) invalid("clip is " + std::to_string(*options.clip) + ", which must be above 0");
-  if (!(options.dropout.rate >= 0 && options.dropout.rate < 1))
-    invalid("dropout is " + std::to_string(options.dropout.rate) + ", which must be 0 or more and below 1");
+  check(options);
   double weight = 0;
   for (const TrainingExample& example : examples)
     for (const float w : example.weights) weight += static_cast<double>(w);
   if (!(weight > 0)) invalid("no token of these examples is a target");
   std::fill(gradients_.begin(), gradients_.end(), 0.0f);
+  const std::vector<float> factors(examples.size(), static_cast<float>(1 / weight));
   TrainingStep step;
-  step.losses = trainer_->gradients(examples, static_cast<float>(1 / weight), options.dropout, gradients_);
-  step.gradient_norm = gradient_norm(gradients_);
-  if (!std::isfinite(step.gradient_norm))
-    invalid("the gradient is not finite any more; a smaller learning rate, or clip, helps");
-  if (options.clip && step.gradient_norm > *options.clip) {
-    const auto factor = static_cast<float>(*options.clip / step.gradient_norm);
-    for (float& gradient : gradients_) gradient *= factor;
-  }
-  optimiser_->step(context_, adapter_->values(), gradients_, options.learning_rate);
+  step.losses = trainer_->gradients(examples, factors, options.dropout, gradients_);
+  step.gradient_norm = apply(options);
   return step;
+}
+
+/// examples: the preferred and the other of each pair in turn.
+PreferenceStep Training::margins(std::span<const PreferencePair> pairs, double beta, std::vector<TrainingExample>& examples) {
+  if (pairs.empty()) invalid("there are no pairs");
+  if (!(beta > 0) || !std::isfinite(beta)) invalid("beta is " + std::to_string(beta) + ", which must be above 0");
+  for (const PreferencePair& pair : pairs) {
+    examples.push_back(pair.preferred);
+    examples.push_back(pair.other);
+  }
+  const std::vector<ExampleLoss> base = trainer_->evaluate_base(examples), ours = trainer_->evaluate(examples);
+  PreferenceStep step{};
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const auto gain = [&](size_t example) { return base[example].loss - ours[example].loss; };
+    const double margin = beta * (gain(2 * i) - gain(2 * i + 1));
+    step.margins.push_back(margin);
+    step.ranked += margin > 0;
+    // -log sigmoid(margin), without overflow on either side.
+    step.loss += (std::max(0.0, -margin) + det_log(1 + det_exp(-std::abs(margin)))) / static_cast<double>(pairs.size());
+  }
+  return step;
+}
+
+PreferenceStep Training::compare(std::span<const PreferencePair> pairs, double beta) {
+  std::lock_guard lock(mutex_);
+  std::vector<TrainingExample> examples;
+  return margins(pairs, beta, examples);
+}
+
+PreferenceStep Training::prefer(std::span<const PreferencePair> pairs, double beta, const TrainingStepOptions& options) {
+  std::lock_guard lock(mutex_);
+  check(options);
+  std::vector<TrainingExample> examples;
+  PreferenceStep step = margins(pairs, beta, examples);
+  std::vector<float> factors;
+  for (const double margin : step.margins) {
+    // The slope of -log sigmoid(margin) by the preferred one's loss.
+    const double slope = beta / (1 + det_exp(margin)) / static_cast<double>(pairs.size());
+    factors.push_back(static_cast<float>(slope));
+    factors.push_back(static_cast<float>(-slope));
+  }
+  std::fill(gradients_.begin(), gradients_.end(), 0.0f);
+  trainer_->gradients(examples, factors, options.dropout, gradients_);
+  step.gradient_norm = apply(options);
+  return step;
+}
+
+void Training::save(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  save_adapter(*adapter_, path);
 }
 
 std::vector<ExampleLoss> Training::evaluate(std::span<const TrainingExample> examples) {
@@ -113,10 +175,16 @@ std::vector<ExampleLoss> Training::evaluate(std::span<const TrainingExample> exa
   return trainer_->evaluate(examples);
 }
 
+std::vector<ExampleLoss> Training::evaluate_base(std::span<const TrainingExample> examples) {
+  std::lock_guard lock(mutex_);
+  return trainer_->evaluate_base(examples);
+}
+
 std::pair<std::vector<ExampleLoss>, std::vector<float>> Training::gradient(std::span<const TrainingExample> examples, float factor) {
   std::lock_guard lock(mutex_);
   std::vector<float> sums(adapter_->values().size());
-  std::vector<ExampleLoss> losses = trainer_->gradients(examples, factor, {}, sums);
+  const std::vector<float> factors(examples.size(), factor);
+  std::vector<ExampleLoss> losses = trainer_->gradients(examples, factors, {}, sums);
   return {std::move(losses), std::move(sums)};
 }
 

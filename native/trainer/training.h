@@ -39,6 +39,18 @@ struct TrainingStep {
   double gradient_norm;             ///< before clipping
 };
 
+/// Two answers to one prompt; their targets are the answers' tokens.
+struct PreferencePair {
+  TrainingExample preferred, other;
+};
+
+struct PreferenceStep {
+  double loss;              ///< mean over the pairs of -log sigmoid(margin), nats, before the step
+  double gradient_norm;     ///< before clipping
+  uint32_t ranked;          ///< pairs whose margin is above 0
+  std::vector<double> margins;  ///< beta * (how much more likely than by the base the preferred one is, less the other's)
+};
+
 struct OptimiserState {
   uint64_t steps;
   std::vector<float> first, second;  ///< moments
@@ -62,11 +74,24 @@ class Training {
   /// One step of the optimiser on the mean loss over all targets of the examples, by their weights. Where the gradient is not
   /// finite nothing changes: throws Error(invalid_argument).
   TrainingStep step(std::span<const TrainingExample> examples, const TrainingStepOptions& options);
+  /// One step of direct preference optimisation (https://arxiv.org/abs/2305.18290), the base being the reference. beta > 0.
+  PreferenceStep prefer(std::span<const PreferencePair> pairs, double beta, const TrainingStepOptions& options);
+  /// The pairs' margins and losses as they are.
+  PreferenceStep compare(std::span<const PreferencePair> pairs, double beta);
+
   std::vector<ExampleLoss> evaluate(std::span<const TrainingExample> examples);
+  std::vector<ExampleLoss> evaluate_base(std::span<const TrainingExample> examples);
+  /// Writes adapter_model.safetensors in PEFT's names and order of rows, float32: the same bytes for the same values. Durable
+  /// when it returns. Throws Error(resource_exhausted) where the disk is full, Error(not_found) where it cannot be written.
+  void save(const std::string& path);
+
   /// The gradient of factor * (sum of the examples' losses), without dropout.
   std::pair<std::vector<ExampleLoss>, std::vector<float>> gradient(std::span<const TrainingExample> examples, float factor);
 
  private:
+  PreferenceStep margins(std::span<const PreferencePair> pairs, double beta, std::vector<TrainingExample>& examples);
+  double apply(const TrainingStepOptions& options);
+
   std::mutex mutex_;
   Digest base_hash_;
   ThreadPool pool_;
