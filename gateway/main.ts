@@ -3,10 +3,11 @@ import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { checkBinding } from './access/access.ts';
+import { operator } from './access/callers.ts';
 import { RateLimits } from './access/rate_limits.ts';
 import { type Config, ConfigError } from './config/index.ts';
 import { ColophonError, type Plugin } from './contract/index.ts';
-import { loadPlugins, PluginHost } from './host/index.ts';
+import { type GatewayServices, loadPlugins, PluginHost } from './host/index.ts';
 import { trackConnections } from './http/idle_connections.ts';
 import type { Services } from './http/services.ts';
 import { createLog } from './observe/log.ts';
@@ -61,6 +62,7 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
     sockets: new Sockets(config.server.websocket),
     background: [],
   };
+  host.connect(gatewayServices(services));
   let app: FastifyInstance | undefined;
   let connections: ReturnType<typeof trackConnections>;
   try {
@@ -84,6 +86,22 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
   options.signal?.addEventListener('abort', () => void close(), { once: true });
   if (options.signal?.aborted) await close();
   return { url: urlOf(running, config), app: running, host, log, close };
+}
+
+/** What plugins may ask of the gateway. */
+function gatewayServices({ catalogue, files }: Services): GatewayServices {
+  return {
+    caller: ({ caller }) => ({ tenant: caller.tenant, operator: caller === operator }),
+    files: {
+      find: (tenant, id) => {
+        const file = files.find(tenant, id);
+        return file && { ...file, content: async () => (await files.content(file)).stream };
+      },
+      create: async (tenant, description, content) =>
+        (await files.receive(tenant, content)).keep(description).id,
+    },
+    text: async (model) => (await catalogue.find(model)).text,
+  };
 }
 
 /** Tokenizers are built before the first request waits for one. */

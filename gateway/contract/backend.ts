@@ -113,6 +113,11 @@ export type GeneratePart =
       usage: { promptTokens: number; cachedTokens: number; completionTokens: number };
     };
 
+/** A base's files, as the native trainer opens them. */
+export type BaseWeights =
+  | { format: 'gguf'; path: string }
+  | { format: 'safetensors'; paths: string[]; hyperparameters: Record<string, unknown> };
+
 export interface EmbedRequest
   extends Pick<GenerateRequest, 'model' | 'prompt' | 'cacheSalt' | 'tenant' | 'priority'> {
   /** Of the model's last hidden states: the mean over the prompt's tokens, or that of the last one. */
@@ -146,6 +151,8 @@ export interface Backend {
    * cannot. `signal` ends the work and rejects with its reason; other failures are thrown as ColophonError.
    */
   embed?(request: EmbedRequest, signal: AbortSignal): Promise<Embedding>;
+  /** Where a base's weights lie on this machine, for those who train on them; absent where they do not. */
+  weights?(id: string): Promise<BaseWeights | undefined>;
   /** Adapters that come and go by call; absent where the backend cannot. */
   adapters?: {
     /** `pin`: it stays in memory until it is unloaded, or loaded again with false; left out, a replaced one's pin is kept. */

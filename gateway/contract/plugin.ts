@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { Static, TSchema } from 'typebox';
 import type { Backend } from './backend.ts';
@@ -18,6 +18,54 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
+/** Who sent a request. */
+export interface RequestCaller {
+  tenant: string;
+  /** Whether it may do everything: it has the server's own key, or the server needs none. */
+  operator: boolean;
+}
+
+/** A file that a tenant gave, or was given, through /v1/files. */
+export interface TenantFile {
+  id: string;
+  filename: string;
+  purpose: string;
+  bytes: number;
+  /** Hex. */
+  sha256: string;
+  content(): Promise<AsyncIterable<Uint8Array>>;
+}
+
+export interface TenantFiles {
+  /** Undefined where the tenant has none of that id. */
+  find(tenant: string, id: string): TenantFile | undefined;
+  /** A new file of the tenant's; resolves with its id when it is durable. */
+  create(
+    tenant: string,
+    description: { filename: string; purpose: string },
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<string>;
+}
+
+/** A message of a chat, as OpenAI spells it. */
+export interface TextMessage {
+  role: string;
+  content?: string | null | Array<{ type: string; text?: string; [key: string]: unknown }>;
+  [key: string]: unknown;
+}
+
+/** A model's text as tokens. Special-token strings in messages stay plain text. */
+export interface ModelText {
+  readonly endTokenIds: readonly number[];
+  readonly vocabularySize: number;
+  encode(text: string, options?: { special?: 'parse' | 'plain'; addBos?: boolean }): number[];
+  /** As the model's template writes it; `addGenerationPrompt` (default true) ends it where an answer begins. */
+  encodeChat(
+    messages: TextMessage[],
+    options?: { addGenerationPrompt?: boolean; tools?: unknown[] },
+  ): { text: string; ids: number[] };
+}
+
 /** What `setup` is given. Registration ends when setup resolves. */
 export interface Host {
   /** Name of the plugin, for messages. */
@@ -31,6 +79,12 @@ export interface Host {
   provide<Point extends keyof ExtensionPoints>(point: Point, implementation: ExtensionPoints[Point]): void;
   /** Everything offered so far, in order of registration. */
   all<Point extends keyof ExtensionPoints>(point: Point): ReadonlyArray<ExtensionPoints[Point]>;
+  /** Who sent a request to one of the plugin's routes. */
+  caller(request: FastifyRequest): RequestCaller;
+  /** Files of tenants; from `ready` on. */
+  readonly files: TenantFiles;
+  /** The text side of a model that is served; a 404 where there is none. From `ready` on. */
+  text(model: string): Promise<ModelText>;
   /** Adds routes in an encapsulated Fastify instance, once the server is built. */
   routes(register: (app: FastifyInstance) => void | Promise<void>): void;
 }

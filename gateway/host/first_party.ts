@@ -1,4 +1,5 @@
 /** Plugins that come with Colophon and are loaded unless the configuration says otherwise. Imported by name only. */
 export const firstParty: Record<string, string> = {
   native: '../../plugins/backends/native/index',
+  training: '../../plugins/training/index',
 };

@@ -1,5 +1,5 @@
 /** Runs plugins through their life: setup, ready, drain, close. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import { type Config, ConfigError } from '../config/index.ts';
 import {
@@ -7,8 +7,11 @@ import {
   type ExtensionPoints,
   type Host,
   type Logger,
+  type ModelText,
   type Plugin,
   type PluginHooks,
+  type RequestCaller,
+  type TenantFiles,
 } from '../contract/index.ts';
 import { checkPlugin } from './load_plugins.ts';
 
@@ -26,12 +29,20 @@ export interface PluginHostOptions {
   metrics: Registry;
 }
 
+/** What the gateway does for plugins, once it is there itself. */
+export interface GatewayServices {
+  caller(request: FastifyRequest): RequestCaller;
+  files: TenantFiles;
+  text(model: string): Promise<ModelText>;
+}
+
 export class PluginHost {
   /** Routes that plugins add, in order of registration. */
   readonly routes: Array<{ plugin: string; register: RouteRegistration }> = [];
   readonly #options: PluginHostOptions;
   readonly #provided = new Map<Point, unknown[]>();
   readonly #running: Running[] = [];
+  #gateway: GatewayServices | undefined;
 
   constructor(options: PluginHostOptions) {
     this.#options = options;
@@ -40,6 +51,11 @@ export class PluginHost {
   /** Everything offered for an extension point, in order of registration. */
   all<P extends Point>(point: P): ReadonlyArray<ExtensionPoints[P]> {
     return (this.#provided.get(point) ?? []) as Array<ExtensionPoints[P]>;
+  }
+
+  /** Before `ready`. */
+  connect(gateway: GatewayServices): void {
+    this.#gateway = gateway;
   }
 
   /** Sets plugins up in order; where one fails, those before it are closed again. */
@@ -79,6 +95,11 @@ export class PluginHost {
     const registration = (what: string) => {
       if (!open) throw new Error(`${what} was called after setup had ended`);
     };
+    const gateway = () => {
+      if (!this.#gateway)
+        throw new Error(`Plugin "${plugin.name}" asked the gateway for something before it was ready.`);
+      return this.#gateway;
+    };
     const { log, metrics, config: settings } = this.#options;
     const host: Host = {
       plugin: plugin.name,
@@ -93,6 +114,12 @@ export class PluginHost {
         this.#provided.set(point, [...(this.#provided.get(point) ?? []), implementation]);
       },
       all: (point) => this.all(point),
+      caller: (request) => gateway().caller(request),
+      files: {
+        find: (tenant, id) => gateway().files.find(tenant, id),
+        create: (tenant, description, content) => gateway().files.create(tenant, description, content),
+      },
+      text: (model) => gateway().text(model),
       routes: (register) => {
         registration('routes()');
         this.routes.push({ plugin: plugin.name, register });

@@ -69,7 +69,7 @@ describe('a run', () => {
     const state = await run({ ...options(trainer, of), onProgress: (now) => seen.push(now.step) });
     expect(state).toMatchObject({ step: 18, ended: 'completed' });
     expect(seen).toEqual(Array.from({ length: 19 }, (_, i) => i));
-    expect(state.log.filter(({ validation }) => validation).map(({ step }) => step)).toEqual([6, 12, 18]);
+    expect(state.log.filter(({ kept }) => kept).map(({ step }) => step)).toEqual([6, 12, 18]);
     expect(state.log.at(-1)!.train.loss).toBeLessThan(state.log[0]!.train.loss - 0.2);
     expect(state.before.general!.loss).toBeGreaterThan(0);
     expect(readdirSync(join(folder, 'checkpoints')).sort()).toEqual(['step-12', 'step-18', 'step-6']);

@@ -27,6 +27,8 @@ export interface LogRow {
   /** After the step: all of the held-out examples, and the general text. */
   validation?: Measured;
   general?: Measured;
+  /** A checkpoint of this step is kept. */
+  kept?: true;
 }
 
 export interface RunState {
@@ -107,7 +109,7 @@ export async function run<Item>(options: RunOptions<Item>): Promise<RunState> {
     const row: LogRow = { step, train, learningRate: rate, gradientNorm };
     const evaluated = plan.evaluateAfter.has(step);
     if (evaluated) {
-      Object.assign(row, await measure());
+      Object.assign(row, await measure(), { kept: true });
       const adapter = checkpointFolder(folder, step);
       await mkdir(adapter, { recursive: true });
       await trainer.save(join(adapter, 'adapter_model.safetensors'));

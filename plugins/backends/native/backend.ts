@@ -1,6 +1,7 @@
 /** The contract's Backend over the native engine. */
 import {
   type Backend,
+  type BaseWeights,
   ColophonError,
   type Embedding,
   type EmbedRequest,
@@ -31,6 +32,8 @@ export interface NativeBackendOptions extends Omit<RegistryOptions, 'reserved'> 
   /** Unix seconds. */
   created: number;
   text: TextDefinition;
+  /** Of the base, for those who train on it. */
+  weights?: BaseWeights;
   /** Sequences that run or wait at most; past them requests are refused with 429. */
   maxQueued: number;
   /** Receives sentences of the engine for whoever runs the server. */
@@ -91,6 +94,10 @@ export class NativeBackend implements Backend {
   async text(id: string): Promise<TextDefinition> {
     if (!(await this.model(id))) throw modelNotFound(id, this.#options.model);
     return this.#options.text;
+  }
+
+  async weights(id: string): Promise<BaseWeights | undefined> {
+    return id === this.#options.model ? this.#options.weights : undefined;
   }
 
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GeneratePart[]> {

@@ -2,7 +2,12 @@
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Static, Type } from 'typebox';
-import { definePlugin, type Host, type TextDefinition } from '../../../gateway/contract/index.ts';
+import {
+  type BaseWeights,
+  definePlugin,
+  type Host,
+  type TextDefinition,
+} from '../../../gateway/contract/index.ts';
 import { type EngineOptions, type NativeEngine, native } from '../../../native/binding/index.ts';
 import { AdapterFolders } from './adapter_folders.ts';
 import { AdapterMetrics } from './adapter_metrics.ts';
@@ -184,6 +189,7 @@ export default definePlugin({
       root: config.model_source ?? config.model,
       created: Math.floor((await stat(config.model)).mtimeMs / 1000),
       text,
+      weights: base.model as BaseWeights,
       maxQueued: config.max_queued,
       warn: (sentence) => host.log.warn({}, sentence),
       adapterMetrics,

@@ -1,0 +1,81 @@
+/** Jobs on disk: a folder each, whose record.json is whole or not there and whose events.jsonl only grows. */
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { appendFile, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { JobEvent, JobRecord } from './job.ts';
+
+export class JobFolders {
+  readonly #folder: string;
+  /** The last save of each job under way: one after the other, each with the newest. */
+  readonly #saving = new Map<string, Promise<void>>();
+
+  constructor(folder: string) {
+    mkdirSync(folder, { recursive: true });
+    this.#folder = folder;
+  }
+
+  of(id: string): string {
+    return join(this.#folder, id);
+  }
+
+  /** Every job, oldest first. */
+  read(): JobRecord[] {
+    return readdirSync(this.#folder)
+      .map((id) => join(this.#folder, id, 'record.json'))
+      .filter((path) => existsSync(path))
+      .map((path) => JSON.parse(readFileSync(path, 'utf8')) as JobRecord)
+      .sort((a, b) => a.job.created_at - b.job.created_at || (a.job.id < b.job.id ? -1 : 1));
+  }
+
+  /** Durable when it resolves. */
+  save(record: JobRecord): Promise<void> {
+    const { id } = record.job;
+    const folder = this.of(id);
+    mkdirSync(folder, { recursive: true });
+    const before = this.#saving.get(id) ?? Promise.resolve();
+    const save = before
+      .catch(() => {})
+      .then(() => this.write(join(folder, 'record.json'), JSON.stringify(record)));
+    this.#saving.set(id, save);
+    const done = () => {
+      if (this.#saving.get(id) === save) this.#saving.delete(id);
+    };
+    save.then(done, done);
+    return save;
+  }
+
+  /** A file that is whole or not there. */
+  async write(path: string, content: string | Uint8Array): Promise<void> {
+    const part = `${path}.part`;
+    try {
+      const file = await open(part, 'w');
+      try {
+        await file.writeFile(content);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(part, path);
+    } catch (error) {
+      await rm(part, { force: true });
+      throw error;
+    }
+  }
+
+  async addEvent(id: string, event: JobEvent): Promise<void> {
+    await appendFile(join(this.of(id), 'events.jsonl'), `${JSON.stringify(event)}\n`);
+  }
+
+  /** Oldest first; a line that a crash cut is left out. */
+  events(id: string): JobEvent[] {
+    const path = join(this.of(id), 'events.jsonl');
+    if (!existsSync(path)) return [];
+    const events: JobEvent[] = [];
+    for (const line of readFileSync(path, 'utf8').split('\n')) {
+      try {
+        if (line !== '') events.push(JSON.parse(line) as JobEvent);
+      } catch {}
+    }
+    return events;
+  }
+}

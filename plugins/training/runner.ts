@@ -1,0 +1,61 @@
+/** A job's process: starts it, reads what it tells, ends it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { WorkerMessage } from './worker.ts';
+
+/** What a process that ended without a word may have been ended by. */
+const silent = 'The training process ended without saying why; the machine may have been out of memory.';
+
+export class Runner {
+  readonly #child: ChildProcess;
+  /** The last message, once the process has ended. */
+  readonly ended: Promise<Exclude<WorkerMessage, { type: 'progress' }>>;
+
+  constructor(folder: string, onProgress: (message: WorkerMessage & { type: 'progress' }) => void) {
+    const child = spawn(process.execPath, [workerFile(), folder], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = child;
+    let last: Exclude<WorkerMessage, { type: 'progress' }> | undefined;
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said = (said + text).slice(-2000);
+    });
+    const lines = createInterface({ input: child.stdout });
+    lines.on('line', (line) => {
+      const message = JSON.parse(line) as WorkerMessage;
+      if (message.type === 'progress') onProgress(message);
+      else last = message;
+    });
+    const read = new Promise((resolve) => lines.once('close', resolve));
+    const exited = new Promise((resolve) => child.once('close', resolve).once('error', resolve));
+    this.ended = Promise.all([read, exited]).then(
+      () =>
+        last ?? {
+          type: 'failed',
+          sentence: said.trim() ? `${silent} Its last words: ${said.trim()}` : silent,
+        },
+    );
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** It ends after the step that is under way and keeps what was done. */
+  stop(): void {
+    this.#child.kill('SIGTERM');
+  }
+
+  /** It ends at once; its last checkpoint stays. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+/** Compiled: Node 20 starts no process from TypeScript. Tests, which are not compiled, take what the build has made. */
+function workerFile(): string {
+  const here = fileURLToPath(import.meta.url);
+  if (here.endsWith('.js')) return join(dirname(here), 'worker.js');
+  return join(dirname(here), '..', '..', 'dist', 'plugins', 'training', 'worker.js');
+}

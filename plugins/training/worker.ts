@@ -1,0 +1,101 @@
+/**
+ * A training job's own process: `worker.js FOLDER` goes on with the job whose files lie there and tells of its progress in
+ * lines of JSON. Its end says how it went: `done` with the state, or `failed` with a sentence. On SIGTERM it ends after the
+ * step that is under way, with all that was done in its checkpoint.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { constants, setPriority } from 'node:os';
+import { join } from 'node:path';
+import type { BaseWeights } from '../../gateway/contract/index.ts';
+import { native, type TrainerOptions } from '../../native/binding/index.ts';
+import { readExamples, readPairs } from './data_file.ts';
+import { answers, preferences } from './objective.ts';
+import { type Recipe, scalingOf } from './recipe.ts';
+import { type LogRow, type RunOptions, type RunState, run } from './run.ts';
+
+/** What the server writes for the process, job.json of the folder. */
+export interface WorkerJob {
+  weights: BaseWeights;
+  layers: number;
+  recipe: Recipe;
+  threads: number;
+  activationBytes: number;
+  /** adapter_config.json of what is made. */
+  adapterConfig: Record<string, unknown>;
+}
+
+export type WorkerMessage =
+  | {
+      type: 'progress';
+      step: number;
+      steps: number;
+      trainedTokens: number;
+      row?: LogRow;
+      before: RunState['before'];
+    }
+  | { type: 'done'; state: RunState }
+  | { type: 'failed'; sentence: string };
+
+const tell = (message: WorkerMessage) => process.stdout.write(`${JSON.stringify(message)}\n`);
+
+async function main(folder: string): Promise<void> {
+  // Serving goes first.
+  setPriority(constants.priority.PRIORITY_LOW);
+  const stop = new AbortController();
+  process.on('SIGTERM', () => stop.abort());
+  const job = JSON.parse(await readFile(join(folder, 'job.json'), 'utf8')) as WorkerJob;
+  const { recipe } = job;
+  const modules = Array.from({ length: job.layers }, (_, layer) =>
+    recipe.targets.map((linear) => ({ layer, linear, rank: recipe.rank, scaling: scalingOf(recipe) })),
+  ).flat();
+  const trainer = await native().createTrainer({
+    model: job.weights as TrainerOptions['model'],
+    threads: job.threads,
+    modules,
+    maxRows: recipe.max_tokens,
+    activationBytes: job.activationBytes,
+    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: recipe.weight_decay },
+  });
+  const pairs = recipe.method === 'dpo';
+  const read = (name: string): Promise<unknown[]> => (pairs ? readPairs : readExamples)(join(folder, name));
+  const options = {
+    trainer,
+    objective: pairs ? preferences(trainer, recipe) : answers(trainer),
+    recipe,
+    data: {
+      train: await read('train.bin'),
+      validation: await read('validation.bin'),
+      general: await readExamples(join(folder, 'general.bin')),
+    },
+    folder,
+    describe: (adapter: string) =>
+      writeFile(join(adapter, 'adapter_config.json'), `${JSON.stringify(job.adapterConfig, null, 2)}\n`),
+    onProgress: (state, plan) => {
+      const row = state.log.at(-1);
+      tell({
+        type: 'progress',
+        step: state.step,
+        steps: plan.steps,
+        trainedTokens: state.trainedTokens,
+        before: state.before,
+        ...(row ? { row } : {}),
+      });
+    },
+    signal: stop.signal,
+  } as RunOptions<never>;
+  tell({ type: 'done', state: await run(options) });
+}
+
+main(process.argv[2]!).then(
+  () => process.exit(0),
+  (error: NodeJS.ErrnoException) => {
+    const full = error.code === 'ENOSPC' || error.code === 'resource_exhausted';
+    tell({
+      type: 'failed',
+      sentence: full
+        ? `The disk is full: ${error.message}. Make room, then resume the job; nothing is lost.`
+        : error.message,
+    });
+    process.exit(1);
+  },
+);
