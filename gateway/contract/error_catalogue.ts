@@ -26,6 +26,7 @@ const later = (meaning: string): ErrorKind => ({
 
 export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   missing_required_parameter: wrong('A field that must be there is not.'),
+  model_not_trainable: wrong('The model is no base whose weights are on this machine.'),
   invalid_type: wrong('A field has a value of another type.'),
   invalid_value: wrong('A field has a value that is not allowed, alone or beside another field.'),
   integer_below_min_value: wrong('A whole number is too small.'),
@@ -86,6 +87,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   priority_not_allowed: forbidden('The key does not allow that `priority`.'),
   model_not_deletable: forbidden('Only adapters that were loaded by call can be deleted.'),
   model_not_found: absent('No such model is served.'),
+  fine_tune_not_found: absent('There is no such fine-tuning job.'),
   adapter_not_found: absent('No such adapter is loaded.'),
   response_not_found: {
     ...wrong('No such response is kept.'),
@@ -110,6 +112,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
     type: 'invalid_request_error',
     meaning: 'The route has another method.',
   },
+  invalid_job_state: conflict('The fine-tuning job is in a state in which that cannot be.'),
   batch_not_cancellable: conflict('The batch is over.'),
   upload_not_pending: conflict('The upload is completed or cancelled.'),
   request_too_large: tooLarge('The body is larger than `server.body_limit`.'),
@@ -127,6 +130,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
     type: 'invalid_request_error',
     meaning: 'The route is a WebSocket.',
   },
+  too_many_jobs: tooMany('As many fine-tuning jobs have not ended as a tenant may have.'),
   queue_full: tooMany('Too much is waiting; `retry-after` says when to come again.'),
   rate_limit_exceeded: tooMany(
     'The key’s limit of requests or tokens is reached; `retry-after` says when to come again.',

@@ -215,7 +215,7 @@ describe('a job that cannot be', () => {
   });
 
   test.each([
-    ['an unknown file', { training_file: 'file-none' }, 400, 'file_not_found'],
+    ['an unknown file', { training_file: 'file-none' }, 404, 'file_not_found'],
     ['an unknown base', { model: 'nobody' }, 404, 'model_not_found'],
     ['an integration', { integrations: [{ type: 'wandb' }] }, 400, 'unsupported_parameter'],
     ['an impossible recipe', { recipe: { rank: 0 } }, 400, undefined],

@@ -177,7 +177,7 @@ describe('finding plugins', () => {
     writeFileSync(join(path, 'index.mjs'), source);
     return `./${name}/index.mjs`;
   };
-  const off = '  native: { enabled: false }\n';
+  const off = '  native: { enabled: false }\n  training: { enabled: false }\n';
 
   test('one of a path beside the file is loaded', async () => {
     const from = write(
@@ -188,15 +188,15 @@ describe('finding plugins', () => {
     expect(plugins.map(({ name }) => name)).toEqual(['good']);
   });
 
-  test('the engine comes without being asked for', async () => {
-    expect((await loadPlugins(configOf(''))).map(({ name }) => name)).toEqual(['native']);
+  test('the engine and training come without being asked for', async () => {
+    expect((await loadPlugins(configOf(''))).map(({ name }) => name)).toEqual(['native', 'training']);
   });
 
   test.each<[string, () => string, RegExp]>([
     [
       'an unknown name',
       () => '  natve: {}\n',
-      /:3:10: the plugin "natve" is not known\. Did you mean "native"\?/,
+      /:4:10: the plugin "natve" is not known\. Did you mean "native"\?/,
     ],
     [
       'a path that is not there',

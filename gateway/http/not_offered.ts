@@ -16,7 +16,11 @@ const notOffered: Array<[segment: string, what: string, instead: string]> = [
   ['vector_stores', 'vector stores', 'Search yourself and put what you found into the messages.'],
   ['containers', 'containers', 'Run code yourself, as a tool of /v1/chat/completions.'],
   ['evals', 'evaluations', 'Run them over /v1/batches.'],
-  ['fine_tuning', 'fine-tuning', 'Train an adapter and load it with /v1/load_lora_adapter.'],
+  [
+    'fine_tuning',
+    'this part of fine-tuning',
+    'Jobs are under /v1/fine_tuning/jobs where the plugin "training" is enabled.',
+  ],
 ];
 
 export function refuseNotOffered(app: FastifyInstance): void {

@@ -93,14 +93,20 @@ export class Jobs {
   async create(tenant: string, body: CreateBody): Promise<JobObject> {
     const { host, unfinished } = this.#options;
     if (body.integrations && body.integrations.length > 0)
-      throw refused('integrations', 'Integrations are not offered; leave them out.', 'unsupported_parameter');
+      throw new ColophonError('Integrations are not offered; leave them out.', {
+        param: 'integrations',
+        code: 'unsupported_parameter',
+      });
     for (const param of ['training_file', 'validation_file'] as const) {
       const id = body[param];
       if (id && !host.files.find(tenant, id))
-        throw refused(
-          param,
+        throw new ColophonError(
           `There is no file '${id}'; upload it to /v1/files with the purpose "fine-tune".`,
-          'file_not_found',
+          {
+            type: 'not_found_error',
+            param,
+            code: 'file_not_found',
+          },
         );
     }
     await this.#base(body.model);
@@ -190,11 +196,11 @@ export class Jobs {
 
   #must({ job }: JobRecord, states: JobStatus[], what: string): void {
     if (states.includes(job.status)) return;
-    throw refused(
-      'fine_tuning_job_id',
-      `The job ${job.id} is ${job.status}; it cannot be ${what}.`,
-      'invalid_job_state',
-    );
+    throw new ColophonError(`The job ${job.id} is ${job.status}; it cannot be ${what}.`, {
+      type: 'conflict_error',
+      param: 'fine_tuning_job_id',
+      code: 'invalid_job_state',
+    });
   }
 
   /** To `then`, once its process has ended where it has one. */
@@ -228,7 +234,12 @@ export class Jobs {
     await this.#tell(record, 'info', `Validating training file: ${job.training_file}`);
     const read = async (id: string, what: string, least?: number) => {
       const file = host.files.find(tenant, id);
-      if (!file) throw refused(`${what}_file`, `The file '${id}' is gone.`, 'file_not_found');
+      if (!file)
+        throw new ColophonError(`The file '${id}' is gone.`, {
+          type: 'not_found_error',
+          param: `${what}_file`,
+          code: 'file_not_found',
+        });
       return readItems(await file.content(), { text, recipe: job.recipe, what, ...(least ? { least } : {}) });
     };
     const train = await read(job.training_file, 'training');
@@ -451,17 +462,18 @@ export class Jobs {
       const card = await backend.model(model);
       if (!card) continue;
       if (card.parent !== null)
-        throw refused(
-          'model',
+        throw new ColophonError(
           `'${model}' is an adapter; adapters are trained on their base '${card.parent}'.`,
-          'model_not_trainable',
+          {
+            param: 'model',
+            code: 'model_not_trainable',
+          },
         );
       if (!(await backend.weights?.(model)))
-        throw refused(
-          'model',
-          `'${model}' cannot be trained here: its weights are not on this machine.`,
-          'model_not_trainable',
-        );
+        throw new ColophonError(`'${model}' cannot be trained here: its weights are not on this machine.`, {
+          param: 'model',
+          code: 'model_not_trainable',
+        });
       return { backend, longest: card.maxModelLength };
     }
     throw new ColophonError(`The model \`${model}\` does not exist.`, {
@@ -473,10 +485,6 @@ export class Jobs {
 }
 
 const now = () => Math.floor(Date.now() / 1000);
-
-function refused(param: string, sentence: string, code: string): ColophonError {
-  return new ColophonError(sentence, { param, code });
-}
 
 async function layersOf(
   weights: NonNullable<Awaited<ReturnType<NonNullable<Backend['weights']>>>>,
