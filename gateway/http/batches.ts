@@ -7,6 +7,7 @@ import { Batches, type BatchesOptions } from '../batches/batches.ts';
 import { ColophonError } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import { checkExpirySeconds } from './files.ts';
+import { checkMetadata, metadataField } from './metadata.ts';
 import { answers } from './openapi.ts';
 import { listJson, readPage } from './page.ts';
 import type { Services } from './services.ts';
@@ -18,7 +19,7 @@ const batchBody = Type.Object({
   input_file_id: Type.String({ minLength: 1, maxLength: 512, description: 'A file of the purpose "batch".' }),
   endpoint: Type.Enum(endpoints),
   completion_window: Type.Enum(['24h']),
-  metadata: maybe(Type.Record(Type.String(), Type.String({ maxLength: 512 }))),
+  metadata: maybe(metadataField),
   output_expires_after: maybe(Type.Object({ anchor: Type.Enum(['created_at']), seconds: Type.Integer() })),
 });
 
@@ -62,7 +63,7 @@ export function batchRoutes(app: FastifyInstance, services: Services): void {
           code: 'invalid_value',
         });
       }
-      checkMetadata(metadata ?? {});
+      checkMetadata(metadata);
       const outputSeconds = expiry ? checkExpirySeconds(expiry.seconds, 'output_expires_after') : undefined;
       const { tenant, isolated } = request.caller;
       return batches.create(
@@ -153,14 +154,4 @@ function sender(app: FastifyInstance, priority: number): BatchesOptions['send'] 
       retryAfterSeconds: retry === undefined ? undefined : Number(retry),
     };
   };
-}
-
-/** OpenAI's bounds: 16 keys of 64 characters. */
-function checkMetadata(metadata: Record<string, string>): void {
-  const keys = Object.keys(metadata);
-  if (keys.length <= 16 && keys.every((key) => key.length <= 64)) return;
-  throw new ColophonError("'metadata' has more than 16 keys, or one of more than 64 characters.", {
-    param: 'metadata',
-    code: 'invalid_value',
-  });
 }
