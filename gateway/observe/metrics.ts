@@ -1,5 +1,6 @@
 /** Numbers for Prometheus. Labels are bounded: never a model's or a client's name. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Tally } from './tally.ts';
 
 /** What a generation reports about itself. */
 export interface GenerationMeter {
@@ -28,11 +29,15 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   const registry = new Registry();
   const registers = [registry];
   if (options.process !== false) collectDefaultMetrics({ register: registry });
-  const requests = new Counter({
+  const requests = new Tally<{ route: string; method: string; status: number }>();
+  new Counter({
     name: 'colophon_http_requests_total',
     help: 'HTTP requests answered.',
     labelNames: ['route', 'method', 'status'],
     registers,
+    collect() {
+      requests.fill(this);
+    },
   });
   const duration = new Histogram({
     name: 'colophon_http_request_seconds',
@@ -51,23 +56,35 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     help: 'WebSockets that are open.',
     registers,
   });
-  const running = new Gauge({
+  const running = new Tally<{ kind: string }>();
+  new Gauge({
     name: 'colophon_generations_running',
     help: 'Generations waiting or running.',
     labelNames: ['kind'],
     registers,
+    collect() {
+      running.fill(this);
+    },
   });
-  const finished = new Counter({
+  const finished = new Tally<{ kind: string; reason: string }>();
+  new Counter({
     name: 'colophon_generations_total',
     help: 'Generations that ended, by reason.',
     labelNames: ['kind', 'reason'],
     registers,
+    collect() {
+      finished.fill(this);
+    },
   });
-  const tokens = new Counter({
+  const tokens = new Tally<{ type: string; kind: string }>();
+  new Counter({
     name: 'colophon_tokens_total',
     help: 'Tokens: prompt (cached ones included), cached, completion.',
     labelNames: ['type', 'kind'],
     registers,
+    collect() {
+      tokens.fill(this);
+    },
   });
   const firstToken = new Histogram({
     name: 'colophon_time_to_first_token_seconds',
@@ -87,11 +104,11 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     inFlight,
     sockets,
     request(route, method, status, seconds) {
-      requests.inc({ route, method, status });
+      requests.add({ route, method, status });
       duration.observe({ route }, seconds);
     },
     generation(kind) {
-      running.inc({ kind });
+      running.add({ kind });
       let last = performance.now();
       let first = true;
       return {
@@ -105,11 +122,11 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
           first = false;
         },
         finish(reason, usage) {
-          running.dec({ kind });
-          finished.inc({ kind, reason });
-          tokens.inc({ type: 'prompt', kind }, usage.promptTokens);
-          tokens.inc({ type: 'cached', kind }, usage.cachedTokens);
-          tokens.inc({ type: 'completion', kind }, usage.completionTokens);
+          running.add({ kind }, -1);
+          finished.add({ kind, reason });
+          tokens.add({ type: 'prompt', kind }, usage.promptTokens);
+          tokens.add({ type: 'cached', kind }, usage.cachedTokens);
+          tokens.add({ type: 'completion', kind }, usage.completionTokens);
         },
       };
     },
