@@ -17,7 +17,8 @@ import { freePlugin } from './free_backend.ts';
 /** What a worker tells: microseconds of processor time, and bytes that it holds after a collection. */
 export interface Used {
   cpu: number;
-  bytes: number;
+  rss: number;
+  heap: number;
 }
 
 /** The answers of ours, for the bare routes. */
@@ -76,6 +77,7 @@ createInterface({ input: process.stdin })
   .on('line', (line) => {
     if (line === 'collect') collect();
     const { user, system } = process.cpuUsage();
-    tell({ cpu: user + system, bytes: process.memoryUsage().rss } satisfies Used);
+    const { rss, heapUsed } = process.memoryUsage();
+    tell({ cpu: user + system, rss, heap: heapUsed } satisfies Used);
   })
   .on('close', () => process.exit(0));
