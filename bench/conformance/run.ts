@@ -17,6 +17,8 @@ import { commit, machine } from '../lib/machine.ts';
 import { runBench, say } from '../lib/main.ts';
 import { aiSdkCases, type ServedModel } from './ai_sdk.ts';
 import { openaiClientCases } from './openai_client.ts';
+import { openaiSocketCases } from './openai_sockets.ts';
+import { openaiStoredCases } from './openai_stored.ts';
 import { langchain, schemathesis } from './python_suites.ts';
 import { type CaseOutcome, oneLine, runCases } from './suite.ts';
 
@@ -24,7 +26,8 @@ type Suite = (served: ServedModel, folder: string) => Promise<CaseOutcome[]>;
 
 const suites: Record<string, Suite> = {
   'ai-sdk': (served) => runCases(aiSdkCases(served)),
-  'openai-client': (served) => runCases(openaiClientCases(served)),
+  'openai-client': (served) =>
+    runCases([...openaiClientCases(served), ...openaiStoredCases(served), ...openaiSocketCases(served)]),
   langchain,
   schemathesis,
 };
