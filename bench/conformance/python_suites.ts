@@ -6,7 +6,8 @@ import { root } from '../lib/checkout.ts';
 import { Child } from '../lib/child.ts';
 import { say } from '../lib/main.ts';
 import type { ServedModel } from './ai_sdk.ts';
-import { type CaseOutcome, oneLine } from './suite.ts';
+import { runJunit } from './junit.ts';
+import type { CaseOutcome } from './suite.ts';
 
 const packages = [
   'langchain-tests==1.1.9',
@@ -35,14 +36,6 @@ async function setUp(): Promise<void> {
   writeFileSync(done, wanted);
 }
 
-/** Runs a program that writes a JUnit report whether its cases pass or fail. */
-async function run(command: string, args: string[], report: string, env: NodeJS.ProcessEnv = {}) {
-  const child = new Child(command, args, { narrates: true, env, cwd: dirname(report) });
-  const status = await child.exited;
-  if (existsSync(report)) return readJunit(readFileSync(report, 'utf8'));
-  throw new Error(`${command} ended with status ${status} and left no report. ${child.lastWords()}`);
-}
-
 export async function langchain({ url, model }: ServedModel, folder: string): Promise<CaseOutcome[]> {
   await setUp();
   const report = join(folder, 'langchain.xml');
@@ -61,7 +54,7 @@ export async function langchain({ url, model }: ServedModel, folder: string): Pr
     'no:cacheprovider',
     `--rootdir=${folder}`,
   ];
-  return run(tool('python'), [...args, `--junitxml=${report}`], report, {
+  return runJunit(tool('python'), [...args, `--junitxml=${report}`], report, {
     COLOPHON_SUITE_URL: url,
     COLOPHON_SUITE_MODEL: model,
     PYTHONDONTWRITEBYTECODE: '1',
@@ -87,7 +80,7 @@ export async function schemathesis({ url }: ServedModel, folder: string): Promis
   await setUp();
   const report = join(folder, 'schemathesis.xml');
   const examples = String(Math.ceil((2 * 5000) / operations));
-  return run(
+  return runJunit(
     tool('st'),
     [
       ...[
@@ -106,25 +99,4 @@ export async function schemathesis({ url }: ServedModel, folder: string): Promis
     ],
     report,
   );
-}
-
-/** The cases of a JUnit report. */
-export function readJunit(xml: string): CaseOutcome[] {
-  return [...xml.matchAll(/<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)].map(([, head, body]) => {
-    const name = unescapeXml(/\bname="([^"]*)"/.exec(head!)?.[1] ?? '');
-    const told = /<(failure|error|skipped)\b([^>]*?)(?:\/>|>([\s\S]*?)<\/\1>)/.exec(body ?? '');
-    if (!told) return { name, outcome: 'passed' as const };
-    const message = /\bmessage="([^"]*)"/.exec(told[2]!)?.[1];
-    const why = oneLine(unescapeXml(message ?? told[3] ?? ''));
-    // What pytest expected to fail and did is reported as skipped, as what was left out is.
-    return { name, outcome: told[1] === 'skipped' ? ('skipped' as const) : ('failed' as const), why };
-  });
-}
-
-function unescapeXml(text: string): string {
-  const named: Record<string, string> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' };
-  return text.replace(/&(?:#(\d+)|#x([0-9a-f]+)|(\w+));/gi, (whole, decimal, hex, name) => {
-    if (name) return named[name] ?? whole;
-    return String.fromCodePoint(decimal ? Number(decimal) : Number.parseInt(hex, 16));
-  });
 }

@@ -3,7 +3,7 @@
  *
  *     npm run -s conformance [SUITE...] [--model FILE] [--url URL --name MODEL] [--output FILE]
  *
- * Suites: ai-sdk, openai-client, langchain, schemathesis; without a name, all. `--url` asks a server that runs already.
+ * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis; without a name, all. `--url` asks a server that runs already.
  * Saves bench/results/conformance.json, where all suites ran, and prints it. Status 1 where a case failed.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,6 +16,7 @@ import { startColophon } from '../lib/colophon_server.ts';
 import { commit, machine } from '../lib/machine.ts';
 import { runBench, say } from '../lib/main.ts';
 import { aiSdkCases, type ServedModel } from './ai_sdk.ts';
+import { openResponses } from './open_responses.ts';
 import { openaiClientCases } from './openai_client.ts';
 import { openaiSocketCases } from './openai_sockets.ts';
 import { openaiStoredCases } from './openai_stored.ts';
@@ -28,6 +29,7 @@ const suites: Record<string, Suite> = {
   'ai-sdk': (served) => runCases(aiSdkCases(served)),
   'openai-client': (served) =>
     runCases([...openaiClientCases(served), ...openaiStoredCases(served), ...openaiSocketCases(served)]),
+  'open-responses': openResponses,
   langchain,
   schemathesis,
 };

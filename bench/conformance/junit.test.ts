@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { readJunit } from './python_suites.ts';
+import { readJunit } from './junit.ts';
 
 test('a JUnit report as pytest and schemathesis write it', () => {
   const xml = `<?xml version="1.0"?><testsuites><testsuite name="pytest" tests="4">
