@@ -1,9 +1,10 @@
 /**
  * Other people's suites against the real server with the default model: `npm run conformance`.
  *
- *     npm run -s conformance [SUITE...] [--model FILE] [--url URL --name MODEL] [--output FILE]
+ *     npm run -s conformance [SUITE...] [--model FILE] [--url URL --name MODEL] [--output FILE] [--quick]
  *
- * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis; without a name, all. `--url` asks a server that runs already.
+ * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis; without a name, all. `--quick`
+ * lets schemathesis make a hundred cases, not 5,000. `--url` asks a server that runs already.
  * Saves bench/results/conformance.json, where all suites ran, and prints it. Status 1 where a case failed.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,7 +24,7 @@ import { openaiStoredCases } from './openai_stored.ts';
 import { langchain, schemathesis } from './python_suites.ts';
 import { type CaseOutcome, oneLine, runCases } from './suite.ts';
 
-type Suite = (served: ServedModel, folder: string) => Promise<CaseOutcome[]>;
+type Suite = (served: ServedModel, folder: string, quick: boolean) => Promise<CaseOutcome[]>;
 
 const suites: Record<string, Suite> = {
   'ai-sdk': (served) => runCases(aiSdkCases(served)),
@@ -52,6 +53,7 @@ async function main(argv: string[]): Promise<number> {
       url: { type: 'string' },
       name: { type: 'string' },
       output: { type: 'string' },
+      quick: { type: 'boolean', default: false },
     },
   });
   const unknown = positionals.find((name) => !Object.hasOwn(suites, name));
@@ -67,7 +69,7 @@ async function main(argv: string[]): Promise<number> {
   for (const name of chosen) {
     say(`${name} ...`);
     const began = performance.now();
-    const cases = await suites[name]!(served, folder).catch((error: Error): CaseOutcome[] => [
+    const cases = await suites[name]!(served, folder, values.quick).catch((error: Error): CaseOutcome[] => [
       { name: 'the suite itself', outcome: 'failed', why: oneLine(error.message) },
     ]);
     const count = (outcome: string) => cases.filter((one) => one.outcome === outcome).length;
