@@ -111,7 +111,12 @@ export interface ColumnMapping {
   completion?: string;
   /** A column with a whole conversation (a list of messages, or its JSON). */
   messages?: string;
+  /** A list of tools, or its JSON. */
+  tools?: string;
   text?: string;
+  /** Of a preference: the two answers, as texts or lists of messages; what they answer is in `messages` or `prompt`. */
+  preferred_output?: string;
+  non_preferred_output?: string;
   /** See Example.source and Example.group. */
   source?: string;
   group?: string;
