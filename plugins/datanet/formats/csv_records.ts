@@ -58,7 +58,7 @@ export async function* readCsvRecords(
         if (place === 'quoted' && broken === undefined) {
           // A quote that was never closed would have swallowed the rest of the file.
           if (row.size + at - from <= limit) continue;
-          broken = 'a quote is opened and not closed';
+          broken = `a quote is opened and not closed up to line ${line - 1}, which would make the row too long`;
         }
         row.add(chunk.subarray(from, at));
         ends.push(row.size);

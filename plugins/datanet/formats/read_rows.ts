@@ -84,7 +84,9 @@ async function* readPlain(
   } else if (format === 'text' || format === 'markdown') {
     yield* readDocument(text, { filename, markdown: format === 'markdown', start, options }, limits);
   } else {
-    const isArray = /^\s*\[/.test(head.toString('latin1', start));
+    // A first line that is a list is a broken row where the name says that rows are lines.
+    const isArray =
+      !/\.(jsonl|ndjson)(\.|$)/i.test(filename) && /^\s*\[/.test(head.toString('latin1', start));
     const frames = (isArray ? readArray : readLines)(text, limits.rowBytes, start);
     yield* readJson(frames, filename, format, columns, limits);
   }
