@@ -3,8 +3,8 @@ import type { Example } from '../model.ts';
 import type { JsonObject } from './json_row.ts';
 import { key, quote, Refusal } from './refusal.ts';
 
-/** Keys that a row of any format may have besides its own: see Example. */
-export const originKeys = ['source', 'group'];
+/** Keys that a row of any format may have besides its own: see Example; `metadata` is what an export says of it, and left out. */
+export const originKeys = ['source', 'group', 'metadata'];
 
 export function refuseUnknownKeys(
   value: JsonObject,

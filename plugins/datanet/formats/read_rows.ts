@@ -11,7 +11,7 @@ import { isJsonFormat, type JsonFormat, readJsonRow } from './json_formats.ts';
 import { parseRow } from './json_row.ts';
 import { readLines } from './lines.ts';
 import { checkMapping, readMapped } from './mapped.ts';
-import { readParquet } from './parquet.ts';
+import { readParquet } from './parquet/read_parquet.ts';
 import { damagedFile, emptyFile, Refusal, rawText, refusedRow, unknownFormat } from './refusal.ts';
 import { decodeUtf8 } from './utf8.ts';
 
