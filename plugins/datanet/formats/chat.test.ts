@@ -105,7 +105,7 @@ describe('conversations', () => {
     [
       'key of a row',
       { ...chat(user, assistant), id: 1 },
-      'id: Row has the unknown key "id" on line 1; known are messages, tools, parallel_tool_calls, source, group.',
+      'id: Row has the unknown key "id" on line 1; known are messages, tools, parallel_tool_calls, source, group, metadata.',
     ],
     [
       'key of a message',

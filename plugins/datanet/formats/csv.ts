@@ -84,7 +84,7 @@ function readRecord(
       }
       row[name] = field;
     }
-    checkValue(row, '');
+    checkValue(row);
     return { line: record.line, example: reader.read(row) };
   } catch (error) {
     if (error instanceof Refusal) return refusedRow(error, record.line, rawText(record.bytes));

@@ -68,7 +68,7 @@ function lineText({ bytes, offset, size }: Frame, limits: ReadLimits): string {
     throw new Refusal(null, `Line is longer than ${limits.rowBytes} bytes`, `: it has ${size}`);
   }
   const text = decodeUtf8(bytes, offset);
-  checkValue(text, '');
+  checkValue(text);
   return text;
 }
 

@@ -92,7 +92,7 @@ describe('rows of JSON are of the format that their keys show', () => {
     [{ prompt: 1, completion: 'b' }, 'prompt: Prompt must be a string on line 1, not 1.'],
     [
       { prompt: 'a', completion: 'b', c: 1 },
-      'c: Row has the unknown key "c" on line 1; known are prompt, completion, source, group.',
+      'c: Row has the unknown key "c" on line 1; known are prompt, completion, source, group, metadata.',
     ],
     [{ text: '' }, 'text: Text is empty on line 1.'],
     [{ instruction: 'a' }, 'output: Output is missing on line 1.'],

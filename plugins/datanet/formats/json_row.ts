@@ -17,7 +17,7 @@ export function parseRow(text: string): JsonObject {
     throw new Refusal(null, 'Row is not JSON', `: ${quote((error as Error).message).slice(1, -1)}`);
   }
   if (!isObject(value)) throw new Refusal(null, 'Row must be a JSON object', `, not ${quote(value)}`);
-  if (checkValue(value, '') !== namesIn(text)) throw duplicateName(text);
+  if (checkValue(value) !== namesIn(text)) throw duplicateName(text);
   return value;
 }
 
@@ -25,35 +25,48 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Names and numbers on the way to a value; it is spelled only where something is wrong. */
+export type Path = Array<string | number>;
+
+export const spelled = (path: Path): string | null =>
+  path
+    .map((step, i) => (typeof step === 'number' ? `[${step}]` : `${i > 0 ? '.' : ''}${key(step)}`))
+    .join('') || null;
+
 /** Refuses what must not be in a row. Returns how many names its objects have together. */
-export function checkValue(value: unknown, field: string, depth = 0): number {
-  if (typeof value === 'string') checkString(value, field);
-  if (typeof value === 'number') checkNumber(value, field);
+export function checkValue(value: unknown, path: Path = []): number {
+  if (typeof value === 'string') checkString(value, path);
+  if (typeof value === 'number') checkNumber(value, path);
   if (typeof value !== 'object' || value === null) return 0;
-  if (depth === deepest) throw new Refusal(field, `Row is nested more than ${deepest} deep`);
+  if (path.length === deepest) throw new Refusal(spelled(path), `Row is nested more than ${deepest} deep`);
   let names = 0;
   if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) names += checkValue(value[i], `${field}[${i}]`, depth + 1);
+    for (let i = 0; i < value.length; i++) {
+      path.push(i);
+      names += checkValue(value[i], path);
+      path.pop();
+    }
     return names;
   }
   for (const name of Object.keys(value)) {
-    const path = field === '' ? key(name) : `${field}.${key(name)}`;
-    if (name === '__proto__') throw new Refusal(path, `Key "__proto__" is not allowed`);
+    path.push(name);
+    if (name === '__proto__') throw new Refusal(spelled(path), `Key "__proto__" is not allowed`);
     checkString(name, path);
-    names += 1 + checkValue((value as JsonObject)[name], path, depth + 1);
+    names += 1 + checkValue((value as JsonObject)[name], path);
+    path.pop();
   }
   return names;
 }
 
-function checkString(text: string, field: string): void {
+function checkString(text: string, path: Path): void {
   // With the flag u, halves that have their other half are no match.
-  if (/\p{Surrogate}/u.test(text)) throw new Refusal(field || null, 'Text has half of a surrogate pair');
-  if (text.includes('\0')) throw new Refusal(field || null, 'Text has a NUL character');
+  if (/\p{Surrogate}/u.test(text)) throw new Refusal(spelled(path), 'Text has half of a surrogate pair');
+  if (text.includes('\0')) throw new Refusal(spelled(path), 'Text has a NUL character');
 }
 
-function checkNumber(number: number, field: string): void {
+function checkNumber(number: number, path: Path): void {
   if (Number.isInteger(number) ? Number.isSafeInteger(number) : Number.isFinite(number)) return;
-  throw new Refusal(field || null, 'Number is too large to be held exactly', '; write it as a string');
+  throw new Refusal(spelled(path), 'Number is too large to be held exactly', '; write it as a string');
 }
 
 /** End of the string that begins at `at`, which is behind its closing quote; `text` is JSON. */

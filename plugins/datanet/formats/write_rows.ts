@@ -29,7 +29,7 @@ export interface ParquetOptions {
 }
 
 /** Rows of a row group, and the characters with which it ends earlier. */
-const groupRows = 10_000;
+const groupRows = 2_000;
 const groupCharacters = 16 * 2 ** 20;
 
 /** Columns as they are read here without a mapping: see tableReader. */

@@ -49,9 +49,10 @@ describe('a page', () => {
       [...present, 1, ...varint(2 ** 30), 0],
       { encoding: 'RLE_DICTIONARY' },
     ],
+    ['packed indices for ever', [...present, 1, ...varint(2 ** 31 - 1)], { encoding: 'RLE_DICTIONARY' }],
     [
-      'packed indices of no width for ever',
-      [...present, 0, ...varint(2 ** 31 - 1)],
+      'a run hidden behind one of no groups',
+      [...present, 1, 1, 2, ...varint(2 ** 30), 0],
       { encoding: 'RLE_DICTIONARY' },
     ],
     ['indices of 255 bits', [...present, 255, ...varint(20), 0, 0, 0, 0, 0], { encoding: 'RLE_DICTIONARY' }],
@@ -137,7 +138,9 @@ describe('a page', () => {
             expect(error).toBeInstanceOf(Error);
             return;
           }
-          expect(page.values.length).toBeLessThanOrEqual(change.values);
+          for (const list of [page.values, page.definitionLevels ?? [], page.repetitionLevels]) {
+            expect(list.length).toBeLessThanOrEqual(change.values);
+          }
         },
       ),
       { numRuns: 20_000 },

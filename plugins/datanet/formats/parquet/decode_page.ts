@@ -123,6 +123,8 @@ function decodeValues(
     case 'PLAIN_DICTIONARY':
     case 'RLE_DICTIONARY': {
       const width = reader.view.getUint8(reader.offset++);
+      // A dictionary of one value.
+      if (width === 0) return new Array<number>(count).fill(0);
       checkRuns(bytes, reader.offset, bytes.length, width, count);
       const indices = new Array<number>(count);
       readRleBitPackedHybrid(reader, width, indices, bytes.length - reader.offset);

@@ -22,7 +22,7 @@ export const bitWidth = (largest: number) => 32 - Math.clz32(largest);
 
 /** `count` values in runs and packed groups (RLE / bit-packing hybrid) that begin at `start` and end before `end`. */
 export function checkRuns(bytes: Uint8Array, start: number, end: number, width: number, count: number): void {
-  if (width > 32 || end > bytes.length) throw bad();
+  if (width === 0 || width > 32 || end > bytes.length) throw bad();
   let at = start;
   for (let seen = 0; seen < count; ) {
     const head = varint(bytes, at, 5);
@@ -31,7 +31,8 @@ export function checkRuns(bytes: Uint8Array, start: number, end: number, width: 
     const run = head.value >>> 1;
     if (head.value & 1) {
       // Groups of eight, the last of which may be filled up; some writers fill up to 64 groups.
-      if (run * 8 > count - seen + 512) throw bad();
+      // Of a run of no groups hyparquet would read a byte that is not its own.
+      if (run === 0 || run * 8 > count - seen + 512) throw bad();
       seen += run * 8;
       at += run * width;
     } else {

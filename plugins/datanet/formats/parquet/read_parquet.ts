@@ -7,12 +7,11 @@ import { ColophonError } from '../../../../gateway/contract/index.ts';
 import type { ColumnMapping } from '../../model.ts';
 import { expandedLimit } from '../expand.ts';
 import type { ByteSource, ReadLimits, Row } from '../format.ts';
-import { checkValue, type JsonObject } from '../json_row.ts';
+import { checkValue, type JsonObject, type Path, spelled } from '../json_row.ts';
 import { type TableReader, tableReader } from '../mapped.ts';
 import {
   damagedFile,
   expandsTooMuch,
-  key,
   quote,
   Refusal,
   rawText,
@@ -192,42 +191,38 @@ function readRow(
   reader: TableReader,
   limits: ReadLimits,
 ): { row: Row; bytes: number } {
-  let bytes = 0;
+  const size = { bytes: 0 };
   try {
-    const plain: JsonObject = Object.create(null);
-    for (const [name, value] of Object.entries(row)) {
-      plain[name] = plainValue(value, key(name), (size) => {
-        bytes += size;
-      });
+    for (const [name, value] of Object.entries(row)) row[name] = plainValue(value, [name], size);
+    if (size.bytes > limits.rowBytes) {
+      throw new Refusal(null, `Row is longer than ${limits.rowBytes} bytes`, `: it has ${size.bytes}`);
     }
-    if (bytes > limits.rowBytes)
-      throw new Refusal(null, `Row is longer than ${limits.rowBytes} bytes`, `: it has ${bytes}`);
-    checkValue(plain, '');
-    return { row: { line, example: reader.read(plain) }, bytes };
+    checkValue(row);
+    return { row: { line, example: reader.read(row) }, bytes: size.bytes };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    return { row: refusedRow(error, line, rawRow(row), 'row'), bytes };
+    return { row: refusedRow(error, line, rawRow(row), 'row'), bytes: size.bytes };
   }
 }
 
-/** Values as JSON has them. */
-function plainValue(value: unknown, field: string, sized: (bytes: number) => void): unknown {
+/** A value as JSON has it, lists and structs changed where they are; `size` adds up its bytes. */
+function plainValue(value: unknown, path: Path, size: { bytes: number }): unknown {
   if (value === undefined) return null;
-  if (typeof value === 'string') sized(value.length);
-  else sized(8);
+  size.bytes += typeof value === 'string' ? Buffer.byteLength(value) : 8;
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
-  if (value instanceof NotText) {
-    throw new Refusal(
-      field,
-      'Text is not UTF-8',
-      `: it begins with the bytes 0x${Buffer.from(value.bytes.subarray(0, 8)).toString('hex')}`,
-    );
-  }
-  if (Array.isArray(value)) return value.map((entry, i) => plainValue(entry, `${field}[${i}]`, sized));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, part]) => [name, plainValue(part, `${field}.${key(name)}`, sized)]),
-  );
+  if (value instanceof NotText) {
+    const bytes = Buffer.from(value.bytes.subarray(0, 8)).toString('hex');
+    throw new Refusal(spelled(path), 'Text is not UTF-8', `: it begins with the bytes 0x${bytes}`);
+  }
+  const steps = Array.isArray(value) ? value.keys() : Object.keys(value);
+  const parts = value as Record<string | number, unknown>;
+  for (const step of steps) {
+    path.push(step);
+    parts[step] = plainValue(parts[step], path, size);
+    path.pop();
+  }
+  return value;
 }
 
 function rawRow(row: JsonObject): string {
