@@ -3,7 +3,7 @@
  *
  *     npm run -s conformance [SUITE...] [--model FILE] [--url URL --name MODEL] [--output FILE]
  *
- * Suites: ai-sdk, openai-client, langchain, schemathesis; without a name, all. `--url` asks a server that runs already.
+ * Suites: ai-sdk, openai-client, langchain, schemathesis, parquet-readers; without a name, all. `--url` asks a server that runs already.
  * Saves bench/results/conformance.json, where all suites ran, and prints it. Status 1 where a case failed.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,6 +17,7 @@ import { commit, machine } from '../lib/machine.ts';
 import { runBench, say } from '../lib/main.ts';
 import { aiSdkCases, type ServedModel } from './ai_sdk.ts';
 import { openaiClientCases } from './openai_client.ts';
+import { parquetReaders } from './parquet_readers.ts';
 import { langchain, schemathesis } from './python_suites.ts';
 import { type CaseOutcome, oneLine, runCases } from './suite.ts';
 
@@ -27,7 +28,11 @@ const suites: Record<string, Suite> = {
   'openai-client': (served) => runCases(openaiClientCases(served)),
   langchain,
   schemathesis,
+  'parquet-readers': (_, folder) => parquetReaders(folder),
 };
+
+/** They read files, and ask no server. */
+const withoutServer = ['parquet-readers'];
 
 interface SuiteResult {
   suite: string;
@@ -55,9 +60,9 @@ async function main(argv: string[]): Promise<number> {
   const chosen = positionals.length > 0 ? positionals : Object.keys(suites);
   const folder = mkdtempSync(join(tmpdir(), 'colophon-conformance-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const served = values.url
-    ? { url: values.url, model: values.name ?? 'base' }
-    : await start(folder, values.model);
+  const given = { url: values.url ?? '', model: values.name ?? 'base' };
+  const asks = !values.url && chosen.some((name) => !withoutServer.includes(name));
+  const served = asks ? await start(folder, values.model) : given;
   const results: SuiteResult[] = [];
   for (const name of chosen) {
     say(`${name} ...`);
