@@ -49,11 +49,11 @@ describe('a CSV table', () => {
       expect(await rowsOf(sourceOf(file, chunk), 'a.csv')).toEqual(whole);
     }
     expect(refused(whole).map(({ field, reason }) => `${field}: ${reason}`)).toEqual([
-      'null: Quotes are wrong on line 4: a quote is inside a field that does not begin with one.',
-      'null: Quotes are wrong on line 5: a character follows a closing quote.',
+      'null: Row is not CSV on line 4: a quote is inside a field that does not begin with one.',
+      'null: Row is not CSV on line 5: a character follows a closing quote.',
       'null: Row has 3 fields, and the header 2, on line 6.',
       'text: Text is missing on line 10.',
-      'null: Quotes are wrong on line 11: a quote is opened and not closed before the file ends.',
+      'null: Row is not CSV on line 11: a quote is opened and not closed before the file ends.',
     ]);
   });
 
@@ -63,7 +63,7 @@ describe('a CSV table', () => {
     expect(refused(rows).map(({ line, reason }) => [line, reason])).toEqual([
       [
         2,
-        'Quotes are wrong on line 2: a quote is opened and not closed up to line 16, which would make the row too long.',
+        'Row is not CSV on line 2: a quote is opened and not closed up to line 16, which would make the row too long.',
       ],
     ]);
     expect(contents(rows)).toEqual(lines.slice(14).map((text) => ({ text })));
@@ -73,6 +73,28 @@ describe('a CSV table', () => {
     const rows = await rowsOf(`text\na\n"${'b'.repeat(3000)}"\nc\n`, 'a.csv', {}, { rowBytes: 1000 });
     expect(contents(rows)).toEqual([{ text: 'a' }, { text: 'c' }]);
     expect(refused(rows)[0]!.reason).toBe('Row is longer than 1000 bytes on line 3: it has 3002.');
+  });
+
+  test('with a row of endless delimiters goes on behind it, in bounded memory', async () => {
+    const commas = Buffer.alloc(2 ** 20, ',');
+    async function* stream() {
+      yield Buffer.from('text\na\n');
+      for (let i = 0; i < 100; i++) yield commas;
+      yield Buffer.from('\nc\n');
+    }
+    const before = process.memoryUsage().rss;
+    let most = 0;
+    const watched = async function* () {
+      for await (const chunk of stream()) {
+        most = Math.max(most, process.memoryUsage().rss);
+        yield chunk;
+      }
+    };
+    const source = { size: 2 ** 27, stream: watched, slice: () => Promise.reject(new Error('not needed')) };
+    const rows = await rowsOf(source, 'a.csv');
+    expect(contents(rows)).toEqual([{ text: 'a' }, { text: 'c' }]);
+    expect(refused(rows)[0]!.reason).toBe('Row is not CSV on line 3: a row has more than 10000 fields.');
+    expect(most - before).toBeLessThan(64 * 2 ** 20);
   });
 
   test('that is not UTF-8 is refused by the row', async () => {

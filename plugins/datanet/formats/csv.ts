@@ -93,7 +93,7 @@ function readRecord(
 }
 
 function fieldsOf(record: CsvRecord, limits: ReadLimits): string[] {
-  if (record.broken !== undefined) throw new Refusal(null, 'Quotes are wrong', `: ${record.broken}`);
+  if (record.broken !== undefined) throw new Refusal(null, 'Row is not CSV', `: ${record.broken}`);
   if (record.size > limits.rowBytes) {
     throw new Refusal(null, `Row is longer than ${limits.rowBytes} bytes`, `: it has ${record.size}`);
   }

@@ -8,11 +8,14 @@ const LF = 10;
 const CR = 13;
 const QUOTE = 34;
 
+/** Fields of a record: what is a longer one is a row of nothing but delimiters. */
+const mostFields = 10_000;
+
 /** Where a byte is: before a field, in one without quotes, in quotes, behind the quote that may be their end. */
 type Place = 'start' | 'plain' | 'quoted' | 'quote';
 
 export interface CsvRecord extends Frame {
-  /** What is wrong with its quotes. */
+  /** What is wrong with its quotes or delimiters. */
   broken?: string;
   /** Its fields, of UTF-8 bytes; empty where it is broken or too long. */
   fields: Buffer[];
@@ -71,8 +74,9 @@ export async function* readCsvRecords(
       if (place === 'quoted') {
         if (byte === QUOTE) place = 'quote';
       } else if (byte === delimiter) {
-        ends.push(row.size + at - from);
         place = 'start';
+        if (ends.length < mostFields) ends.push(row.size + at - from);
+        else broken = `a row has more than ${mostFields} fields`;
       } else if (place === 'start') {
         place = byte === QUOTE ? 'quoted' : 'plain';
       } else if (place === 'quote') {

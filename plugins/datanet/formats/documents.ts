@@ -34,10 +34,10 @@ export async function* readDocument(
   if (!Number.isInteger(size) || size < 1 || size > limits.rowBytes) {
     throw unknownFormat(filename, `a chunk must have 1 to ${limits.rowBytes} characters, not ${size}`);
   }
-  if (!Number.isInteger(overlap) || overlap < 0 || overlap > size / 2) {
+  if (!Number.isInteger(overlap) || overlap < 0 || overlap > size / 4) {
     throw unknownFormat(
       filename,
-      `the overlap must be 0 to half of the ${size} characters of a chunk, not ${overlap}`,
+      `the overlap must be 0 to a quarter of the ${size} characters of a chunk, not ${overlap}`,
     );
   }
   const chunker = new Chunker(size, overlap);

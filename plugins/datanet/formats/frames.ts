@@ -35,7 +35,7 @@ export class FrameBuffer {
     this.#offset = offset;
   }
 
-  /** The piece may be changed once the next chunk is asked for only by its owner: it is kept, not copied. */
+  /** Keeps the piece as it is, without a copy: its bytes must not change before the row is taken. */
   add(piece: Uint8Array): void {
     if (piece.length === 0) return;
     this.#size += piece.length;

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
-import { gzipSync } from 'node:zlib';
+import * as zlib from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { contents, refusalOf, refused, rowsOf, sourceOf } from './testing/rows.ts';
@@ -257,9 +257,26 @@ describe('a file', () => {
   });
 });
 
+describe('zstd', () => {
+  // The frame of {"text":"a"}, not compressed, as zstd writes it.
+  const file = Buffer.concat([Buffer.from('28b52ffd200c610000', 'hex'), Buffer.from(row('a'))]);
+
+  test.runIf('createZstdDecompress' in zlib)('is undone where Node can', async () => {
+    expect(contents(await rowsOf(file, 'a.jsonl.zst'))).toEqual([{ text: 'a' }]);
+    await expect(rowsOf(file.subarray(0, 12), 'a.jsonl.zst')).rejects.toMatchObject({ code: 'damaged_file' });
+  });
+
+  test.runIf(!('createZstdDecompress' in zlib))('is told where Node cannot', async () => {
+    await expect(rowsOf(file, 'a.jsonl.zst')).rejects.toMatchObject({
+      code: 'unknown_format',
+      message: expect.stringContaining('use gzip'),
+    });
+  });
+});
+
 describe('gzip', () => {
   test('is undone, whatever the name', async () => {
-    const file = gzipSync(`${row('a')}\n`);
+    const file = zlib.gzipSync(`${row('a')}\n`);
     expect(contents(await rowsOf(file, 'a.jsonl.gz'))).toEqual([{ text: 'a' }]);
     expect(contents(await rowsOf(Buffer.concat([file, file]), 'a.jsonl'))).toEqual([
       { text: 'a' },
@@ -268,7 +285,7 @@ describe('gzip', () => {
   });
 
   test('that is a bomb is stopped at the limit', async () => {
-    const rows = (megabytes: number) => gzipSync(Buffer.alloc(megabytes * 2 ** 20, `${row('a')}\n`));
+    const rows = (megabytes: number) => zlib.gzipSync(Buffer.alloc(megabytes * 2 ** 20, `${row('a')}\n`));
     const bomb = rows(100);
     let read = 0;
     const { size, slice } = sourceOf(bomb, 1024);
@@ -295,14 +312,14 @@ describe('gzip', () => {
   });
 
   test('that is cut off, damaged or twice there is an error of the file', async () => {
-    const file = gzipSync(
+    const file = zlib.gzipSync(
       Buffer.from(Array.from({ length: 100 }, (_, i) => row(String(i * 7919))).join('\n')),
     );
     await expect(rowsOf(file.subarray(0, -10), 'a.jsonl.gz')).rejects.toMatchObject({ code: 'damaged_file' });
     const flipped = Buffer.from(file);
     flipped[100]! ^= 0xff;
     await expect(rowsOf(flipped, 'a.jsonl.gz')).rejects.toMatchObject({ code: 'damaged_file' });
-    await expect(rowsOf(gzipSync(file), 'a.jsonl.gz')).rejects.toMatchObject({
+    await expect(rowsOf(zlib.gzipSync(file), 'a.jsonl.gz')).rejects.toMatchObject({
       code: 'unknown_format',
       message: expect.stringContaining('compressed twice'),
     });
