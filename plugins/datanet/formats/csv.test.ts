@@ -33,6 +33,21 @@ describe('a CSV table', () => {
         ],
       },
     ]);
+    const turns = JSON.stringify([
+      { from: 'human', value: 'a', weight: null },
+      { from: 'gpt', value: 'b' },
+    ]);
+    const table = `conversations,history\n"${turns.replaceAll('"', '""')}",\n[,\n`;
+    const rows = await rowsOf(table, 'a.csv');
+    expect(contents(rows)).toEqual([
+      {
+        messages: [
+          { role: 'user', content: 'a' },
+          { role: 'assistant', content: 'b' },
+        ],
+      },
+    ]);
+    expect(refused(rows)[0]!.reason).toBe('Column must be a list or its JSON on line 3, not "[".');
     const messages = [
       { role: 'user', content: 'a' },
       { role: 'assistant', content: 'b' },

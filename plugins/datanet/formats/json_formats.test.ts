@@ -170,6 +170,26 @@ describe('columns name the keys of other rows', () => {
     });
   });
 
+  test('JSON inside a text is held to the same as a row', async () => {
+    const columns = { messages: 'chat' };
+    const inside = async (chat: string) => refusalOf({ chat }, { columns });
+    const answer = '"role":"assistant","content"';
+    expect(await inside(`[{${answer}:"\\ud800"}]`)).toBe(
+      'chat[0].content: Text has half of a surrogate pair on line 1.',
+    );
+    expect(await inside(`[{${answer}:"a\\u0000"}]`)).toBe(
+      'chat[0].content: Text has a NUL character on line 1.',
+    );
+    expect(await inside(`[{${answer}:"a","role":"user"}]`)).toBe(
+      'role: Key "role" is there twice on line 1.',
+    );
+    expect(await inside(`[{${answer}:"a","__proto__":1}]`)).toBe(
+      'chat[0].__proto__: Key "__proto__" is not allowed on line 1.',
+    );
+    expect(await inside('[')).toBe('chat: Column must be a list or its JSON on line 1, not "[".');
+    expect(await inside(`[{${answer}:"a"}]`)).toBe('accepted');
+  });
+
   test('pairs of answers may be texts', async () => {
     const row = JSON.stringify({ question: 'q', chosen: 'yes', rejected: 'no' });
     const columns = { prompt: 'question', preferred_output: 'chosen', non_preferred_output: 'rejected' };

@@ -21,6 +21,18 @@ export function parseRow(text: string): JsonObject {
   return value;
 }
 
+/** A value that a field has as JSON in its text, held to the same as a row; `must` is the sentence where it is no JSON. */
+export function parseField(text: string, field: string, must: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Refusal(field, must, `, not ${quote(text)}`);
+  }
+  if (checkValue(value, [field]) !== namesIn(text)) throw duplicateName(text);
+  return value;
+}
+
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -3,8 +3,8 @@ import type { ColumnMapping, Example, Message } from '../model.ts';
 import { alpacaKeys, readAlpaca } from './alpaca.ts';
 import { conversation, preference } from './chat.ts';
 import { filledText, optionalText, origin, text } from './fields.ts';
-import { isObject, type JsonObject } from './json_row.ts';
-import { key, quote, Refusal } from './refusal.ts';
+import { isObject, type JsonObject, parseField } from './json_row.ts';
+import { key } from './refusal.ts';
 import { readShareGpt, shareGptKeys } from './sharegpt.ts';
 
 const parts = [
@@ -43,15 +43,18 @@ export function tableReader(
 /** Other columns than a format's own (ids, rendered copies) are common in tables and no part of its rows. */
 function foreignTable(having: (names: readonly string[]) => string[]): TableReader | undefined {
   const origins = having(['source', 'group']);
-  const of = (names: string[], read: (row: JsonObject) => Example): TableReader => ({
-    columns: [...names, ...origins],
-    read: (row) =>
-      read(
-        Object.fromEntries(
-          [...names, ...origins].filter((name) => row[name] != null).map((name) => [name, row[name]]),
-        ),
-      ),
-  });
+  // A column of text has a conversation as its JSON.
+  const lists = ['conversations', 'history'];
+  const part = (row: JsonObject, name: string) =>
+    withoutNulls(lists.includes(name) ? list(row[name], name) : row[name]);
+  const of = (names: string[], read: (row: JsonObject) => Example): TableReader => {
+    const columns = [...names, ...origins];
+    const given = (row: JsonObject) => columns.filter((name) => row[name] != null && row[name] !== '');
+    return {
+      columns,
+      read: (row) => read(Object.fromEntries(given(row).map((name) => [name, part(row, name)]))),
+    };
+  };
   if (having(['instruction', 'output']).length === 2) return of(having(alpacaKeys), readAlpaca);
   if (having(['conversations']).length === 1) return of(having(shareGptKeys), readShareGpt);
   return undefined;
@@ -126,12 +129,7 @@ function answer(value: unknown, field: string): unknown {
 
 /** A list, which a column of text has as its JSON. */
 function list(value: unknown, field: string): unknown {
-  if (typeof value !== 'string') return value;
-  try {
-    return JSON.parse(value);
-  } catch {
-    throw new Refusal(field, 'Column must be a list or its JSON', `, not ${quote(value)}`);
-  }
+  return typeof value === 'string' ? parseField(value, field, 'Column must be a list or its JSON') : value;
 }
 
 /** Parquet gives every message all the fields that any of them has; those that are null are not there. */

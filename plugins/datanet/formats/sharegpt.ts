@@ -2,7 +2,7 @@
 import type { Example } from '../model.ts';
 import { mustTeach, readMessages } from './chat.ts';
 import { filledText, optionalText, origin, originKeys, refuseUnknownKeys, text } from './fields.ts';
-import { isObject, type JsonObject } from './json_row.ts';
+import { isObject, type JsonObject, parseField } from './json_row.ts';
 import { quote, Refusal } from './refusal.ts';
 import { readTools } from './tools.ts';
 
@@ -64,19 +64,10 @@ export function readShareGpt(row: JsonObject): Example {
 
 /** ShareGPT writes a call as the JSON of its name and arguments. */
 function toolCall(value: string, field: string, id: string): JsonObject {
-  let call: unknown;
-  try {
-    call = JSON.parse(value);
-  } catch {
-    call = undefined;
-  }
-  if (!isObject(call) || typeof call.name !== 'string') {
-    throw new Refusal(
-      field,
-      'Function call must be the JSON of a name and arguments',
-      `, not ${quote(value)}`,
-    );
-  }
+  const must = 'Function call must be the JSON of a name and arguments';
+  const call = parseField(value, field, must);
+  if (!isObject(call) || typeof call.name !== 'string')
+    throw new Refusal(field, must, `, not ${quote(value)}`);
   const given = call.arguments ?? {};
   const json = typeof given === 'string' ? given : JSON.stringify(given);
   return { id, type: 'function', function: { name: call.name, arguments: json } };
@@ -85,14 +76,7 @@ function toolCall(value: string, field: string, id: string): JsonObject {
 /** Tools are a list here too, or its JSON, in OpenAI's shape or as bare functions. */
 function parsedTools(value: unknown): unknown {
   if (value === undefined || value === null || value === '') return undefined;
-  let tools = value;
-  if (typeof value === 'string') {
-    try {
-      tools = JSON.parse(value);
-    } catch {
-      throw new Refusal('tools', 'Tools must be JSON', `, not ${quote(value)}`);
-    }
-  }
+  const tools = typeof value === 'string' ? parseField(value, 'tools', 'Tools must be JSON') : value;
   if (!Array.isArray(tools)) return tools;
   return tools.map((tool) =>
     isObject(tool) && !('function' in tool) ? { type: 'function', function: tool } : tool,
