@@ -10,8 +10,10 @@ import { runJunit } from './junit.ts';
 import type { CaseOutcome } from './suite.ts';
 
 const packages = [
+  'duckdb==2.0.1',
   'langchain-tests==1.1.9',
   'langchain-openai==1.7.4',
+  'pyarrow==26.0.1',
   'pytest==9.2.0',
   'schemathesis==4.32.5',
 ];
@@ -20,16 +22,18 @@ const packages = [
 const limit = 3600;
 
 const environment = () => join(cacheFolder(), 'conformance-env');
-const tool = (name: string) => join(environment(), 'bin', name);
+/** A program of the environment, once it is set up. */
+export const pythonTool = (name: string) => join(environment(), 'bin', name);
 
-async function setUp(): Promise<void> {
+/** Installs what the suites need, where it is not there yet. */
+export async function setUpPython(): Promise<void> {
   const done = join(environment(), 'colophon-packages');
   const wanted = packages.join('\n');
   if (existsSync(done) && readFileSync(done, 'utf8') === wanted) return;
   say('Installing the suites of PyPI ...');
   mkdirSync(dirname(environment()), { recursive: true });
   await new Child('python3', ['-m', 'venv', environment()]).output(limit);
-  await new Child(tool('python'), [
+  await new Child(pythonTool('python'), [
     ...['-m', 'pip', 'install', '--disable-pip-version-check', '-q'],
     ...packages,
   ]).output(limit);
@@ -37,7 +41,7 @@ async function setUp(): Promise<void> {
 }
 
 export async function langchain({ url, model }: ServedModel, folder: string): Promise<CaseOutcome[]> {
-  await setUp();
+  await setUpPython();
   const report = join(folder, 'langchain.xml');
   const suite = join(root, 'bench', 'conformance', 'langchain_suite.py');
   // The tests keep their snapshots and caches beside where they run.
@@ -54,7 +58,7 @@ export async function langchain({ url, model }: ServedModel, folder: string): Pr
     'no:cacheprovider',
     `--rootdir=${folder}`,
   ];
-  return runJunit(tool('python'), [...args, `--junitxml=${report}`], report, {
+  return runJunit(pythonTool('python'), [...args, `--junitxml=${report}`], report, {
     COLOPHON_SUITE_URL: url,
     COLOPHON_SUITE_MODEL: model,
     PYTHONDONTWRITEBYTECODE: '1',
@@ -75,13 +79,13 @@ export async function schemathesis(
   const document = `${url}/openapi.json`;
   const { paths } = (await (await fetch(document)).json()) as { paths: Record<string, object> };
   const operations = Object.values(paths).flatMap((path) => Object.keys(path)).length;
-  await setUp();
+  await setUpPython();
   const goal = quick ? brief : full;
   const report = join(folder, 'schemathesis.xml');
   const counts = join(folder, 'schemathesis.json');
   const examples = String(Math.ceil((2 * goal.cases) / operations));
   const outcomes = await runJunit(
-    tool('st'),
+    pythonTool('st'),
     [
       ...['run', document, '--checks', 'not_a_server_error', '--continue-on-failure'],
       // One worker: on several threads its generators fail at random under Python 3.11.

@@ -3,7 +3,7 @@
  *
  *     npm run -s conformance [SUITE...] [--model FILE] [--url URL --name MODEL] [--output FILE] [--quick]
  *
- * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis; without a name, all. `--quick`
+ * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis, parquet-readers; without a name, all. `--quick`
  * lets schemathesis make a hundred cases, not 5,000. `--url` asks a server that runs already.
  * Saves bench/results/conformance.json, where all suites ran, and prints it. Status 1 where a case failed.
  */
@@ -21,6 +21,7 @@ import { openResponses } from './open_responses.ts';
 import { openaiClientCases } from './openai_client.ts';
 import { openaiSocketCases } from './openai_sockets.ts';
 import { openaiStoredCases } from './openai_stored.ts';
+import { parquetReaders } from './parquet_readers.ts';
 import { langchain, schemathesis } from './python_suites.ts';
 import { type CaseOutcome, oneLine, runCases } from './suite.ts';
 
@@ -33,7 +34,11 @@ const suites: Record<string, Suite> = {
   'open-responses': openResponses,
   langchain,
   schemathesis,
+  'parquet-readers': (_, folder) => parquetReaders(folder),
 };
+
+/** They read files, and ask no server. */
+const withoutServer = ['parquet-readers'];
 
 interface SuiteResult {
   suite: string;
@@ -62,9 +67,9 @@ async function main(argv: string[]): Promise<number> {
   const chosen = positionals.length > 0 ? positionals : Object.keys(suites);
   const folder = mkdtempSync(join(tmpdir(), 'colophon-conformance-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const served = values.url
-    ? { url: values.url, model: values.name ?? 'base' }
-    : await start(folder, values.model);
+  const given = { url: values.url ?? '', model: values.name ?? 'base' };
+  const asks = !values.url && chosen.some((name) => !withoutServer.includes(name));
+  const served = asks ? await start(folder, values.model) : given;
   const results: SuiteResult[] = [];
   for (const name of chosen) {
     say(`${name} ...`);

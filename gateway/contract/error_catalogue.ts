@@ -61,7 +61,9 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   unsupported: wrong('The backend of the model cannot do what was asked.'),
   invalid_grammar: wrong('A schema, expression or grammar is wrong or cannot be enforced.'),
   invalid_function_parameters: wrong('The parameters of a tool are no schema that can be enforced.'),
-  empty_file: wrong('A file has no bytes.'),
+  empty_file: wrong('A file has no bytes, or no rows.'),
+  unknown_format: wrong('A file is of no format that is read, or of another than was said.'),
+  damaged_file: wrong('A file is cut off or broken as a whole.'),
   invalid_purpose: wrong('The file is for something else.'),
   previous_response_not_found: wrong('The response to go on from is not kept.'),
   previous_response_not_finished: wrong('The response to go on from still runs.'),
@@ -117,6 +119,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   upload_not_pending: conflict('The upload is completed or cancelled.'),
   request_too_large: tooLarge('The body is larger than `server.body_limit`.'),
   file_too_large: tooLarge('A file is larger than `store.file_bytes`.'),
+  file_expands_too_much: tooLarge('A compressed file would become larger than it may.'),
   part_too_large: tooLarge('A part is larger than parts may be, or than the upload was announced.'),
   storage_limit_exceeded: tooLarge('All files of a key are larger than `store.tenant_bytes`.'),
   unsupported_media_type: {
