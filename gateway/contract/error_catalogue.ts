@@ -114,11 +114,14 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   },
   batch_not_cancellable: conflict('The batch is over.'),
   upload_not_pending: conflict('The upload is completed or cancelled.'),
+  datanet_exists: conflict('A Datanet of that name is there already.'),
+  snapshot_exists: conflict('A snapshot of the same examples is there already, with other settings.'),
   request_too_large: tooLarge('The body is larger than `server.body_limit`.'),
   file_too_large: tooLarge('A file is larger than `store.file_bytes`.'),
   file_expands_too_much: tooLarge('A compressed file would become larger than it may.'),
   part_too_large: tooLarge('A part is larger than parts may be, or than the upload was announced.'),
   storage_limit_exceeded: tooLarge('All files of a key are larger than `store.tenant_bytes`.'),
+  too_large: tooLarge('Data for a Datanet are longer than may be.'),
   unsupported_media_type: {
     status: 415,
     type: 'invalid_request_error',
@@ -143,6 +146,8 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   internal_error: fault('A fault of the server; its log says more.'),
   internal: fault('A fault of the engine.'),
   bad_model: fault('The base model’s file is damaged or unsupported.'),
+  blob_missing: fault('A blob of the Datanet store was erased, or lost.'),
+  blob_damaged: fault('A blob of the Datanet store has other bytes than it should.'),
   grammar_failed: fault('What keeps an answer to its form failed.'),
   machine_unsupported: {
     status: 501,
@@ -151,6 +156,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   },
   shutting_down: later('The server shuts down.'),
   resource_exhausted: later('A budget cannot hold what was asked for now.'),
+  store_unavailable: later('The Datanet store cannot be reached now.'),
   disk_full: {
     status: 507,
     type: 'service_unavailable_error',
