@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { Static, TSchema } from 'typebox';
 import type { Backend } from './backend.ts';
@@ -31,6 +31,8 @@ export interface Host {
   provide<Point extends keyof ExtensionPoints>(point: Point, implementation: ExtensionPoints[Point]): void;
   /** Everything offered so far, in order of registration. */
   all<Point extends keyof ExtensionPoints>(point: Point): ReadonlyArray<ExtensionPoints[Point]>;
+  /** Who a request to the plugin's routes comes from. `operator`: has the server's own key, or the server needs none. */
+  caller(request: FastifyRequest): { tenant: string; operator: boolean };
   /** Adds routes in an encapsulated Fastify instance, once the server is built. */
   routes(register: (app: FastifyInstance) => void | Promise<void>): void;
 }

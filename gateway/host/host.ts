@@ -1,6 +1,7 @@
 /** Runs plugins through their life: setup, ready, drain, close. */
 import type { FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
+import { operator } from '../access/callers.ts';
 import { type Config, ConfigError } from '../config/index.ts';
 import {
   ColophonError,
@@ -93,6 +94,7 @@ export class PluginHost {
         this.#provided.set(point, [...(this.#provided.get(point) ?? []), implementation]);
       },
       all: (point) => this.all(point),
+      caller: ({ caller }) => ({ tenant: caller.tenant, operator: caller === operator }),
       routes: (register) => {
         registration('routes()');
         this.routes.push({ plugin: plugin.name, register });
