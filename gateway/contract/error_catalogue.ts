@@ -86,10 +86,12 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   missing_api_key: noKey('No key was sent.'),
   invalid_api_key: noKey('The key is nobody’s.'),
   host_not_allowed: forbidden('The server has no key and is not known under that `Host`.'),
+  role_required: forbidden('The key’s role in the Datanet is too low.'),
   origin_not_allowed: forbidden('The server has no key and that web page may not use it.'),
   priority_not_allowed: forbidden('The key does not allow that `priority`.'),
   model_not_deletable: forbidden('Only adapters that were loaded by call can be deleted.'),
   model_not_found: absent('No such model is served.'),
+  datanet_object_not_found: absent('A Datanet, or something of one, is not there, or not for the key.'),
   adapter_not_found: absent('No such adapter is loaded.'),
   response_not_found: {
     ...wrong('No such response is kept.'),
