@@ -9,6 +9,23 @@ export const CONTRACT_VERSION = 1;
 /** Implementations that plugins offer, by extension point. */
 export interface ExtensionPoints {
   backend: Backend;
+  fileSource: FileSource;
+}
+
+/** Files that are not uploaded but made of something else: their ids begin with `prefix`, "datanet:". */
+export interface FileSource {
+  prefix: string;
+  /** The file as a tenant may see it; throws ColophonError where there is none. */
+  find(id: string, caller: { tenant: string; operator: boolean }): Promise<NamedFile>;
+}
+
+export interface NamedFile {
+  filename: string;
+  purpose: string;
+  bytes: number;
+  /** Unix seconds. */
+  createdAt: number;
+  content(): AsyncIterable<Uint8Array>;
 }
 
 export interface Logger {

@@ -1,8 +1,10 @@
 /** /v1/files: forms in, contents out. */
+import { Readable } from 'node:stream';
 import multipart from '@fastify/multipart';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
-import { ColophonError } from '../contract/index.ts';
+import { type Caller, operator } from '../access/callers.ts';
+import { ColophonError, type NamedFile } from '../contract/index.ts';
 import { tooLarge } from '../store/files.ts';
 import { Uploads } from '../store/uploads.ts';
 import { readForm } from './multipart.ts';
@@ -119,7 +121,11 @@ export async function fileRoutes(app: FastifyInstance, services: Services): Prom
       },
     },
     async (request) => {
-      return files.get(request.caller.tenant, request.params.id);
+      const { id } = request.params;
+      const named = await findNamed(services, id, request.caller);
+      if (!named) return files.get(request.caller.tenant, id);
+      const { filename, purpose, bytes, createdAt } = named;
+      return { id, object: 'file', bytes, created_at: createdAt, filename, purpose, status: 'processed' };
     },
   );
 
@@ -135,6 +141,16 @@ export async function fileRoutes(app: FastifyInstance, services: Services): Prom
       },
     },
     async (request, reply) => {
+      const named = await findNamed(services, request.params.id, request.caller);
+      if (named) {
+        return reply
+          .headers({
+            'content-type': 'application/octet-stream',
+            'content-length': named.bytes,
+            'x-content-type-options': 'nosniff',
+          })
+          .send(Readable.from(named.content()));
+      }
       const file = files.get(request.caller.tenant, request.params.id);
       const { stream, bytes } = await files.content(file);
       return reply
@@ -165,6 +181,12 @@ export async function fileRoutes(app: FastifyInstance, services: Services): Prom
       return { id: request.params.id, object: 'file', deleted: true };
     },
   );
+}
+
+/** A plugin's file, where its id is one's. */
+async function findNamed({ host }: Services, id: string, caller: Caller): Promise<NamedFile | undefined> {
+  const source = host.all('fileSource').find(({ prefix }) => id.startsWith(prefix));
+  return source?.find(id, { tenant: caller.tenant, operator: caller === operator });
 }
 
 function fallbackSeconds(purpose: string): number | undefined {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import OpenAI from 'openai';
 import { pino } from 'pino';
 import { type Config, loadConfig } from '../config/index.ts';
+import type { Plugin } from '../contract/index.ts';
 import {
   createMockBackend,
   type MockBackend,
@@ -32,6 +33,8 @@ export interface Answered {
 export interface TestServerOptions extends MockOptions {
   env?: Record<string, string>;
   change?: (config: Config) => void;
+  /** Beside the mock backend's. */
+  plugins?: Plugin[];
 }
 
 /** On a free port, with a configuration of its own. Close it. */
@@ -42,7 +45,10 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const backend = createMockBackend(options);
   const logged: Array<Record<string, unknown>> = [];
   const log = pino({ level: 'info', base: null }, { write: (line: string) => logged.push(JSON.parse(line)) });
-  const server = await startServer(config, { plugins: [mockPlugin(backend)], log });
+  const server = await startServer(config, {
+    plugins: [mockPlugin(backend), ...(options.plugins ?? [])],
+    log,
+  });
   const key = config.access.api_key;
   return {
     ...server,

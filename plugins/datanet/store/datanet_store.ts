@@ -116,8 +116,20 @@ export interface DatanetStore {
   refusedRows(contribution: string, page: PageOptions): Promise<Page<RefusedRow & { seq: number }>>;
   /** Moves texts to other places, or (null) takes them away for good. Returns the blobs that nobody needs any more. */
   replaceExamples(places: Array<{ datanet: string; seq: number; place: Place | null }>): Promise<string[]>;
-  /** Whether a contribution's upload or an example's text still lies in a blob. */
+  /** Whether a blob is needed: by a contribution that is not withdrawn, a text, a snapshot or a job that goes on. */
   usesBlob(sha256: string): Promise<boolean>;
+
+  // Erasing. What takes texts away notes their blobs; store/erase_texts.ts, over the methods below, then makes them go.
+  /** Takes away every text that came with a contribution: of examples, of their masks, and of refused rows. Hashes stay. */
+  eraseContribution(contribution: string): Promise<void>;
+  /** Blobs with text in them that was taken away. */
+  erasures(): Promise<string[]>;
+  /** That text is gone. */
+  erased(blob: string): Promise<void>;
+  /** Stretches of a blob that are still texts, each once, by offset, in batches. */
+  placesIn(blob: string): AsyncIterable<Place[]>;
+  /** The texts of a blob at the offsets `from` now lie in another at `to`: of examples and masks alike. */
+  moveTexts(blob: string, to: string, moves: Array<{ from: number; to: number }>): Promise<void>;
 
   // Curation. Of one job; the latest done one counts unless a snapshot names another.
   addVerdicts(
@@ -130,6 +142,7 @@ export interface DatanetStore {
       report: Record<string, unknown>;
     },
   ): Promise<void>;
+  /** Of each example in the order in which they were given. `limit` counts examples: their verdicts stay together. */
   verdicts(
     job: string,
     filter: { stage?: string; action?: Verdict['action']; seq?: number },

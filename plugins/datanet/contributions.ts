@@ -1,0 +1,189 @@
+/** The life of a contribution: submitted -> checked -> accepted or rejected; withdrawn from any state. */
+import { randomUUID } from 'node:crypto';
+import { ColophonError } from '../../gateway/contract/index.ts';
+import { type JobRunner, now } from './jobs/runner.ts';
+import type { Contribution, Contributor, Datanet, FormatOptions, LicencePolicy } from './model.ts';
+import type { BlobStore } from './store/blob_store.ts';
+import type { DatanetStore, Job } from './store/datanet_store.ts';
+import { eraseTexts } from './store/erase_texts.ts';
+
+/** What a contributor says of a file. */
+export interface Statement {
+  filename: string;
+  format: FormatOptions;
+  /** SPDX id. */
+  licence: string;
+  source: string;
+  rights: string;
+  signature: string | null;
+}
+
+export interface ContributionParts {
+  store: DatanetStore;
+  blobs: BlobStore;
+  jobs: JobRunner;
+  uploadBytes: number;
+  /** Why a policy forbids a licence, as a sentence; undefined: it does not. */
+  licenceFault(licence: string, policy: LicencePolicy): string | undefined;
+  /** Whether a contribution's signature is its contributor's. */
+  isSigned(contribution: Contribution, publicKey: string): boolean;
+}
+
+export class Contributions {
+  readonly #parts: ContributionParts;
+  /** Uploads on their way: a blob that one of them refuses may be another's. */
+  #arriving = 0;
+  /** Quota and duplicates are looked at by one submission at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: ContributionParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes a file in and has it checked. What is refused leaves nothing. */
+  async submit(
+    datanet: Datanet,
+    contributor: Contributor,
+    statement: Statement,
+    file: AsyncIterable<Uint8Array>,
+  ): Promise<{ contribution: Contribution; job: Job }> {
+    const { store, blobs, jobs, uploadBytes } = this.#parts;
+    const fault = this.#parts.licenceFault(statement.licence, datanet.licencePolicy);
+    if (fault !== undefined) {
+      throw new ColophonError(fault, { param: 'licence', code: 'licence_not_allowed' });
+    }
+    const left = datanet.contributorBytes - (await store.contributedBytes(datanet.id, contributor.id));
+    if (left <= 0) throw overQuota(contributor, datanet);
+    this.#arriving++;
+    try {
+      const written = await blobs.write(file, Math.min(left, uploadBytes)).catch((error) => {
+        const tooLarge = error instanceof ColophonError && error.code === 'too_large';
+        throw tooLarge && left < uploadBytes ? overQuota(contributor, datanet) : error;
+      });
+      const contribution: Contribution = {
+        id: `contribution_${randomUUID().replaceAll('-', '')}`,
+        datanet: datanet.id,
+        contributor: contributor.id,
+        ...statement,
+        ...written,
+        state: 'submitted',
+        reviewer: null,
+        reason: null,
+        rows: 0,
+        refused: 0,
+        createdAt: now(),
+        reviewedAt: null,
+      };
+      return await this.#inTurn(async () => {
+        try {
+          await this.#check(datanet, contributor, contribution);
+          const job = await jobs.submit(datanet.id, 'check', { contribution: contribution.id }, () =>
+            store.createContribution(contribution),
+          );
+          return { contribution, job };
+        } catch (error) {
+          if (this.#arriving === 1 && !(await store.usesBlob(written.sha256)))
+            await blobs.delete(written.sha256);
+          throw error;
+        }
+      });
+    } finally {
+      this.#arriving--;
+    }
+  }
+
+  /** Accepts or rejects what was checked; a word may be changed. */
+  async review(
+    contribution: Contribution,
+    word: { accept: boolean; reviewer: string; reason: string | null },
+  ): Promise<Contribution> {
+    const state = word.accept ? 'accepted' : 'rejected';
+    const change = { state, reviewer: word.reviewer, reason: word.reason, reviewedAt: now() } as const;
+    if (
+      await this.#parts.store.moveContribution(contribution.id, ['checked', 'accepted', 'rejected'], change)
+    ) {
+      return { ...contribution, ...change };
+    }
+    const current = (await this.#parts.store.contribution(contribution.id))?.state ?? 'deleted';
+    throw new ColophonError(
+      `Contribution '${contribution.id}' is ${current}; only one that was checked can be reviewed.`,
+      { type: 'conflict_error', code: 'contribution_not_reviewable' },
+    );
+  }
+
+  /** Takes it back: its texts go, its hashes stay. Again, it goes on with what a crash cut short. */
+  async withdraw(contribution: Contribution, reason: string | null): Promise<Contribution> {
+    const { store, blobs, jobs } = this.#parts;
+    await this.#stopChecking(contribution, jobs);
+    const change = { state: 'withdrawn', reason, reviewedAt: now() } as const;
+    const moved = await store.moveContribution(
+      contribution.id,
+      ['submitted', 'checked', 'failed', 'accepted', 'rejected'],
+      change,
+    );
+    await store.eraseContribution(contribution.id);
+    await eraseTexts(store, blobs);
+    return moved ? { ...contribution, ...change } : (await store.contribution(contribution.id))!;
+  }
+
+  async #stopChecking({ id, datanet }: Contribution, jobs: JobRunner): Promise<void> {
+    let after: string | undefined;
+    for (;;) {
+      const page = await this.#parts.store.jobs(
+        { datanet, state: ['queued', 'running'] },
+        { limit: 100, ...(after === undefined ? {} : { after }) },
+      );
+      for (const job of page.data) {
+        if (job.kind === 'check' && job.params.contribution === id) await jobs.cancel(job.id);
+      }
+      if (!page.hasMore) return;
+      after = page.data.at(-1)!.id;
+    }
+  }
+
+  async #check(datanet: Datanet, contributor: Contributor, contribution: Contribution): Promise<void> {
+    const { store } = this.#parts;
+    const { bytes, sha256, filename, signature } = contribution;
+    if (bytes === 0) {
+      throw new ColophonError(`The file '${filename}' is empty.`, { param: 'file', code: 'empty_file' });
+    }
+    if (signature !== null) {
+      if (contributor.publicKey === null || !this.#parts.isSigned(contribution, contributor.publicKey)) {
+        throw new ColophonError(
+          contributor.publicKey === null
+            ? `Contributor '${contributor.id}' has no public key to check the signature with; give it one, or send no signature.`
+            : `The signature is not of contributor '${contributor.id}' over this contribution; sign its statement with the contributor's Ed25519 key.`,
+          { param: 'signature', code: 'bad_signature' },
+        );
+      }
+    } else if (contributor.publicKey !== null) {
+      throw new ColophonError(
+        `Contributor '${contributor.id}' has a public key, so that its contributions must be signed.`,
+        { param: 'signature', code: 'bad_signature' },
+      );
+    }
+    for (const state of ['submitted', 'checked', 'accepted'] as const) {
+      const { data } = await store.contributions({ datanet: datanet.id, sha256, state }, { limit: 1 });
+      if (data.length === 0) continue;
+      throw new ColophonError(
+        `The same file is in Datanet '${datanet.name}' already, as contribution '${data[0]!.id}' (${state}).`,
+        { type: 'conflict_error', param: 'file', code: 'duplicate_upload' },
+      );
+    }
+    const used = await store.contributedBytes(datanet.id, contributor.id);
+    if (used + bytes > datanet.contributorBytes) throw overQuota(contributor, datanet);
+  }
+
+  #inTurn<Result>(run: () => Promise<Result>): Promise<Result> {
+    const result = this.#turn.then(run);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+}
+
+function overQuota(contributor: Contributor, datanet: Datanet): ColophonError {
+  return new ColophonError(
+    `Contributor '${contributor.id}' may have ${datanet.contributorBytes} bytes in Datanet '${datanet.name}', and this file is more than is left. Withdraw contributions, or ask the Datanet's owner for more.`,
+    { status: 413, param: 'file', code: 'contributor_over_quota' },
+  );
+}

@@ -1,0 +1,206 @@
+/** /datanets/{name}/contributors and /contributions: who gives, what is given, and what becomes of it. */
+import { randomUUID } from 'node:crypto';
+import type { FastifyInstance } from 'fastify';
+import { type Static, Type } from 'typebox';
+import { type Caller, contributorFor, datanetFor, has, notFound } from '../access.ts';
+import { now } from '../jobs/runner.ts';
+import type { Contribution, Contributor, FormatName, Role } from '../model.ts';
+import type { DatanetStore } from '../store/datanet_store.ts';
+import {
+  type IdParams,
+  idParams,
+  listJson,
+  type NameParams,
+  nameParams,
+  pageOf,
+  pageQuery,
+  type RouteParts,
+  told,
+} from './routes.ts';
+
+const nullable = <Schema extends Parameters<typeof Type.Optional>[0]>(schema: Schema) =>
+  Type.Optional(Type.Union([schema, Type.Null()]));
+const contributorBody = Type.Object({
+  name: Type.String({ minLength: 1, maxLength: 256 }),
+  payout_address: nullable(Type.String({ minLength: 1, maxLength: 256 })),
+  public_key: nullable(Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Ed25519, hex.' })),
+});
+const states = ['submitted', 'checked', 'failed', 'accepted', 'rejected', 'withdrawn'] as const;
+const formats = ['chat', 'completion', 'alpaca', 'sharegpt', 'csv', 'parquet', 'text', 'markdown'];
+const text = (maxLength: number) => Type.String({ minLength: 1, maxLength });
+const uploadQuery = Type.Object({
+  contributor: text(100),
+  filename: text(255),
+  licence: text(100),
+  source: text(2000),
+  rights: text(4000),
+  signature: Type.Optional(Type.String({ pattern: '^[0-9a-f]{128}$' })),
+  format: Type.Optional(Type.Enum(formats)),
+});
+const listQuery = pageQuery({ state: Type.Optional(Type.Enum([...states])) });
+const reviewBody = Type.Object({
+  decision: Type.Enum(['accept', 'reject']),
+  reason: nullable(Type.String({ maxLength: 4000 })),
+});
+const withdrawBody = Type.Object({ reason: nullable(Type.String({ maxLength: 4000 })) });
+
+export function contributionRoutes(app: FastifyInstance, { service, caller }: RouteParts): void {
+  app.post<{ Params: NameParams; Body: Static<typeof contributorBody> }>(
+    '/datanets/:name/contributors',
+    {
+      schema: { params: nameParams, body: contributorBody, ...told('createContributor', 'Be a contributor') },
+    },
+    async (request) => {
+      const { store } = await service();
+      await datanetFor(store, request.params.name, caller(request), 'contributor');
+      const { name, payout_address, public_key } = request.body;
+      const contributor: Contributor = {
+        id: `contributor_${randomUUID().replaceAll('-', '')}`,
+        tenant: caller(request).tenant,
+        name,
+        payoutAddress: payout_address ?? null,
+        publicKey: public_key ?? null,
+        createdAt: now(),
+      };
+      await store.createContributor(contributor);
+      return contributorJson(contributor);
+    },
+  );
+
+  // The file is the body as it comes, of any size; what is said of it is in the query.
+  app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+    scope.post<{ Params: NameParams; Querystring: Static<typeof uploadQuery>; Body: AsyncIterable<Buffer> }>(
+      '/datanets/:name/contributions',
+      {
+        bodyLimit: Number.MAX_SAFE_INTEGER,
+        schema: { params: nameParams, querystring: uploadQuery, ...told('contribute', 'Give a file') },
+      },
+      async (request) => {
+        const { store, contributions } = await service();
+        const { datanet } = await datanetFor(store, request.params.name, caller(request), 'contributor');
+        const { contributor: id, format, signature, ...said } = request.query;
+        const contributor = await contributorFor(store, id, caller(request));
+        const statement = {
+          ...said,
+          format: format === undefined ? {} : { format: format as FormatName },
+          signature: signature ?? null,
+        };
+        const file = request.body ?? empty();
+        const { contribution, job } = await contributions.submit(datanet, contributor, statement, file);
+        return { ...contributionJson(contribution), job: job.id };
+      },
+    );
+  });
+
+  app.get<{ Params: NameParams; Querystring: Static<typeof listQuery> }>(
+    '/datanets/:name/contributions',
+    {
+      schema: {
+        params: nameParams,
+        querystring: listQuery,
+        ...told('listContributions', 'The contributions; of others, a curator alone sees them'),
+      },
+    },
+    async (request) => {
+      const { store } = await service();
+      const { datanet } = await datanetFor(store, request.params.name, caller(request), 'curator');
+      const { state } = request.query;
+      const filter = {
+        datanet: datanet.id,
+        ...(state === undefined ? {} : { state: state as Contribution['state'] }),
+      };
+      return listJson(await store.contributions(filter, pageOf(request.query)), contributionJson);
+    },
+  );
+
+  app.get<{ Params: IdParams }>(
+    '/datanets/:name/contributions/:id',
+    { schema: { params: idParams, ...told('retrieveContribution', 'One contribution') } },
+    async (request) => {
+      const { store } = await service();
+      return contributionJson((await find(store, request.params, caller(request))).contribution);
+    },
+  );
+
+  app.get<{ Params: IdParams; Querystring: { after?: string; limit?: string } }>(
+    '/datanets/:name/contributions/:id/refused_rows',
+    {
+      schema: {
+        params: idParams,
+        querystring: pageQuery({}),
+        ...told('listRefusedRows', 'Its rows that are no examples, and why'),
+      },
+    },
+    async (request) => {
+      const { store } = await service();
+      const { contribution } = await find(store, request.params, caller(request));
+      return listJson(await store.refusedRows(contribution.id, pageOf(request.query)), (row) => row);
+    },
+  );
+
+  app.post<{ Params: IdParams; Body: Static<typeof reviewBody> }>(
+    '/datanets/:name/contributions/:id/review',
+    { schema: { params: idParams, body: reviewBody, ...told('reviewContribution', 'Accept or reject it') } },
+    async (request) => {
+      const { store, contributions } = await service();
+      const { contribution } = await find(store, request.params, caller(request), 'curator');
+      const { decision, reason } = request.body;
+      const word = {
+        accept: decision === 'accept',
+        reviewer: caller(request).tenant,
+        reason: reason ?? null,
+      };
+      return contributionJson(await contributions.review(contribution, word));
+    },
+  );
+
+  app.post<{ Params: IdParams; Body: Static<typeof withdrawBody> }>(
+    '/datanets/:name/contributions/:id/withdraw',
+    { schema: { params: idParams, body: withdrawBody, ...told('withdrawContribution', 'Take it back') } },
+    async (request) => {
+      const { store, contributions } = await service();
+      const { contribution } = await find(store, request.params, caller(request));
+      return contributionJson(await contributions.withdraw(contribution, request.body.reason ?? null));
+    },
+  );
+}
+
+/** A contribution of the caller's own tenant, or any for a curator; 404 for others, 403 where its role is below `needed`. */
+async function find(
+  store: DatanetStore,
+  { name, id }: IdParams,
+  caller: Caller,
+  needed: Role = 'contributor',
+) {
+  const { datanet, role } = await datanetFor(store, name, caller, needed);
+  const contribution = await store.contribution(id);
+  if (contribution?.datanet !== datanet.id) throw notFound('contribution', id);
+  if (!has(role, 'curator')) {
+    const contributor = await store.contributor(contribution.contributor);
+    if (contributor?.tenant !== caller.tenant) throw notFound('contribution', id);
+  }
+  return { datanet, contribution };
+}
+
+function contributorJson({ payoutAddress, publicKey, createdAt, ...same }: Contributor) {
+  return {
+    object: 'datanet.contributor' as const,
+    ...same,
+    payout_address: payoutAddress,
+    public_key: publicKey,
+    created_at: createdAt,
+  };
+}
+
+function contributionJson({ createdAt, reviewedAt, ...same }: Contribution) {
+  return {
+    object: 'datanet.contribution' as const,
+    ...same,
+    created_at: createdAt,
+    reviewed_at: reviewedAt,
+  };
+}
+
+async function* empty(): AsyncGenerator<Buffer> {}

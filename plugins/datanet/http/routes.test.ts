@@ -1,0 +1,137 @@
+/** Datanets over HTTP, as tenants of several roles see them; on the real store. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type FastifyInstance, fastify } from 'fastify';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ColophonError } from '../../../gateway/contract/index.ts';
+import { Contributions } from '../contributions.ts';
+import { readRows } from '../formats/read_rows.ts';
+import { checkWork } from '../jobs/check.ts';
+import { JobRunner } from '../jobs/runner.ts';
+import { openBlobs } from '../store/open_blobs.ts';
+import { openStore } from '../store/open_store.ts';
+import { contributionRoutes } from './contributions.ts';
+import { datanetRoutes } from './datanets.ts';
+import type { RouteParts, Service } from './routes.ts';
+
+let folder: string;
+let app: FastifyInstance;
+let close: () => Promise<void>;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'colophon-datanet-'));
+  const store = await openStore({ kind: 'sqlite', path: join(folder, 'datanets.db') });
+  const blobs = await openBlobs({ kind: 'files', folder: join(folder, 'blobs') });
+  const check = checkWork({
+    store,
+    blobs,
+    readRows,
+    canonical: (content) => Buffer.from(JSON.stringify(content)),
+    limits: { rowBytes: 1e6, ratio: 100, expandedBytes: 1e9 },
+    kindsOf: async () => ['chat'],
+  });
+  const jobs = new JobRunner(store, { check }, { debug() {}, info() {}, warn() {}, error() {} });
+  const contributions = new Contributions({
+    store,
+    blobs,
+    jobs,
+    uploadBytes: 1e6,
+    licenceFault: () => undefined,
+    isSigned: () => false,
+  });
+  const service: Service = { store, jobs, contributions };
+  const parts: RouteParts = {
+    service: async () => service,
+    caller: ({ headers }) => ({ tenant: String(headers.tenant), operator: headers.tenant === 'operator' }),
+    contributorBytes: 1e6,
+  };
+  app = fastify();
+  app.setErrorHandler((error, _request, reply) =>
+    error instanceof ColophonError
+      ? reply.status(error.status).send(error.toBody())
+      : reply.status((error as { statusCode?: number }).statusCode ?? 500).send(String(error)),
+  );
+  datanetRoutes(app, parts);
+  contributionRoutes(app, parts);
+  close = async () => {
+    await app.close();
+    await jobs.drain();
+    await store.close();
+    await blobs.close();
+  };
+});
+
+afterAll(async () => {
+  await close();
+  await rm(folder, { recursive: true });
+});
+
+async function ask(
+  tenant: string,
+  method: 'GET' | 'POST' | 'PATCH' | 'PUT',
+  url: string,
+  body?: object | string,
+) {
+  const file = typeof body === 'string' ? { 'content-type': 'application/octet-stream' } : {};
+  const answer = await app.inject({
+    method,
+    url,
+    headers: { tenant, ...file },
+    ...(body === undefined ? {} : { payload: body }),
+  });
+  return { status: answer.statusCode, body: answer.json() };
+}
+
+const row = JSON.stringify({
+  messages: [
+    { role: 'user', content: 'a' },
+    { role: 'assistant', content: 'b' },
+  ],
+});
+
+test('a contribution goes from hand to hand, and each hand may do its part only', async () => {
+  expect((await ask('olga', 'POST', '/datanets', { name: 'net' })).body).toMatchObject({ owner: 'olga' });
+  expect((await ask('olga', 'POST', '/datanets', { name: 'net' })).body.error.code).toBe('datanet_exists');
+  expect((await ask('carl', 'GET', '/datanets/net')).status).toBe(404);
+  expect((await ask('carl', 'GET', '/datanets')).body.data).toEqual([]);
+  for (const [tenant, role] of [
+    ['carl', 'contributor'],
+    ['dora', 'contributor'],
+    ['cura', 'curator'],
+  ]) {
+    expect((await ask('olga', 'PUT', '/datanets/net/roles', { tenant, role })).status).toBe(200);
+  }
+  expect((await ask('carl', 'GET', '/datanets/net')).body.role).toBe('contributor');
+  expect((await ask('carl', 'PATCH', '/datanets/net', { open: true })).status).toBe(403);
+  expect((await ask('cura', 'PUT', '/datanets/net/roles', { tenant: 'x', role: 'owner' })).status).toBe(403);
+
+  const { body: contributor } = await ask('carl', 'POST', '/datanets/net/contributors', { name: 'Carl' });
+  const said = new URLSearchParams({
+    contributor: contributor.id,
+    filename: 'rows.jsonl',
+    licence: 'CC0-1.0',
+    source: 'own work',
+    rights: 'Mine.',
+  });
+  expect((await ask('dora', 'POST', `/datanets/net/contributions?${said}`, row)).status).toBe(404);
+  expect((await ask('carl', 'POST', `/datanets/net/contributions?${said}`, '')).body.error.code).toBe(
+    'empty_file',
+  );
+  const { body: given } = await ask('carl', 'POST', `/datanets/net/contributions?${said}`, `${row}\n{\n`);
+  const url = `/datanets/net/contributions/${given.id}`;
+  await expect
+    .poll(async () => (await ask('carl', 'GET', url)).body.state, { timeout: 20_000 })
+    .toBe('checked');
+  expect((await ask('carl', 'GET', `${url}/refused_rows`)).body.data).toMatchObject([{ line: 2, raw: '{' }]);
+  expect((await ask('dora', 'GET', url)).status).toBe(404);
+  expect((await ask('carl', 'GET', '/datanets/net/contributions')).status).toBe(403);
+  expect((await ask('cura', 'GET', '/datanets/net/contributions')).body.data).toHaveLength(1);
+
+  expect((await ask('carl', 'POST', `${url}/review`, { decision: 'accept' })).status).toBe(403);
+  const review = await ask('cura', 'POST', `${url}/review`, { decision: 'accept', reason: 'Good.' });
+  expect(review.body).toMatchObject({ state: 'accepted', reviewer: 'cura', reason: 'Good.' });
+  expect((await ask('dora', 'POST', `${url}/withdraw`, {})).status).toBe(404);
+  expect((await ask('carl', 'POST', `${url}/withdraw`, {})).body.state).toBe('withdrawn');
+  expect((await ask('operator', 'POST', `${url}/review`, { decision: 'accept' })).status).toBe(409);
+});

@@ -1,0 +1,60 @@
+/** What routes of Datanets share: the parts they work with, and how pages are asked for and given. */
+import type { FastifyRequest } from 'fastify';
+import { type Static, type TProperties, Type } from 'typebox';
+import type { Caller } from '../access.ts';
+import type { Contributions } from '../contributions.ts';
+import type { JobRunner } from '../jobs/runner.ts';
+import type { DatanetStore, Page } from '../store/datanet_store.ts';
+
+/** Opened by the first request that needs it. */
+export interface Service {
+  store: DatanetStore;
+  jobs: JobRunner;
+  contributions: Contributions;
+}
+
+export interface RouteParts {
+  service(): Promise<Service>;
+  caller(request: FastifyRequest): Caller;
+  /** Bytes of contributions of a contributor, where a Datanet does not say. */
+  contributorBytes: number;
+}
+
+export const nameParams = Type.Object({ name: Type.String() });
+export const idParams = Type.Object({ name: Type.String(), id: Type.String() });
+
+/** Query strings are text: numbers are checked by their digits. */
+export const pageFields = {
+  after: Type.Optional(Type.String({ maxLength: 100, description: 'The id after which the page begins.' })),
+  limit: Type.Optional(
+    Type.String({ pattern: '^([1-9]|[1-9][0-9]|100)$', description: '1 to 100; default 20.' }),
+  ),
+};
+
+export function pageQuery<Fields extends TProperties>(fields: Fields) {
+  return Type.Object({ ...pageFields, ...fields });
+}
+
+export function pageOf(query: { after?: string; limit?: string }) {
+  return { limit: Number(query.limit ?? 20), ...(query.after === undefined ? {} : { after: query.after }) };
+}
+
+export function listJson<Item, Shown>({ data, hasMore }: Page<Item>, show: (item: Item) => Shown) {
+  return { object: 'list' as const, data: data.map(show), has_more: hasMore };
+}
+
+const anyObject = Type.Object({}, { additionalProperties: true });
+
+/** What a route's schema says in the document beside what it checks. */
+export function told(operationId: string, summary: string) {
+  const json = { 'application/json': { schema: anyObject } };
+  return {
+    operationId,
+    summary,
+    tags: ['datanets'],
+    response: { 200: { description: 'The answer.', content: json } },
+  };
+}
+
+export type NameParams = Static<typeof nameParams>;
+export type IdParams = Static<typeof idParams>;

@@ -1,0 +1,153 @@
+/** The job that reads a contribution's file: its rows become stored examples and refused rows. */
+import { createHash } from 'node:crypto';
+import { ColophonError } from '../../../gateway/contract/index.ts';
+import type { ReadLimits, ReadRows, Row } from '../formats/format.ts';
+import type { Content, Contribution, ExampleKind, RefusedRow, StoredExample } from '../model.ts';
+import type { BlobStore } from '../store/blob_store.ts';
+import type { DatanetStore, Job } from '../store/datanet_store.ts';
+import type { Work } from './runner.ts';
+
+/** Texts are written in blobs of about this size: few enough to be fast, small enough to be held and rewritten. */
+const segmentBytes = 4 * 2 ** 20;
+/** Rows of one transaction. */
+const batchRows = 10_000;
+
+export interface CheckParts {
+  store: DatanetStore;
+  blobs: BlobStore;
+  readRows: ReadRows;
+  /** The bytes of a content that are hashed and stored. */
+  canonical(content: Content): Uint8Array;
+  limits: ReadLimits;
+  /** The kinds that the contribution's Datanet takes. */
+  kindsOf(contribution: Contribution): Promise<readonly ExampleKind[]>;
+}
+
+/** submitted -> checked, or failed where the file as a whole cannot be read. */
+export function checkWork(parts: CheckParts): Work {
+  return async (job, signal) => {
+    const { store } = parts;
+    const contribution = await store.contribution(job.params.contribution as string);
+    if (contribution?.state !== 'submitted') return {};
+    try {
+      const counts = await check(contribution, job, signal, parts);
+      await store.moveContribution(contribution.id, ['submitted'], { state: 'checked', ...counts });
+      return counts;
+    } catch (error) {
+      // A fault of ours, or a store that is away, is not the file's.
+      if (error instanceof ColophonError && error.status < 500 && !signal.aborted) {
+        for (const blob of await store.deleteRows(contribution.id)) await parts.blobs.delete(blob);
+        await store.moveContribution(contribution.id, ['submitted'], {
+          state: 'failed',
+          reason: error.message,
+        });
+      }
+      throw error;
+    }
+  };
+}
+
+/** Reading is deterministic: rows that an earlier run stored are read again and passed over. */
+async function check(
+  contribution: Contribution,
+  job: Job,
+  signal: AbortSignal,
+  { store, blobs, readRows, canonical, limits, kindsOf }: CheckParts,
+): Promise<{ rows: number; refused: number }> {
+  const kinds = await kindsOf(contribution);
+  const stored = (job.checkpoint ?? { rows: 0, refused: 0 }) as { rows: number; refused: number };
+  let { rows, refused } = stored;
+  let seen = 0;
+  let batch: Row[] = [];
+  let texts: Uint8Array[] = [];
+  let bytes = 0;
+  const flush = async () => {
+    signal.throwIfAborted();
+    const blob = texts.length > 0 ? (await blobs.write(each(texts))).sha256 : '';
+    let offset = 0;
+    let text = 0;
+    const examples: Array<Omit<StoredExample, 'seq'>> = [];
+    const refusals: RefusedRow[] = [];
+    for (const row of batch) {
+      if ('refused' in row) {
+        refusals.push(row.refused);
+        continue;
+      }
+      const content = texts[text++]!;
+      examples.push({
+        datanet: contribution.datanet,
+        contribution: contribution.id,
+        contributor: contribution.contributor,
+        line: row.line,
+        hash: createHash('sha256').update(content).digest('hex'),
+        originalHash: null,
+        source: row.example.source ?? null,
+        group: row.example.group ?? null,
+        place: { blob, offset, bytes: content.length },
+      });
+      offset += content.length;
+    }
+    rows += batch.length;
+    refused += refusals.length;
+    // A crash before this leaves a blob that nobody uses, which the next start sweeps.
+    await store.addRows(
+      contribution.id,
+      { examples, refused: refusals },
+      { id: job.id, checkpoint: { rows, refused }, done: rows },
+    );
+    batch = [];
+    texts = [];
+    bytes = 0;
+  };
+  const file = {
+    size: contribution.bytes,
+    stream: () => blobs.read(contribution.sha256),
+    slice: async (offset: number, length: number) => {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of blobs.read(contribution.sha256, { offset, bytes: length }))
+        chunks.push(chunk);
+      return Buffer.concat(chunks);
+    },
+  };
+  for await (const read of readRows(file, contribution.filename, contribution.format, limits)) {
+    signal.throwIfAborted();
+    for (const given of read) {
+      if (seen++ < stored.rows) continue;
+      const row = ofKinds(given, kinds);
+      batch.push(row);
+      if ('example' in row) {
+        const text = canonical(row.example.content);
+        texts.push(text);
+        bytes += text.length;
+      } else {
+        bytes += row.refused.raw.length;
+      }
+      if (bytes >= segmentBytes || batch.length >= batchRows) await flush();
+    }
+  }
+  if (batch.length > 0) await flush();
+  return { rows, refused };
+}
+
+/** The row, or its refusal where the Datanet takes no examples of its kind. */
+function ofKinds(row: Row, kinds: readonly ExampleKind[]): Row {
+  if ('refused' in row) return row;
+  const kind = kindOf(row.example.content);
+  if (kinds.includes(kind)) return row;
+  const { line } = row;
+  const reason = `An example of kind '${kind}' on line ${line}; the Datanet takes ${kinds.join(', ')}.`;
+  const raw = Buffer.from(JSON.stringify(row.example.content))
+    .subarray(0, 64 * 1024)
+    .toString();
+  return { line, refused: { line, field: null, reason, raw } };
+}
+
+export function kindOf(content: Content): ExampleKind {
+  if ('messages' in content) return 'chat';
+  if ('completion' in content) return 'completion';
+  return 'text' in content ? 'text' : 'preference';
+}
+
+async function* each(chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* chunks;
+}

@@ -1,0 +1,203 @@
+/** Verdicts of curations, curators' words, and what is kept by them. */
+import { sql } from 'kysely';
+import { bytes, hex, quoted } from '../codec.ts';
+import type { DatanetStore, Verdict } from '../datanet_store.ts';
+import { blobOrds, cut, ordOf, pieces, type Queries, type Sql } from './common.ts';
+import { exampleOf, isSetAside, placeOf, selectExamples } from './example_rows.ts';
+import { jobs } from './jobs.ts';
+import { numberOf, windows } from './rows.ts';
+
+type CurationQueries = Pick<DatanetStore, 'addVerdicts' | 'verdicts' | 'override' | 'overrides' | 'kept'>;
+
+export function curationQueries({ db }: Sql): CurationQueries {
+  return {
+    async addVerdicts(job, verdicts, progress) {
+      const unique = oncePerAction(verdicts);
+      await db.transaction().execute(async (trx) => {
+        const { ord, verdicts: given } = await trx
+          .updateTable('jobs')
+          .set({
+            ...(jobs.encode(progress) as object),
+            verdicts: sql<number>`verdicts + ${unique.length}`,
+          })
+          .where('ord', '=', await ordOf(trx, 'jobs', job))
+          .returning(['ord', 'verdicts'])
+          .executeTakeFirstOrThrow();
+        const rows = await verdictRows(trx, unique, ord, given - unique.length);
+        for (const some of pieces(rows, 11)) {
+          await trx
+            .insertInto('verdicts')
+            .values(some)
+            // A stage that was cut begins anew and says again what it said.
+            .onConflict((conflict) =>
+              conflict.columns(['job', 'seq', 'stage', 'action']).doUpdateSet((eb) => ({
+                n: eb.ref('excluded.n'),
+                reason: eb.ref('excluded.reason'),
+                canonical: eb.ref('excluded.canonical'),
+                maskHash: eb.ref('excluded.maskHash'),
+                maskBlob: eb.ref('excluded.maskBlob'),
+                maskOffset: eb.ref('excluded.maskOffset'),
+                maskBytes: eb.ref('excluded.maskBytes'),
+              })),
+            )
+            .execute();
+        }
+      });
+    },
+
+    async verdicts(job, { stage, action, seq }, { after = 0, limit }) {
+      const number = await ordOf(db, 'jobs', job);
+      let found = db.selectFrom('verdicts').where('job', '=', number);
+      if (stage !== undefined) found = found.where('stage', '=', stage);
+      if (action !== undefined) found = found.where('action', '=', action);
+      if (seq !== undefined) found = found.where('seq', '=', seq);
+      // A page ends between examples, since the next one begins after an example: `limit` counts those.
+      const seqs = await found
+        .select('seq')
+        .distinct()
+        .where('seq', '>', Number(after))
+        .orderBy('seq')
+        .limit(limit + 1)
+        .execute();
+      const page = cut(
+        seqs.map((row) => row.seq),
+        limit,
+      );
+      if (page.data.length === 0) return { data: [], hasMore: false };
+      const rows = await found
+        .leftJoin('blobs', 'blobs.ord', 'maskBlob')
+        .select(['seq', 'stage', 'action', 'reason', 'canonical', 'maskHash', 'sha256'])
+        .select(['maskOffset as offset', 'maskBytes as bytes'])
+        .where('seq', '>=', page.data[0]!)
+        .where('seq', '<=', page.data.at(-1)!)
+        .orderBy('seq')
+        .orderBy('n')
+        .execute();
+      const data = rows.map((row): Verdict => {
+        const place = placeOf(row);
+        return {
+          seq: row.seq,
+          stage: row.stage,
+          action: row.action,
+          reason: JSON.parse(row.reason),
+          ...(row.canonical !== null && { canonical: row.canonical }),
+          ...(row.maskHash && place && { masked: { hash: hex(row.maskHash), place } }),
+        };
+      });
+      return { data, hasMore: page.hasMore };
+    },
+
+    async override(datanet, seq, word) {
+      const number = await numberOf(db, datanet);
+      if (word === null) {
+        await db.deleteFrom('overrides').where('datanet', '=', number).where('seq', '=', seq).execute();
+        return;
+      }
+      const said = {
+        keep: word.keep ? 1 : 0,
+        by: word.by,
+        reason: quoted(word.reason)!,
+        at: Math.floor(Date.now() / 1000),
+      };
+      await db
+        .insertInto('overrides')
+        .values({ datanet: number, seq, ...said })
+        .onConflict((conflict) => conflict.columns(['datanet', 'seq']).doUpdateSet(said))
+        .execute();
+    },
+
+    async overrides(datanet, { after = 0, limit }) {
+      const rows = await db
+        .selectFrom('overrides')
+        .select(['seq', 'keep', 'by', 'reason', 'at'])
+        .where('datanet', '=', await numberOf(db, datanet))
+        .where('seq', '>', Number(after))
+        .orderBy('seq')
+        .limit(limit + 1)
+        .execute();
+      const words = rows.map((row) => ({
+        ...row,
+        keep: row.keep === 1,
+        reason: JSON.parse(row.reason) as string,
+      }));
+      return cut(words, limit);
+    },
+
+    async *kept(datanet, curation) {
+      const number = await numberOf(db, datanet);
+      const job = curation === null ? null : await ordOf(db, 'jobs', curation);
+      for await (const [from, to] of windows(db, number, 0)) {
+        const rows = await selectKept(db, number, job)
+          .where('e.seq', '>', from)
+          .where('e.seq', '<=', to)
+          .execute();
+        const kept = rows.flatMap((row) => {
+          const example = exampleOf(datanet, row as never);
+          const cluster = row.cluster as number | null;
+          if (row.maskHash === null) return { ...example, cluster };
+          const place = placeOf({ sha256: row.maskSha256, offset: row.maskOffset, bytes: row.maskBytes });
+          // Its masked text was erased: what was masked must not come back.
+          if (place === null) return [];
+          const originalHash = example.originalHash ?? example.hash;
+          return { ...example, hash: hex(row.maskHash), originalHash, place, cluster };
+        });
+        if (kept.length > 0) yield kept;
+      }
+    },
+  };
+}
+
+/** What a snapshot has: with the latest mask of each example, and its cluster by the seq that stands for it. */
+function selectKept(db: Queries, datanet: number, job: number | null) {
+  const cluster = sql<number | null>`coalesce(
+    (SELECT max(v.canonical) FROM verdicts AS v WHERE v.job = ${job} AND v.seq = e.seq),
+    (SELECT max(v.canonical) FROM verdicts AS v WHERE v.job = ${job} AND v.canonical = e.seq))`;
+  return selectExamples(db, datanet)
+    .leftJoin('verdicts as m', (join) =>
+      join
+        .on('m.job', '=', job as number)
+        .onRef('m.seq', '=', 'e.seq')
+        .on('m.action', '=', 'mask')
+        .on(
+          sql<boolean>`NOT EXISTS (SELECT 1 FROM verdicts AS later WHERE later.job = m.job AND later.seq = m.seq
+            AND later.action = 'mask' AND later.n > m.n)`,
+        ),
+    )
+    .leftJoin('blobs as mb', 'mb.ord', 'm.maskBlob')
+    .select(['m.maskHash', 'mb.sha256 as maskSha256', 'm.maskOffset', 'm.maskBytes', cluster.as('cluster')])
+    .where('e.blob', 'is not', null)
+    .where('c.state', '=', 'accepted')
+    .where(sql<boolean>`NOT ${isSetAside(job)}`)
+    .orderBy('e.seq');
+}
+
+/** One verdict for an example, a stage and an action: what a stage found more than once is told in one. */
+function oncePerAction(verdicts: Verdict[]): Verdict[] {
+  const unique = new Map<string, Verdict>();
+  for (const verdict of verdicts) {
+    const key = `${verdict.seq} ${verdict.action} ${verdict.stage}`;
+    const before = unique.get(key);
+    unique.set(key, before ? { ...verdict, reason: `${before.reason} ${verdict.reason}` } : verdict);
+  }
+  return [...unique.values()];
+}
+
+async function verdictRows(db: Queries, verdicts: Verdict[], job: number, before: number) {
+  const blobs = await blobOrds(
+    db,
+    verdicts.flatMap(({ masked }) => masked?.place.blob ?? []),
+  );
+  return verdicts.map(({ seq, stage, action, reason, canonical, masked }, index) => ({
+    job,
+    seq,
+    stage,
+    action,
+    n: before + index + 1,
+    reason: JSON.stringify(reason),
+    canonical: canonical ?? null,
+    maskHash: masked ? bytes(masked.hash) : null,
+    maskBlob: masked ? blobs.get(masked.place.blob)! : null,
+    maskOffset: masked ? masked.place.offset : null,
+    maskBytes: masked ? masked.place.bytes : null,
+  }));
+}
