@@ -95,6 +95,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   model_not_deletable: forbidden('Only adapters that were loaded by call can be deleted.'),
   model_not_found: absent('No such model is served.'),
   adapter_not_found: absent('No such adapter is loaded.'),
+  example_not_in_snapshot: absent('The snapshot has no example of that hash.'),
   response_not_found: {
     ...wrong('No such response is kept.'),
     status: 404,
