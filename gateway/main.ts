@@ -89,12 +89,14 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
 }
 
 /** What plugins may ask of the gateway. */
-function gatewayServices({ catalogue, files }: Services): GatewayServices {
+function gatewayServices({ catalogue, files, host }: Services): GatewayServices {
   return {
     caller: ({ caller }) => ({ tenant: caller.tenant, operator: caller === operator }),
     files: {
-      find: (tenant, id) => {
-        const file = files.find(tenant, id);
+      find: async (caller, id) => {
+        const source = host.all('fileSource').find(({ prefix }) => id.startsWith(prefix));
+        if (source) return { id, ...(await source.find(id, caller)) };
+        const file = files.find(caller.tenant, id);
         return file && { ...file, content: async () => (await files.content(file)).stream };
       },
       create: async (tenant, description, content) =>

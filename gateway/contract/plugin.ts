@@ -48,14 +48,12 @@ export interface TenantFile {
   filename: string;
   purpose: string;
   bytes: number;
-  /** Hex. */
-  sha256: string;
-  content(): Promise<AsyncIterable<Uint8Array>>;
+  content(): AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>;
 }
 
 export interface TenantFiles {
-  /** Undefined where the tenant has none of that id. */
-  find(tenant: string, id: string): TenantFile | undefined;
+  /** An uploaded file, or one that a plugin makes; undefined where the caller has none of that id. */
+  find(caller: RequestCaller, id: string): Promise<TenantFile | undefined>;
   /** A new file of the tenant's; resolves with its id when it is durable. */
   create(
     tenant: string,

@@ -116,7 +116,7 @@ export class PluginHost {
       all: (point) => this.all(point),
       caller: (request) => gateway().caller(request),
       files: {
-        find: (tenant, id) => gateway().files.find(tenant, id),
+        find: (caller, id) => gateway().files.find(caller, id),
         create: (tenant, description, content) => gateway().files.create(tenant, description, content),
       },
       text: (model) => gateway().text(model),

@@ -45,7 +45,7 @@ async function open() {
     uploadBytes: 1e6,
     licenceFault: (licence, { allowed }) =>
       allowed.includes(licence) ? undefined : `The licence '${licence}' is not one of ${allowed.join(', ')}.`,
-    isSigned: (_, key) => key === 'ab'.repeat(32),
+    isSigned: (_datanet, _contribution, key) => key === 'ab'.repeat(32),
   });
 }
 

@@ -26,7 +26,7 @@ export interface ContributionParts {
   /** Why a policy forbids a licence, as a sentence; undefined: it does not. */
   licenceFault(licence: string, policy: LicencePolicy): string | undefined;
   /** Whether a contribution's signature is its contributor's. */
-  isSigned(contribution: Contribution, publicKey: string): boolean;
+  isSigned(datanet: Datanet, contribution: Contribution, publicKey: string): boolean;
 }
 
 export class Contributions {
@@ -148,7 +148,10 @@ export class Contributions {
       throw new ColophonError(`The file '${filename}' is empty.`, { param: 'file', code: 'empty_file' });
     }
     if (signature !== null) {
-      if (contributor.publicKey === null || !this.#parts.isSigned(contribution, contributor.publicKey)) {
+      if (
+        contributor.publicKey === null ||
+        !this.#parts.isSigned(datanet, contribution, contributor.publicKey)
+      ) {
         throw new ColophonError(
           contributor.publicKey === null
             ? `Contributor '${contributor.id}' has no public key to check the signature with; give it one, or send no signature.`

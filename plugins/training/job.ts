@@ -72,6 +72,7 @@ export interface JobCheckpoint {
 export interface JobRecord {
   job: JobObject;
   tenant: string;
+  operator: boolean;
   /** As it was asked for. */
   body: CreateBody;
   checkpoints: JobCheckpoint[];

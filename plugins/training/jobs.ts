@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Backend, ColophonError, type Host } from '../../gateway/contract/index.ts';
+import { type Backend, ColophonError, type Host, type RequestCaller } from '../../gateway/contract/index.ts';
 import { native } from '../../native/binding/index.ts';
 import { encodeItems } from './data_file.ts';
 import { readItems } from './examples.ts';
@@ -90,7 +90,8 @@ export class Jobs {
     await Promise.allSettled(this.#preparing);
   }
 
-  async create(tenant: string, body: CreateBody): Promise<JobObject> {
+  async create(caller: RequestCaller, body: CreateBody): Promise<JobObject> {
+    const { tenant } = caller;
     const { host, unfinished } = this.#options;
     if (body.integrations && body.integrations.length > 0)
       throw new ColophonError('Integrations are not offered; leave them out.', {
@@ -99,7 +100,7 @@ export class Jobs {
       });
     for (const param of ['training_file', 'validation_file'] as const) {
       const id = body[param];
-      if (id && !host.files.find(tenant, id))
+      if (id && !(await host.files.find(caller, id)))
         throw new ColophonError(
           `There is no file '${id}'; upload it to /v1/files with the purpose "fine-tune".`,
           {
@@ -144,7 +145,7 @@ export class Jobs {
       metadata: body.metadata ?? null,
       recipe,
     };
-    const record: JobRecord = { job, tenant, body, checkpoints: [], before: {} };
+    const record: JobRecord = { job, tenant, operator: caller.operator, body, checkpoints: [], before: {} };
     await this.#folders.save(record);
     this.#records.set(job.id, record);
     await this.#tell(record, 'info', `Created fine-tuning job: ${job.id}`);
@@ -233,7 +234,7 @@ export class Jobs {
     const text = await host.text(job.model);
     await this.#tell(record, 'info', `Validating training file: ${job.training_file}`);
     const read = async (id: string, what: string, least?: number) => {
-      const file = host.files.find(tenant, id);
+      const file = await host.files.find({ tenant, operator: record.operator }, id);
       if (!file)
         throw new ColophonError(`The file '${id}' is gone.`, {
           type: 'not_found_error',

@@ -94,7 +94,7 @@ export function fineTuningRoutes(app: FastifyInstance, host: Host, jobs: Jobs): 
     {
       schema: { body: createBody, ...describe('Begin a fine-tuning job', 'createFineTuningJob', jobAnswer) },
     },
-    async (request) => jobs.create(host.caller(request).tenant, request.body),
+    async (request) => jobs.create(host.caller(request), request.body),
   );
   app.get(
     '/v1/fine_tuning/jobs',

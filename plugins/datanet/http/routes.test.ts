@@ -40,7 +40,7 @@ beforeAll(async () => {
     licenceFault: () => undefined,
     isSigned: () => false,
   });
-  const service: Service = { store, jobs, contributions };
+  const service: Service = { store, blobs, jobs, contributions };
   const parts: RouteParts = {
     service: async () => service,
     caller: ({ headers }) => ({ tenant: String(headers.tenant), operator: headers.tenant === 'operator' }),

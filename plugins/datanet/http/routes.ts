@@ -4,11 +4,13 @@ import { type Static, type TProperties, Type } from 'typebox';
 import type { Caller } from '../access.ts';
 import type { Contributions } from '../contributions.ts';
 import type { JobRunner } from '../jobs/runner.ts';
+import type { BlobStore } from '../store/blob_store.ts';
 import type { DatanetStore, Page } from '../store/datanet_store.ts';
 
 /** Opened by the first request that needs it. */
 export interface Service {
   store: DatanetStore;
+  blobs: BlobStore;
   jobs: JobRunner;
   contributions: Contributions;
 }

@@ -1,0 +1,117 @@
+/** Datanets: curated examples of named contributors, licensed, versioned, provable. */
+import { join } from 'node:path';
+import { Type } from 'typebox';
+import { definePlugin } from '../../gateway/contract/index.ts';
+import { contributionRoutes } from './http/contributions.ts';
+import { datanetRoutes } from './http/datanets.ts';
+import { snapshotRoutes } from './http/snapshots.ts';
+import type { OpenService } from './service.ts';
+import { snapshotFiles } from './snapshot_files.ts';
+
+const bytes = (options: { default: number; description: string }) =>
+  Type.Integer({
+    minimum: 1,
+    maximum: Number.MAX_SAFE_INTEGER,
+    bytes: true,
+    expects: 'a size such as "512MB", "2GiB" or a number of bytes',
+    ...options,
+  });
+
+const config = Type.Object(
+  {
+    postgres_url: Type.Optional(
+      Type.String({
+        minLength: 1,
+        secret: true,
+        description:
+          'postgres://USER:PASSWORD@HOST:PORT/DATABASE, instead of a SQLite file in the data folder.',
+      }),
+    ),
+    s3: Type.Optional(
+      Type.Object(
+        {
+          endpoint: Type.String({ minLength: 1, description: '"https://s3.example.org".' }),
+          bucket: Type.String({ minLength: 1 }),
+          region: Type.String({ default: 'us-east-1' }),
+          access_key_id: Type.String({ minLength: 1, secret: true }),
+          secret_access_key: Type.String({ minLength: 1, secret: true }),
+        },
+        { additionalProperties: false, description: 'Where texts are kept, instead of the data folder.' },
+      ),
+    ),
+    upload_bytes: bytes({ default: 2 * 2 ** 30, description: 'Largest file of a contribution.' }),
+    contributor_bytes: bytes({
+      default: 10 * 2 ** 30,
+      description:
+        'What the contributions of one contributor to a Datanet may take, where the Datanet does not say.',
+    }),
+    row_bytes: bytes({ default: 2 ** 20, description: 'Longest row; longer ones are refused.' }),
+    expanded_bytes: bytes({ default: 16 * 2 ** 30, description: 'What a compressed file may become.' }),
+    expansion: Type.Number({
+      default: 200,
+      minimum: 1,
+      description: 'How many times its own size a compressed file may become.',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+export default definePlugin({
+  name: 'datanet',
+  contract: 1,
+  config,
+  provides: ['fileSource'],
+  setup(host, settings) {
+    const folder = join(host.paths.data, 'datanets');
+    let opening: Promise<OpenService> | undefined;
+    // By the first request that needs it: most servers have no Datanets, and a start should not wait for their store.
+    const service = () => {
+      opening ??= open();
+      opening.catch(() => {
+        opening = undefined;
+      });
+      return opening;
+    };
+    const open = async () => {
+      const { inFolder, openService } = await import('./service.ts');
+      const here = inFolder(folder);
+      const { postgres_url: url, s3 } = settings;
+      return openService({
+        store: url ? { kind: 'postgres', url } : here.store,
+        blobs: s3
+          ? {
+              kind: 's3',
+              folder: join(folder, 'uploads'),
+              endpoint: s3.endpoint,
+              bucket: s3.bucket,
+              region: s3.region,
+              accessKeyId: s3.access_key_id,
+              secretAccessKey: s3.secret_access_key,
+            }
+          : here.blobs,
+        uploadBytes: settings.upload_bytes,
+        limits: {
+          rowBytes: settings.row_bytes,
+          ratio: settings.expansion,
+          expandedBytes: settings.expanded_bytes,
+        },
+        log: host.log,
+      });
+    };
+    const parts = {
+      service,
+      caller: host.caller,
+      contributorBytes: settings.contributor_bytes,
+    };
+    host.provide('fileSource', snapshotFiles(service));
+    host.routes((app) => {
+      datanetRoutes(app, parts);
+      contributionRoutes(app, parts);
+      snapshotRoutes(app, parts);
+    });
+    return {
+      drain: async () => (await opening?.catch(() => undefined))?.jobs.drain(),
+      close: async () => (await opening?.catch(() => undefined))?.close(),
+    };
+  },
+});

@@ -1,0 +1,107 @@
+/** Everything of the Datanets, opened and put together: the store, the bytes, the jobs, what is done with them. */
+import { join } from 'node:path';
+import { ColophonError, type Logger } from '../../gateway/contract/index.ts';
+import { Contributions } from './contributions.ts';
+import type { ReadLimits } from './formats/format.ts';
+import { readRows } from './formats/read_rows.ts';
+import type { Service } from './http/routes.ts';
+import { checkWork } from './jobs/check.ts';
+import { JobRunner } from './jobs/runner.ts';
+import { snapshotWork } from './jobs/snapshot.ts';
+import type { Datanet, LicencePolicy } from './model.ts';
+import { canonicalContent, signedStatement, verifySignature } from './snapshots/canonical.ts';
+import { checkLicence } from './snapshots/licences.ts';
+import { eraseTexts } from './store/erase_texts.ts';
+import { type BlobConfig, openBlobs } from './store/open_blobs.ts';
+import { openStore, type StoreConfig } from './store/open_store.ts';
+
+export interface ServiceOptions {
+  store: StoreConfig;
+  blobs: BlobConfig;
+  uploadBytes: number;
+  limits: ReadLimits;
+  log: Logger;
+}
+
+export interface OpenService extends Service {
+  /** Cuts running jobs, which go on with the next start, and closes all. */
+  close(): Promise<void>;
+}
+
+/** Where nothing else is said: beside one another in a folder. */
+export function inFolder(folder: string): Pick<ServiceOptions, 'store' | 'blobs'> {
+  return {
+    store: { kind: 'sqlite', path: join(folder, 'datanets.sqlite') },
+    blobs: { kind: 'files', folder: join(folder, 'blobs') },
+  };
+}
+
+/** Ends what a crash cut short, and goes on with its jobs. */
+export async function openService(options: ServiceOptions): Promise<OpenService> {
+  const { log, limits, uploadBytes } = options;
+  const store = await openStore(options.store);
+  const blobs = await openBlobs(options.blobs);
+  await blobs.sweep((sha256) => store.usesBlob(sha256));
+  await eraseTexts(store, blobs);
+  const datanets = new Map<string, Datanet>();
+  const datanetOf = async (id: string): Promise<Datanet> => {
+    for (let after: string | undefined; !datanets.has(id); ) {
+      const page = await store.datanets({ limit: 100, ...(after === undefined ? {} : { after }) });
+      for (const datanet of page.data) datanets.set(datanet.id, datanet);
+      if (!page.hasMore) break;
+      after = page.data.at(-1)!.id;
+    }
+    const found = datanets.get(id);
+    // Not kept: its kinds may be changed.
+    datanets.clear();
+    if (found) return found;
+    throw new ColophonError('The Datanet is gone.', {
+      type: 'not_found_error',
+      code: 'datanet_object_not_found',
+    });
+  };
+  const check = checkWork({
+    store,
+    blobs,
+    readRows,
+    canonical: (content) => canonicalContent(content).bytes,
+    limits,
+    kindsOf: async ({ datanet }) => (await datanetOf(datanet)).kinds,
+  });
+  const jobs = new JobRunner(store, { check, snapshot: snapshotWork(store, blobs) }, log);
+  const contributions = new Contributions({
+    store,
+    blobs,
+    jobs,
+    uploadBytes,
+    licenceFault,
+    isSigned: ({ name }, contribution, publicKey) =>
+      verifySignature(
+        publicKey,
+        signedStatement({ ...contribution, datanet: name }),
+        contribution.signature!,
+      ),
+  });
+  await jobs.resume();
+  return {
+    store,
+    blobs,
+    jobs,
+    contributions,
+    close: async () => {
+      await jobs.drain();
+      await store.close();
+      await blobs.close();
+    },
+  };
+}
+
+function licenceFault(licence: string, policy: LicencePolicy): string | undefined {
+  try {
+    checkLicence(licence, policy);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ColophonError) return error.message;
+    throw error;
+  }
+}
