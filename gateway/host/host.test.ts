@@ -177,7 +177,7 @@ describe('finding plugins', () => {
     writeFileSync(join(path, 'index.mjs'), source);
     return `./${name}/index.mjs`;
   };
-  const off = '  native: { enabled: false }\n  training: { enabled: false }\n';
+  const off = '  native: { enabled: false }\n  training: { enabled: false }\n  datanet: { enabled: false }\n';
 
   test('one of a path beside the file is loaded', async () => {
     const from = write(
@@ -189,14 +189,14 @@ describe('finding plugins', () => {
   });
 
   test('the engine and training come without being asked for', async () => {
-    expect((await loadPlugins(configOf(''))).map(({ name }) => name)).toEqual(['native', 'training']);
+    expect((await loadPlugins(configOf(''))).map(({ name }) => name)).toEqual(['native', 'datanet', 'training']);
   });
 
   test.each<[string, () => string, RegExp]>([
     [
       'an unknown name',
       () => '  natve: {}\n',
-      /:4:10: the plugin "natve" is not known\. Did you mean "native"\?/,
+      /:5:10: the plugin "natve" is not known\. Did you mean "native"\?/,
     ],
     [
       'a path that is not there',
