@@ -1,5 +1,4 @@
 /** A DatanetStore over SQL: the same queries for SQLite and PostgreSQL, a file a room in sql/. */
-import { setImmediate as turn } from 'node:timers/promises';
 import type { DatanetStore } from './datanet_store.ts';
 import type { Sql } from './sql/common.ts';
 import { contributionQueries } from './sql/contributions.ts';
@@ -29,29 +28,20 @@ export function sqlStore(sql: Sql): DatanetStore {
 
 type Method = (...args: unknown[]) => Promise<unknown> | AsyncIterable<unknown>;
 
-/**
- * A method whose errors are told as ours. After each call, and after each batch, other work of this thread has its turn: SQLite
- * answers without ever letting go of it, so that a loop over a store would keep every request waiting.
- */
+/** A method whose errors are told as ours. */
 function guarded(method: Method, store: DatanetStore): Method {
   return (...args) => {
     const result = method.apply(store, args);
     if (Symbol.asyncIterator in result) return guardedBatches(result);
-    return result.then(
-      (value) => turn(value),
-      (error) => {
-        throw storeError(error);
-      },
-    );
+    return result.catch((error) => {
+      throw storeError(error);
+    });
   };
 }
 
 async function* guardedBatches(batches: AsyncIterable<unknown>): AsyncGenerator<unknown> {
   try {
-    for await (const batch of batches) {
-      yield batch;
-      await turn();
-    }
+    yield* batches;
   } catch (error) {
     throw storeError(error);
   }

@@ -1,7 +1,7 @@
 /** SQLite for kysely, opened so that what is written lasts and what is erased is gone, beside other processes. */
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { CompiledQuery, type DatabaseConnection, type Driver, SqliteDialect } from 'kysely';
 
@@ -57,6 +57,13 @@ class PatientSqlite extends SqliteDialect {
       const known = connections.get(connection) ?? waiting(connection);
       connections.set(connection, known);
       return known;
+    };
+    // SQLite answers without letting go of this thread: after each transaction all else that waits has its turn, or a loop over a
+    // store would keep every request waiting.
+    const release = driver.releaseConnection.bind(driver);
+    driver.releaseConnection = async (connection) => {
+      await release(connection);
+      await turn();
     };
     // Locked from the start: a reader that turns writer would fail where another process wrote in between.
     driver.beginTransaction = async (connection) => {

@@ -10,6 +10,7 @@ import type { DatanetStore } from '../datanet_store.ts';
 import type { Tables } from '../schema.ts';
 import { patient } from '../sqlite_dialect.ts';
 import { batchRows, blobOrds, ordOf, pieces, type Queries, type Sql } from './common.ts';
+import { curationsOf } from './example_rows.ts';
 import { numberOf } from './rows.ts';
 
 type ErasureQueries = Pick<
@@ -320,16 +321,6 @@ async function noteErasure(db: Queries, blobs: Iterable<number>, touched?: Set<n
       .execute();
   }
   for (const { blob } of rows) touched?.add(blob);
-}
-
-/** Numbers of a Datanet's curations, for a query. */
-function curationsOf(db: Queries, datanet: number) {
-  return db
-    .selectFrom('jobs')
-    .innerJoin('datanets', 'datanets.id', 'jobs.datanet')
-    .where('datanets.ord', '=', datanet)
-    .where('jobs.kind', '=', 'curate')
-    .select('jobs.ord');
 }
 
 async function unused(

@@ -83,3 +83,13 @@ export async function latestCuration(db: Queries, datanet: string): Promise<numb
     .executeTakeFirst();
   return row?.ord ?? null;
 }
+
+/** Numbers of a Datanet's curations, for a query. */
+export function curationsOf(db: Queries, datanet: number) {
+  return db
+    .selectFrom('jobs')
+    .innerJoin('datanets', 'datanets.id', 'jobs.datanet')
+    .where('datanets.ord', '=', datanet)
+    .where('jobs.kind', '=', 'curate')
+    .select('jobs.ord');
+}

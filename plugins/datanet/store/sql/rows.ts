@@ -60,33 +60,32 @@ export function rowQueries({ db }: Sql): RowQueries {
     },
 
     async examples(datanet, { contribution, standing, hash }, { after, limit }) {
-      let query = selectExamples(db, await numberOf(db, datanet));
-      if (contribution !== undefined) {
-        query = query.where('e.contribution', '=', await ordOf(db, 'contributions', contribution));
+      const number = await numberOf(db, datanet);
+      const only = contribution === undefined ? undefined : await ordOf(db, 'contributions', contribution);
+      const aside = isSetAside(standing === undefined ? null : await latestCuration(db, datanet));
+      const range = { after: Number(after ?? 0), ...(only !== undefined && (await seqsOf(db, only))) };
+      const found: StoredExample[] = [];
+      for await (const [from, to] of windows(db, number, range)) {
+        let query = selectExamples(db, number).where('e.seq', '>', from).where('e.seq', '<=', to);
+        if (only !== undefined) query = query.where('e.contribution', '=', only);
+        if (hash !== undefined) query = query.where('e.hash', '=', bytes(hash));
+        if (standing !== undefined) query = query.where('e.blob', 'is not', null);
+        if (standing === 'set_aside') query = query.where(aside);
+        if (standing === 'kept')
+          query = query.where('c.state', '=', 'accepted').where(sql<boolean>`NOT ${aside}`);
+        const rows = await query
+          .orderBy('e.seq')
+          .limit(limit + 1 - found.length)
+          .execute();
+        found.push(...rows.map((row) => exampleOf(datanet, row as never)));
+        if (found.length > limit) break;
       }
-      if (hash !== undefined) query = query.where('e.hash', '=', bytes(hash));
-      if (standing !== undefined) {
-        const aside = isSetAside(await latestCuration(db, datanet));
-        query = query.where('e.blob', 'is not', null);
-        query =
-          standing === 'set_aside'
-            ? query.where(aside)
-            : query.where('c.state', '=', 'accepted').where(sql<boolean>`NOT ${aside}`);
-      }
-      if (after !== undefined) query = query.where('e.seq', '>', Number(after));
-      const rows = await query
-        .orderBy('e.seq')
-        .limit(limit + 1)
-        .execute();
-      return cut(
-        rows.map((row) => exampleOf(datanet, row as never)),
-        limit,
-      );
+      return cut(found, limit);
     },
 
     async *accepted(datanet, after = 0) {
       const number = await numberOf(db, datanet);
-      for await (const [from, to] of windows(db, number, after)) {
+      for await (const [from, to] of windows(db, number, { after })) {
         const rows = await selectExamples(db, number)
           .where('e.seq', '>', from)
           .where('e.seq', '<=', to)
@@ -120,23 +119,40 @@ export function rowQueries({ db }: Sql): RowQueries {
 }
 
 /**
- * Stretches of seqs, (from, to], up to the Datanet's latest: a query over one reads at most `batchRows` rows however few of
- * them it is looking for, so that none holds SQLite's thread for long.
+ * Stretches of seqs, (from, to], after one and up to `last` or the Datanet's latest: a query over one reads at most `batchRows`
+ * rows however few of them it is looking for, so that none holds SQLite's thread for long.
  */
 export async function* windows(
   db: Queries,
   datanet: number,
-  after: number,
+  {
+    after = 0,
+    first = 1,
+    last = Number.POSITIVE_INFINITY,
+  }: { after?: number; first?: number; last?: number },
 ): AsyncGenerator<[number, number]> {
-  for (let from = after; ; from += batchRows) {
+  for (let from = Math.max(after, first - 1); ; from += batchRows) {
     const { examples } = await db
       .selectFrom('datanets')
       .select('examples')
       .where('ord', '=', datanet)
       .executeTakeFirstOrThrow();
-    if (from >= examples) return;
+    if (from >= Math.min(examples, last)) return;
     yield [from, from + batchRows];
   }
+}
+
+/** The first and the last seq of a contribution. */
+async function seqsOf(db: Queries, contribution: number): Promise<{ first: number; last: number }> {
+  const edge = (order: 'asc' | 'desc') =>
+    db
+      .selectFrom('examples')
+      .select('seq')
+      .where('contribution', '=', contribution)
+      .orderBy('seq', order)
+      .limit(1)
+      .executeTakeFirst();
+  return { first: (await edge('asc'))?.seq ?? 1, last: (await edge('desc'))?.seq ?? 0 };
 }
 
 export function numberOf(db: Queries, datanet: string): Promise<number> {

@@ -1,11 +1,13 @@
 /** Snapshots: immutable, one of each root in a Datanet. */
 import { isDeepStrictEqual } from 'node:util';
+import { sql } from 'kysely';
 import { ColophonError } from '../../../../gateway/contract/index.ts';
 import type { Place, Snapshot, SnapshotEntry } from '../../model.ts';
-import { bytes, codec, hex } from '../codec.ts';
+import { bytes, codec } from '../codec.ts';
 import type { DatanetStore } from '../datanet_store.ts';
+import type { SqlKind } from '../schema.ts';
 import { cut, pieces, type Queries, type Sql } from './common.ts';
-import { placeOf } from './example_rows.ts';
+import { curationsOf, type ExampleRow, placeOf } from './example_rows.ts';
 import { numberOf } from './rows.ts';
 
 const snapshots = codec<Snapshot>({
@@ -23,7 +25,8 @@ type SnapshotQueries = Pick<
   'createSnapshot' | 'snapshot' | 'snapshots' | 'latestSnapshot' | 'placesOf'
 >;
 
-export function snapshotQueries({ db }: Sql): SnapshotQueries {
+export function snapshotQueries(store: Sql): SnapshotQueries {
+  const { db } = store;
   return {
     async createSnapshot(snapshot) {
       const inserted = await db
@@ -81,47 +84,79 @@ export function snapshotQueries({ db }: Sql): SnapshotQueries {
 
     async placesOf(datanet, entries) {
       const number = await numberOf(db, datanet);
+      const ords = await contributionOrds(db, datanet, entries);
       const places: Array<Place | null> = [];
-      for (const some of pieces(entries, 1)) {
-        const found = await textsOf(db, number, some);
-        places.push(...some.map((entry) => found.get(keyOf(entry)) ?? null));
+      for (const some of pieces(entries, 4)) {
+        const found = new Map<number, Place>();
+        const wanted = some.flatMap(({ contribution, line, hash }, index) => {
+          const ord = ords.get(contribution);
+          return ord === undefined ? [] : [{ index, ord, line, hash: bytes(hash) }];
+        });
+        if (wanted.length > 0) {
+          // As they came stands above as a curation masked them: the same hash is the same text.
+          for (const row of await maskedTexts(store, number, wanted)) found.set(row.index, placeOf(row)!);
+          for (const row of await givenTexts(store, wanted)) found.set(row.index, placeOf(row)!);
+        }
+        places.push(...some.map((_, index) => found.get(index) ?? null));
       }
       return places;
     },
   };
 }
 
-/** Texts by keyOf, as they came or as a curation masked them. */
-async function textsOf(db: Queries, datanet: number, entries: SnapshotEntry[]): Promise<Map<string, Place>> {
-  const hashes = [...new Set(entries.map((entry) => entry.hash))].map(bytes);
-  const came = await db
-    .selectFrom('examples as e')
-    .innerJoin('contributions as c', 'c.ord', 'e.contribution')
-    .innerJoin('blobs as b', 'b.ord', 'e.blob')
-    .where('e.datanet', '=', datanet)
-    .where('e.hash', 'in', hashes)
-    .select(['e.hash', 'c.id as contribution', 'e.line', 'b.sha256', 'e.offset', 'e.bytes'])
-    .execute();
-  const masked = await db
-    .selectFrom('verdicts as v')
-    .innerJoin('jobs as j', 'j.ord', 'v.job')
-    .innerJoin('datanets as d', 'd.id', 'j.datanet')
-    .innerJoin('examples as e', (join) => join.onRef('e.datanet', '=', 'd.ord').onRef('e.seq', '=', 'v.seq'))
-    .innerJoin('contributions as c', 'c.ord', 'e.contribution')
-    .innerJoin('blobs as b', 'b.ord', 'v.maskBlob')
-    .where('d.ord', '=', datanet)
-    .where('v.maskHash', 'in', hashes)
-    .select(['v.maskHash as hash', 'c.id as contribution', 'e.line', 'b.sha256'])
-    .select(['v.maskOffset as offset', 'v.maskBytes as bytes'])
-    .execute();
-  const texts = new Map<string, Place>();
-  for (const row of [...masked, ...came]) {
-    const key = keyOf({ hash: hex(row.hash!), contribution: row.contribution as string, line: row.line });
-    texts.set(key, placeOf(row)!);
-  }
-  return texts;
+interface Wanted {
+  index: number;
+  ord: number;
+  line: number;
+  hash: Uint8Array;
 }
 
-function keyOf({ hash, contribution, line }: Pick<SnapshotEntry, 'hash' | 'contribution' | 'line'>): string {
-  return `${hash} ${line} ${contribution}`;
+type Text = Pick<ExampleRow, 'sha256' | 'offset' | 'bytes'> & { index: number };
+
+async function contributionOrds(
+  db: Queries,
+  datanet: string,
+  entries: SnapshotEntry[],
+): Promise<Map<string, number>> {
+  const ids = [...new Set(entries.map((entry) => entry.contribution))];
+  const ords = new Map<string, number>();
+  for (const some of pieces(ids, 1)) {
+    const rows = await db
+      .selectFrom('contributions')
+      .select(['id', 'ord'])
+      .where('datanet', '=', datanet)
+      .where('id', 'in', some)
+      .execute();
+    for (const row of rows) ords.set(row.id as string, row.ord);
+  }
+  return ords;
+}
+
+/** What is wanted, as rows of a query: PostgreSQL must be told their types. */
+function rowsOf(wanted: Wanted[], kind: SqlKind) {
+  const blob = sql.raw(kind === 'sqlite' ? 'BLOB' : 'bytea');
+  const int = sql.raw('bigint');
+  return sql.join(
+    wanted.map(
+      ({ index, ord, line, hash }) =>
+        sql`(cast(${index} AS ${int}), cast(${ord} AS ${int}), cast(${line} AS ${int}), cast(${hash} AS ${blob}))`,
+    ),
+  );
+}
+
+async function givenTexts({ db, kind }: Sql, wanted: Wanted[]): Promise<Text[]> {
+  const { rows } = await sql<Text>`WITH wanted ("index", ord, line, hash) AS (VALUES ${rowsOf(wanted, kind)})
+    SELECT w."index", b.sha256, e."offset", e.bytes FROM wanted AS w
+    JOIN examples AS e ON e.contribution = w.ord AND e.line = w.line AND e.hash = w.hash
+    JOIN blobs AS b ON b.ord = e.blob`.execute(db);
+  return rows;
+}
+
+async function maskedTexts({ db, kind }: Sql, datanet: number, wanted: Wanted[]): Promise<Text[]> {
+  const { rows } = await sql<Text>`WITH wanted ("index", ord, line, hash) AS (VALUES ${rowsOf(wanted, kind)})
+    SELECT w."index", b.sha256, v."maskOffset" AS "offset", v."maskBytes" AS bytes FROM wanted AS w
+    JOIN examples AS e ON e.contribution = w.ord AND e.line = w.line
+    JOIN verdicts AS v ON v.seq = e.seq AND v."maskHash" = w.hash AND v.job IN (${curationsOf(db, datanet)})
+    JOIN blobs AS b ON b.ord = v."maskBlob"`.execute(db);
+  return rows;
 }

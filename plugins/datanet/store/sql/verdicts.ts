@@ -1,9 +1,10 @@
 /** Verdicts of curations, curators' words, and what is kept by them. */
 import { sql } from 'kysely';
+import type { Place } from '../../model.ts';
 import { bytes, hex, quoted } from '../codec.ts';
 import type { DatanetStore, Verdict } from '../datanet_store.ts';
 import { blobOrds, cut, ordOf, pieces, type Queries, type Sql } from './common.ts';
-import { exampleOf, isSetAside, placeOf, selectExamples } from './example_rows.ts';
+import { exampleOf, placeOf, selectExamples } from './example_rows.ts';
 import { jobs } from './jobs.ts';
 import { numberOf, windows } from './rows.ts';
 
@@ -126,20 +127,23 @@ export function curationQueries({ db }: Sql): CurationQueries {
     async *kept(datanet, curation) {
       const number = await numberOf(db, datanet);
       const job = curation === null ? null : await ordOf(db, 'jobs', curation);
-      for await (const [from, to] of windows(db, number, 0)) {
-        const rows = await selectKept(db, number, job)
+      for await (const [from, to] of windows(db, number, {})) {
+        const rows = await selectExamples(db, number)
+          .select('o.keep')
           .where('e.seq', '>', from)
           .where('e.seq', '<=', to)
+          .where('e.blob', 'is not', null)
+          .where('c.state', '=', 'accepted')
+          .orderBy('e.seq')
           .execute();
+        const found = job === null ? nothingFound : await findingsOf(db, job, from, to);
         const kept = rows.flatMap((row) => {
+          if (row.keep === 0 || (row.keep === null && found.aside.has(row.seq))) return [];
           const example = exampleOf(datanet, row as never);
-          const cluster = row.cluster as number | null;
-          if (row.maskHash === null) return { ...example, cluster };
-          const place = placeOf({ sha256: row.maskSha256, offset: row.maskOffset, bytes: row.maskBytes });
-          // Its masked text was erased: what was masked must not come back.
-          if (place === null) return [];
-          const originalHash = example.originalHash ?? example.hash;
-          return { ...example, hash: hex(row.maskHash), originalHash, place, cluster };
+          const cluster = found.clusters.get(row.seq) ?? null;
+          const mask = found.masks.get(row.seq);
+          if (!mask) return { ...example, cluster };
+          return { ...example, ...mask, originalHash: example.originalHash ?? example.hash, cluster };
         });
         if (kept.length > 0) yield kept;
       }
@@ -147,28 +151,52 @@ export function curationQueries({ db }: Sql): CurationQueries {
   };
 }
 
-/** What a snapshot has: with the latest mask of each example, and its cluster by the seq that stands for it. */
-function selectKept(db: Queries, datanet: number, job: number | null) {
-  const cluster = sql<number | null>`coalesce(
-    (SELECT max(v.canonical) FROM verdicts AS v WHERE v.job = ${job} AND v.seq = e.seq),
-    (SELECT max(v.canonical) FROM verdicts AS v WHERE v.job = ${job} AND v.canonical = e.seq))`;
-  return selectExamples(db, datanet)
-    .leftJoin('verdicts as m', (join) =>
-      join
-        .on('m.job', '=', job as number)
-        .onRef('m.seq', '=', 'e.seq')
-        .on('m.action', '=', 'mask')
-        .on(
-          sql<boolean>`NOT EXISTS (SELECT 1 FROM verdicts AS later WHERE later.job = m.job AND later.seq = m.seq
-            AND later.action = 'mask' AND later.n > m.n)`,
-        ),
-    )
-    .leftJoin('blobs as mb', 'mb.ord', 'm.maskBlob')
-    .select(['m.maskHash', 'mb.sha256 as maskSha256', 'm.maskOffset', 'm.maskBytes', cluster.as('cluster')])
-    .where('e.blob', 'is not', null)
-    .where('c.state', '=', 'accepted')
-    .where(sql<boolean>`NOT ${isSetAside(job)}`)
-    .orderBy('e.seq');
+interface Findings {
+  aside: Set<number>;
+  /** By example: the seq that stands for its cluster. */
+  clusters: Map<number, number>;
+  /** By example: its latest mask. */
+  masks: Map<number, { hash: string; place: Place }>;
+}
+
+const nothingFound: Findings = { aside: new Set(), clusters: new Map(), masks: new Map() };
+
+/** What a curation found about the examples from `from` (exclusive) to `to`. */
+async function findingsOf(db: Queries, job: number, from: number, to: number): Promise<Findings> {
+  const found: Findings = { aside: new Set(), clusters: new Map(), masks: new Map() };
+  const standing = await db
+    .selectFrom('verdicts')
+    .select('canonical')
+    .distinct()
+    .where('job', '=', job)
+    .where('canonical', '>', from)
+    .where('canonical', '<=', to)
+    .execute();
+  for (const { canonical } of standing) found.clusters.set(canonical!, canonical!);
+  const verdicts = await db
+    .selectFrom('verdicts')
+    .leftJoin('blobs', 'ord', 'maskBlob')
+    .select([
+      'seq',
+      'action',
+      'canonical',
+      'maskHash',
+      'sha256',
+      'maskOffset as offset',
+      'maskBytes as bytes',
+    ])
+    .where('job', '=', job)
+    .where('seq', '>', from)
+    .where('seq', '<=', to)
+    .orderBy('n')
+    .execute();
+  for (const row of verdicts) {
+    if (row.action === 'quarantine' || row.action === 'duplicate') found.aside.add(row.seq);
+    if (row.canonical !== null) found.clusters.set(row.seq, row.canonical);
+    const place = placeOf(row);
+    if (row.maskHash && place) found.masks.set(row.seq, { hash: hex(row.maskHash), place });
+  }
+  return found;
 }
 
 /** One verdict for an example, a stage and an action: what a stage found more than once is told in one. */
