@@ -23,7 +23,7 @@ export async function writeCheckpoint<State>(path: string, checkpoint: Checkpoin
   const parts = [Buffer.from(`${head}\n`), ...[values, optimizer.first, optimizer.second].map(bytesOf)];
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
-  const part = `${path}.part`;
+  const part = `${path}.${process.pid}.part`;
   try {
     const file = await open(part, 'w');
     try {

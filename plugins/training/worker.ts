@@ -38,11 +38,20 @@ export type WorkerMessage =
 
 const tell = (message: WorkerMessage) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
+/** A server that was killed starts the job again: its old process must not write beside the new one. */
+function endWithServer(): void {
+  const server = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== server) process.kill(process.pid, 'SIGKILL');
+  }, 200).unref();
+}
+
 async function main(folder: string): Promise<void> {
   // Serving goes first.
   setPriority(constants.priority.PRIORITY_LOW);
   const stop = new AbortController();
   process.on('SIGTERM', () => stop.abort());
+  endWithServer();
   const job = JSON.parse(await readFile(join(folder, 'job.json'), 'utf8')) as WorkerJob;
   const { recipe } = job;
   const modules = Array.from({ length: job.layers }, (_, layer) =>
