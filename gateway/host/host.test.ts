@@ -189,7 +189,11 @@ describe('finding plugins', () => {
   });
 
   test('the engine and training come without being asked for', async () => {
-    expect((await loadPlugins(configOf(''))).map(({ name }) => name)).toEqual(['native', 'datanet', 'training']);
+    expect((await loadPlugins(configOf(''))).map(({ name }) => name)).toEqual([
+      'native',
+      'datanet',
+      'training',
+    ]);
   });
 
   test.each<[string, () => string, RegExp]>([
