@@ -62,7 +62,7 @@ function freeBackend(aborted: () => void): Backend {
       // A client can have left while its request was read.
       if (signal.aborted) aborted();
       else if (request.model !== whole) signal.addEventListener('abort', aborted, { once: true });
-      return { [Symbol.asyncIterator]: () => new Generation(request, signal, steps) };
+      return new Generation(request, signal, steps);
     },
     health: () => ({ ready: true }),
     close: async () => {},
@@ -80,7 +80,7 @@ function wholeParts(count: number): GeneratePart[] {
 
 type Step = IteratorResult<GeneratePart[], undefined>;
 
-class Generation implements AsyncIterator<GeneratePart[], undefined> {
+class Generation implements AsyncIterableIterator<GeneratePart[], undefined> {
   readonly #request: GenerateRequest;
   readonly #signal: AbortSignal;
   readonly #steps: Steps;
@@ -93,6 +93,10 @@ class Generation implements AsyncIterator<GeneratePart[], undefined> {
     this.#steps = steps;
     if (request.model === whole) return;
     signal.addEventListener('abort', () => this.#give?.({ done: true, value: undefined }), { once: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
   }
 
   next(): Promise<Step> {

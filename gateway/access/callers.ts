@@ -71,11 +71,12 @@ export function generateAs(
   const salt = body.cache_salt ?? '';
   const atLeast = caller.priorityAtLeast ?? Number.NEGATIVE_INFINITY;
   const cacheSalt = caller.isolated ? ownSalt(caller.tenant, salt) : salt;
-  return {
+  const said: Pick<GenerateRequest, 'tenant' | 'priority' | 'cacheSalt'> = {
     tenant: caller.tenant,
     priority: Math.max(priority, atLeast),
-    ...(cacheSalt ? { cacheSalt } : {}),
   };
+  if (cacheSalt) said.cacheSalt = cacheSalt;
+  return said;
 }
 
 /** Known to nobody, so that no other tenant can name an isolated one's salt. The prefix cache does not outlive it. */

@@ -68,12 +68,19 @@ export class RateLimits {
   }
 
   /** Runs what takes at most so many tokens; `used` is told how many it took so far. A 429 where they are not there. */
-  async spend<Result>(
+  spend<Result>(
     caller: Caller,
     atMost: number,
     run: (used: (tokens: number) => void) => Promise<Result>,
   ): Promise<Result> {
-    if (!this.limits(caller)) return run(() => {});
+    return this.limits(caller) ? this.#spend(caller, atMost, run) : run(() => {});
+  }
+
+  async #spend<Result>(
+    caller: Caller,
+    atMost: number,
+    run: (used: (tokens: number) => void) => Promise<Result>,
+  ): Promise<Result> {
     const reservation = await this.reserve(caller, atMost);
     let taken = 0;
     try {

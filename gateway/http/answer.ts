@@ -20,7 +20,7 @@ export interface Answer {
 }
 
 /** Sends the answer. A failure before the first step is an ordinary error; after it, an error event in the stream. */
-export async function sendAnswer(
+export function sendAnswer(
   services: Services,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -105,14 +105,15 @@ export async function serveClient(
 
 /** Of the prompts and of all that may be generated. */
 function tokensAtMost(answer: Answer): number {
-  const generated = answer.choices.map(({ generate, promptOnly }) => (promptOnly ? 0 : generate.maxTokens));
-  return promptTokens(answer) + generated.reduce((sum, tokens) => sum + tokens, 0);
+  let tokens = promptTokens(answer);
+  for (const { generate, promptOnly } of answer.choices) tokens += promptOnly ? 0 : generate.maxTokens;
+  return tokens;
 }
 
 function promptTokens({ choices, perPrompt }: Answer): number {
-  return choices
-    .filter((_, index) => index % perPrompt === 0)
-    .reduce((sum, { generate }) => sum + generate.prompt.length, 0);
+  let tokens = 0;
+  for (let at = 0; at < choices.length; at += perPrompt) tokens += choices[at]!.generate.prompt.length;
+  return tokens;
 }
 
 /** All choices at once; where one fails, the others are ended and its error is the request's. */
@@ -124,18 +125,21 @@ async function runTogether(
 ): Promise<ChoiceUsage[]> {
   // Each choice listens; that many are no leak.
   if (answer.choices.length > 1) setMaxListeners(0, client.signal);
+  const run = (choice: ChoiceRequest, index: number) => {
+    const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
+    return runChoice(choice, client.signal, meter, (step) => onStep(index, step));
+  };
+  if (answer.choices.length === 1) return [await run(answer.choices[0]!, 0)];
   let failure: { error: unknown } | undefined;
   const runs = answer.choices.map(async (choice, index) => {
-    const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
     try {
-      return await runChoice(choice, client.signal, meter, (step) => onStep(index, step));
+      return await run(choice, index);
     } catch (error) {
       failure ??= { error };
       client.abort();
       throw error;
     }
   });
-  if (runs.length === 1) return [await runs[0]!];
   const results = await Promise.allSettled(runs);
   if (failure) throw failure.error;
   return results.map((result) => (result as PromiseFulfilledResult<ChoiceUsage>).value);

@@ -17,6 +17,7 @@ import { modelRoutes } from './models.ts';
 import { refuseNotOffered } from './not_offered.ts';
 import { describeRoutes, documentationRoutes } from './openapi.ts';
 import { takeRandomHex } from './random_bytes.ts';
+import { RequestLog } from './request_log.ts';
 import { responseRoutes } from './responses.ts';
 import type { Services } from './services.ts';
 import { storedCompletionRoutes } from './stored_completions.ts';
@@ -32,6 +33,7 @@ const apiVersion = '2020-10-01';
 export async function buildApp(services: Services): Promise<FastifyInstance> {
   const app = fastify({
     loggerInstance: services.log,
+    childLoggerFactory: (log, bindings) => new RequestLog(log, bindings),
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) => clientsId(request.headers['x-request-id']) ?? `req_${takeRandomHex(16)}`,
     requestTimeout: requestTimeoutMs,
@@ -100,12 +102,12 @@ function observe(app: FastifyInstance, { log, metrics }: Services): void {
     request.outcome = {};
     reply.header('x-request-id', request.id);
     reply.header('openai-version', apiVersion);
-    metrics.inFlight.inc();
+    metrics.inFlight.value++;
     // Only a socket can be cut.
     const overSocket = onBehalf.getStore() === undefined;
     reply.raw.once('close', () => {
       if (request.outcome.upgraded) return;
-      metrics.inFlight.dec();
+      metrics.inFlight.value--;
       const milliseconds = performance.now() - request.startedAt;
       const route = request.routeOptions.url ?? 'unknown';
       const cut = overSocket && !reply.raw.writableFinished;

@@ -15,16 +15,25 @@ const quote = 0x22;
 /** Takes JSON and refuses every other content type. */
 export function readJsonBodies(app: FastifyInstance, limit: number): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(/^application\/(?:[\w.+-]+\+)?json\b/i, async (request: FastifyRequest) => {
-    return parseJson(await readAll(request, limit));
+  // With a callback: a promise for each body is work for every request.
+  app.addContentTypeParser(/^application\/(?:[\w.+-]+\+)?json\b/i, (request, _payload, done) => {
+    readAll(request, limit, (failure, body) => {
+      if (failure) return done(failure);
+      let value: unknown;
+      try {
+        value = parseJson(body!);
+      } catch (error) {
+        return done(error as Error);
+      }
+      done(null, value);
+    });
   });
-  app.addContentTypeParser('*', async (request: FastifyRequest) => {
-    await readAll(request, limit);
-    const given = request.headers['content-type'];
-    throw new ColophonError(
-      `The body must be JSON, sent with the header "Content-Type: application/json", but this one is ${given ? `'${given.slice(0, 100)}'` : 'without one'}.`,
-      { status: 415, code: 'unsupported_media_type' },
-    );
+  app.addContentTypeParser('*', (request, _payload, done) => {
+    readAll(request, limit, (failure) => {
+      const given = request.headers['content-type'];
+      const sentence = `The body must be JSON, sent with the header "Content-Type: application/json", but this one is ${given ? `'${given.slice(0, 100)}'` : 'without one'}.`;
+      done(failure ?? new ColophonError(sentence, { status: 415, code: 'unsupported_media_type' }));
+    });
   });
 }
 
@@ -77,7 +86,12 @@ function endOfString(text: string, start: number): number {
   return text.length;
 }
 
-function readAll(request: FastifyRequest, limit: number): Promise<Buffer> {
+/** Calls `done` once, with the whole body or with what is wrong. */
+function readAll(
+  request: FastifyRequest,
+  limit: number,
+  done: (failure: ColophonError | null, body?: Buffer) => void,
+): void {
   const stream = request.raw;
   const declared = Number(request.headers['content-length'] ?? 0);
   const tooLarge = () =>
@@ -85,26 +99,32 @@ function readAll(request: FastifyRequest, limit: number): Promise<Buffer> {
       `The request body is larger than the limit of ${limit} bytes. Send less, or raise server.body_limit.`,
       { status: 413, code: 'request_too_large' },
     );
-  return new Promise((resolve, reject) => {
-    if (declared > discardedAtMost) return reject(tooLarge());
-    const chunks: Buffer[] = [];
-    let size = 0;
-    stream.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      if (size <= limit) chunks.push(chunk);
-      else chunks.length = 0;
-      if (size > discardedAtMost) {
-        stream.pause();
-        reject(tooLarge());
-      }
-    });
-    stream.on('end', () =>
-      size > limit
-        ? reject(tooLarge())
-        : resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)),
-    );
-    stream.on('error', (cause) =>
-      reject(new ColophonError('The request body ended early.', { code: 'incomplete_body', cause })),
-    );
+  if (declared > discardedAtMost) {
+    done(tooLarge());
+    return;
+  }
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let ended = false;
+  const end = (failure: ColophonError | null, body?: Buffer) => {
+    if (ended) return;
+    ended = true;
+    done(failure, body);
+  };
+  stream.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (size <= limit) chunks.push(chunk);
+    else chunks.length = 0;
+    if (size > discardedAtMost) {
+      stream.pause();
+      end(tooLarge());
+    }
   });
+  stream.on('end', () => {
+    if (size > limit) end(tooLarge());
+    else end(null, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size));
+  });
+  stream.on('error', (cause) =>
+    end(new ColophonError('The request body ended early.', { code: 'incomplete_body', cause })),
+  );
 }

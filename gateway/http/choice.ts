@@ -50,6 +50,8 @@ export interface ChoiceStep {
 /** The client went away or the server stops; nobody reads the rest. */
 export class Cancelled extends Error {}
 
+const none: ReadonlySet<number> = new Set();
+
 /** Runs to the end, giving each step to `onStep` as it comes. Ends the generation when `signal` fires or `onStep` throws. */
 export async function runChoice(
   request: ChoiceRequest,
@@ -58,8 +60,8 @@ export async function runChoice(
   onStep: (step: ChoiceStep) => void,
 ): Promise<ChoiceUsage> {
   const { generate, text } = request;
-  const stops = new Set(generate.stopTokenIds);
-  const ends = new Set(generate.ignoreEnd ? [] : text.endTokenIds);
+  const stops = generate.stopTokenIds.length > 0 ? new Set(generate.stopTokenIds) : none;
+  const ends = generate.ignoreEnd ? none : text.ends;
   const stopStrings = new StopStrings(request.stop, request.includeStop);
   const detokenizer = text.detokenizer({ skipSpecial: request.skipSpecial });
   const repeats = request.endAtRepeatedCall ? new RepeatedCalls() : undefined;

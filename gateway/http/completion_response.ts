@@ -6,6 +6,7 @@ import { type ChoiceStep, countCodePoints } from './choice.ts';
 import { type CollectedChoice, collect, newCollection } from './collected.ts';
 import type { CompletionBody, CompletionRequest, Prompt } from './completion_request.ts';
 import { completionLogprobs, promptLogprobs, type TokenNaming } from './logprobs.ts';
+import { given } from './missing.ts';
 import { type Envelope, serviceTier } from './shared_request.ts';
 import { type Usage, usageOf } from './usage.ts';
 
@@ -41,17 +42,20 @@ function completionWhole({ body, request, naming, envelope }: Context): Answer {
     const prompt = request.prompts[Math.floor(index / request.perPrompt)]!;
     const logprobs = collected[index - (index % request.perPrompt)]!.promptLogprobs;
     const shown = body.echo ? withPrompt(naming, prompt, choice, logprobs) : choice;
-    return {
+    const json: Record<string, unknown> = {
       index,
       text: shown.text,
       logprobs: logprobsJson(body, naming, shown),
       finish_reason: choice.finish,
-      ...(choice.stopReason === null ? {} : { stop_reason: choice.stopReason }),
-      ...(body.return_token_ids ? { token_ids: choice.ids, prompt_token_ids: prompt.ids } : {}),
-      ...(body.prompt_logprobs !== undefined && body.prompt_logprobs !== null && logprobs
-        ? { prompt_logprobs: promptLogprobs(naming, prompt.ids, logprobs) }
-        : {}),
     };
+    if (choice.stopReason !== null) json.stop_reason = choice.stopReason;
+    if (body.return_token_ids) {
+      json.token_ids = choice.ids;
+      json.prompt_token_ids = prompt.ids;
+    }
+    if (given(body.prompt_logprobs) && logprobs)
+      json.prompt_logprobs = promptLogprobs(naming, prompt.ids, logprobs);
+    return json;
   };
   return {
     choices: request.choices,

@@ -1,27 +1,27 @@
-/** Random bytes of the system, asked for by the page: a call for a few of them costs as much as one for thousands. */
+/** Random numbers of the system, asked for by the page: a call for a few bytes of them costs as much as one for thousands. */
 import { randomFillSync } from 'node:crypto';
 
-const pool = Buffer.alloc(4096);
-let used = pool.length;
+const page = Buffer.alloc(4096);
+let digits = '';
+let usedDigits = 0;
+const words = new BigUint64Array(512);
+let usedWords = words.length;
 
-/** The same in hexadecimal digits, two a byte, without a copy of them. */
+/** `count` bytes (at most 4096) that nobody else gets, in hexadecimal digits, two a byte. */
 export function takeRandomHex(count: number): string {
-  const start = take(count);
-  return pool.toString('hex', start, start + count);
-}
-
-/** `count` bytes (at most 4096) that nobody else gets. */
-export function takeRandom(count: number): Buffer {
-  const start = take(count);
-  return Buffer.from(pool.subarray(start, start + count));
-}
-
-/** Where the next bytes begin, which are now taken. */
-function take(count: number): number {
-  if (used + count > pool.length) {
-    randomFillSync(pool);
-    used = 0;
+  if (usedDigits + 2 * count > digits.length) {
+    digits = randomFillSync(page).toString('hex');
+    usedDigits = 0;
   }
-  used += count;
-  return used - count;
+  usedDigits += 2 * count;
+  return digits.slice(usedDigits - 2 * count, usedDigits);
+}
+
+/** 64 bits that nobody else gets. */
+export function takeRandom64(): bigint {
+  if (usedWords === words.length) {
+    randomFillSync(words);
+    usedWords = 0;
+  }
+  return words[usedWords++]!;
 }

@@ -73,14 +73,17 @@ export const refusedInCompletions: RefusedField[] = ['tools', 'functions'].map((
   `'${field}' are only supported by /v1/chat/completions and /v1/responses.`,
 ]);
 
-/** Throws for the first field that asks for what is not there. */
-export function refuseUnsupported(body: object, also: RefusedField[] = []): void {
+const ruleOf = new Map(rules.map((rule) => [rule[0], rule]));
+
+/** Throws for the first field of the body that asks for what is not there. */
+export function refuseUnsupported(body: object, also: readonly RefusedField[] = []): void {
   const fields = body as Body;
-  for (const list of [rules, also]) {
-    for (const [field, asksForIt, why] of list) {
-      if (asksForIt(fields[field], fields)) {
-        throw new ColophonError(why, { param: field, code: 'unsupported_parameter' });
-      }
-    }
-  }
+  // Bodies have few fields, and there are many rules.
+  for (const field in fields) refuse(ruleOf.get(field), fields);
+  for (const rule of also) refuse(rule, fields);
+}
+
+function refuse(rule: RefusedField | undefined, fields: Body): void {
+  if (rule?.[1](fields[rule[0]], fields))
+    throw new ColophonError(rule[2], { param: rule[0], code: 'unsupported_parameter' });
 }

@@ -60,42 +60,41 @@ export function choicesOf(
   checkTokenIds(stopTokenIds, vocabularySize, 'stop_token_ids');
   const sampling = readSampling(body, vocabularySize);
   const promptOnly = options.maxTokens === 0;
-  const generate: GenerateRequest = {
-    model: body.model,
-    prompt,
-    maxTokens: Math.max(options.maxTokens, 1),
-    minTokens: Math.min(body.min_tokens ?? 0, options.maxTokens),
-    ignoreEnd: body.ignore_eos ?? false,
-    stopTokenIds,
-    sampling,
-    ...(options.logprobs === undefined ? {} : { logprobs: options.logprobs }),
-    ...generateAs(options.caller, body),
-  };
   const stop = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []);
-  // They are the same for all choices of a prompt, and cost its whole computation: no cache holds them. A stream shows
-  // each choice as it comes, with the prompt before it.
-  const promptLogprobs = (index: number) =>
-    options.promptLogprobs === undefined || (index > 0 && !body.stream)
-      ? {}
-      : { promptLogprobs: options.promptLogprobs };
-  return Array.from({ length: body.n ?? 1 }, (_, index) => ({
-    backend: served.backend,
-    text: served.text,
-    adapter: served.card.parent !== null,
-    generate: {
-      ...generate,
-      ...promptLogprobs(index),
+  const as = generateAs(options.caller, body);
+  const choices: ChoiceRequest[] = [];
+  for (let index = 0; index < (body.n ?? 1); index++) {
+    const generate: GenerateRequest = {
+      model: body.model,
+      prompt,
+      maxTokens: Math.max(options.maxTokens, 1),
+      minTokens: Math.min(body.min_tokens ?? 0, options.maxTokens),
+      ignoreEnd: body.ignore_eos ?? false,
+      stopTokenIds,
       sampling: samplingOfChoice(sampling, (options.first ?? 0) + index),
-    },
-    stop,
-    includeStop: body.include_stop_str_in_output ?? false,
-    skipSpecial: body.skip_special_tokens ?? true,
-    promptOnly,
-    endAtRepeatedCall: structure?.severalCalls ?? false,
-    ...(structure && !promptOnly
-      ? { constrain: () => served.grammars.constrain(structure.grammar, structure.param) }
-      : {}),
-  }));
+      ...as,
+    };
+    if (options.logprobs !== undefined) generate.logprobs = options.logprobs;
+    // They are the same for all choices of a prompt, and cost its whole computation: no cache holds them. A stream shows
+    // each choice as it comes, with the prompt before it.
+    if (options.promptLogprobs !== undefined && (index === 0 || body.stream))
+      generate.promptLogprobs = options.promptLogprobs;
+    const choice: ChoiceRequest = {
+      backend: served.backend,
+      text: served.text,
+      adapter: served.card.parent !== null,
+      generate,
+      stop,
+      includeStop: body.include_stop_str_in_output ?? false,
+      skipSpecial: body.skip_special_tokens ?? true,
+      promptOnly,
+      endAtRepeatedCall: structure?.severalCalls ?? false,
+    };
+    if (structure && !promptOnly)
+      choice.constrain = () => served.grammars.constrain(structure.grammar, structure.param);
+    choices.push(choice);
+  }
+  return choices;
 }
 
 /** What all parts of an answer carry. */

@@ -1,5 +1,6 @@
 /** Numbers for Prometheus. Labels are bounded: never a model's or a client's name. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Distributions } from './distribution.ts';
 import { Tally } from './tally.ts';
 
 /** What a generation reports about itself. */
@@ -18,7 +19,7 @@ export interface Metrics {
   generation(kind: 'base' | 'adapter'): GenerationMeter;
   /** A request ended; `route` is the pattern that it matched. */
   request(route: string, method: string, status: number, seconds: number): void;
-  inFlight: Gauge;
+  inFlight: { value: number };
   /** WebSockets that are open. */
   sockets: Gauge;
 }
@@ -39,17 +40,20 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
       requests.fill(this);
     },
   });
-  const duration = new Histogram({
+  const duration = new Distributions(registry, {
     name: 'colophon_http_request_seconds',
     help: 'Time from a request to the end of its answer.',
-    labelNames: ['route'],
-    buckets: [...latencyBuckets, 120, 300],
-    registers,
+    label: 'route',
+    bounds: [...latencyBuckets, 120, 300],
   });
-  const inFlight = new Gauge({
+  const inFlight = { value: 0 };
+  new Gauge({
     name: 'colophon_http_requests_in_flight',
     help: 'HTTP requests being answered.',
     registers,
+    collect() {
+      this.set(inFlight.value);
+    },
   });
   const sockets = new Gauge({
     name: 'colophon_websockets_open',
@@ -86,18 +90,27 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
       tokens.fill(this);
     },
   });
-  const firstToken = new Histogram({
+  const firstToken = new Distributions(registry, {
     name: 'colophon_time_to_first_token_seconds',
     help: 'Time from the start of a generation to its first token.',
-    buckets: latencyBuckets,
-    registers,
-  });
-  const interToken = new Histogram({
+    bounds: latencyBuckets,
+  }).of('');
+  const interToken = new Distributions(registry, {
     name: 'colophon_inter_token_seconds',
     help: 'Time between tokens of a generation.',
-    buckets: latencyBuckets,
-    registers,
-  });
+    bounds: latencyBuckets,
+  }).of('');
+  const kinds = Object.fromEntries(
+    (['base', 'adapter'] as const).map((kind) => [
+      kind,
+      {
+        running: running.series({ kind }),
+        prompt: tokens.series({ type: 'prompt', kind }),
+        cached: tokens.series({ type: 'cached', kind }),
+        completion: tokens.series({ type: 'completion', kind }),
+      },
+    ]),
+  );
 
   return {
     registry,
@@ -105,10 +118,11 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     sockets,
     request(route, method, status, seconds) {
       requests.add({ route, method, status });
-      duration.observe({ route }, seconds);
+      duration.of(route).observe(seconds);
     },
     generation(kind) {
-      running.add({ kind });
+      const counts = kinds[kind]!;
+      counts.running.value++;
       let last = performance.now();
       let first = true;
       return {
@@ -118,15 +132,15 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
           const seconds = (now - last) / 1000;
           last = now;
           if (first) firstToken.observe(seconds);
-          else for (let token = 0; token < count; token++) interToken.observe(seconds / count);
+          else interToken.observe(seconds / count, count);
           first = false;
         },
         finish(reason, usage) {
-          running.add({ kind }, -1);
+          counts.running.value--;
           finished.add({ kind, reason });
-          tokens.add({ type: 'prompt', kind }, usage.promptTokens);
-          tokens.add({ type: 'cached', kind }, usage.cachedTokens);
-          tokens.add({ type: 'completion', kind }, usage.completionTokens);
+          counts.prompt.value += usage.promptTokens;
+          counts.cached.value += usage.cachedTokens;
+          counts.completion.value += usage.completionTokens;
         },
       };
     },

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { unfinishedBytes } from './detokenizer.ts';
 import { golden, smollm2 } from './fixtures/smollm2.ts';
 import { Tokenizer } from './tokenizer.ts';
+import { unfinishedBytes } from './utf8.ts';
 
 const tokenizer = new Tokenizer(smollm2());
 

@@ -1,4 +1,5 @@
 import type { TokenBytes } from './token_bytes.ts';
+import { unfinishedBytes } from './utf8.ts';
 
 /** Text from token ids that arrive one by one; the pieces concatenated are the text of all ids at once. */
 export interface IncrementalDetokenizer {
@@ -26,6 +27,11 @@ export class Detokenizer implements IncrementalDetokenizer {
 
   push(id: number): string {
     if (this.#skip.has(id)) return '';
+    // Nearly every token is whole characters after whole characters.
+    if (this.#pending.length === 0 && !this.#stripSpace) {
+      const text = this.#tokens.text(id);
+      if (text !== null) return text;
+    }
     let bytes = this.#tokens.of(id);
     if (bytes.length === 0) return '';
     if (this.#stripSpace) {
@@ -43,27 +49,4 @@ export class Detokenizer implements IncrementalDetokenizer {
     this.#pending = empty;
     return rest;
   }
-}
-
-/** How many bytes at the end begin a character that more bytes could complete. */
-export function unfinishedBytes(bytes: Uint8Array): number {
-  for (let back = 1; back <= 3 && back <= bytes.length; back++) {
-    const lead = bytes[bytes.length - back]!;
-    if (lead < 0x80) return 0;
-    if (lead < 0xc0) continue; // a continuation: its lead is further back
-    const needed =
-      lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
-    if (back >= needed) return 0;
-    return back === 1 || canFollow(lead, bytes[bytes.length - back + 1]!) ? back : 0;
-  }
-  return 0;
-}
-
-/** Whether a second byte keeps a character possible: neither overlong, nor a surrogate, nor past U+10FFFF. */
-function canFollow(lead: number, second: number): boolean {
-  if (lead === 0xe0) return second >= 0xa0;
-  if (lead === 0xed) return second < 0xa0;
-  if (lead === 0xf0) return second >= 0x90;
-  if (lead === 0xf4) return second < 0x90;
-  return true;
 }

@@ -10,6 +10,8 @@ export { StopStrings } from './stop_strings.ts';
 /** Everything textual about one model: what its TextDefinition says, at work. Make one per definition and keep it. */
 export class TextModel {
   readonly endTokenIds: number[];
+  /** The same, to look them up. */
+  readonly ends: ReadonlySet<number>;
   readonly vocabularySize: number;
   /** The source of the model's own. */
   readonly chatTemplate: string | undefined;
@@ -18,6 +20,7 @@ export class TextModel {
 
   constructor(definition: TextDefinition) {
     this.endTokenIds = definition.endTokenIds;
+    this.ends = new Set(definition.endTokenIds);
     this.vocabularySize = definition.vocabularySize;
     this.chatTemplate = definition.chatTemplate;
     this.#tokenizer = new Tokenizer(definition);

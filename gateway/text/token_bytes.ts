@@ -1,4 +1,5 @@
 import { byteCharacters } from './bpe.ts';
+import { unfinishedBytes } from './utf8.ts';
 
 /** How token strings stand for bytes: GPT-2's characters for bytes, or SentencePiece's ▁ and <0xNN>. */
 export type TokenSpelling = 'byte-level' | 'sentencepiece';
@@ -15,6 +16,8 @@ const byteOfCode = (() => {
 export class TokenBytes {
   readonly #bytes: Buffer;
   readonly #offsets: Uint32Array;
+  /** Texts that were asked for; null where a character is unfinished at the end. */
+  readonly #texts: Array<string | null | undefined> = [];
   /** Length of the longest, in bytes. */
   readonly longest: number;
 
@@ -57,6 +60,16 @@ export class TokenBytes {
     return start === undefined || end === undefined
       ? this.#bytes.subarray(0, 0)
       : this.#bytes.subarray(start, end);
+  }
+
+  /** The text of a token; null where its last character is unfinished. */
+  text(id: number): string | null {
+    const known = this.#texts[id];
+    if (known !== undefined) return known;
+    const bytes = this.of(id);
+    const text = unfinishedBytes(bytes) > 0 ? null : bytes.toString('utf8');
+    if (id < this.#offsets.length) this.#texts[id] = text;
+    return text;
   }
 }
 

@@ -94,7 +94,7 @@ function socketRoute(
     },
     wsHandler: (socket, request) => {
       request.outcome.upgraded = true;
-      services.metrics.inFlight.dec();
+      services.metrics.inFlight.value--;
       services.metrics.request(url, 'GET', 101, (performance.now() - request.startedAt) / 1000);
       void serve(new Connection(services, socket, request));
     },
