@@ -1,5 +1,6 @@
 /** A client of bare sockets: as little work as there can be beside a server that is measured. */
 import { connect, type Socket } from 'node:net';
+import { WebSocket } from 'ws';
 
 /** The bytes of a POST. */
 export function postBytes(path: string, body: object): Buffer {
@@ -55,6 +56,60 @@ export function answerOf(socket: Socket, request: Buffer): Promise<void> {
     };
     socket.on('data', take).on('close', closed).on('error', settle);
     socket.write(request);
+  });
+}
+
+/** The beginning of the event that ends a response over a socket: all have as many tokens as they may. */
+const ended = '{"type":"response.incomplete"';
+
+/**
+ * Asks `count` times over `connections` WebSockets that stay open, each one after the response before it. Rejects where a
+ * socket closes.
+ */
+export async function askSockets(
+  url: string,
+  event: string,
+  connections: number,
+  count: number,
+): Promise<void> {
+  let left = count;
+  await Promise.all(
+    Array.from(
+      { length: Math.min(connections, count) },
+      () =>
+        new Promise<void>((resolve, reject) => {
+          const socket = new WebSocket(url);
+          const next = () => {
+            if (left-- > 0) return socket.send(event);
+            socket.removeAllListeners('close').terminate();
+            resolve();
+          };
+          socket.on('open', next);
+          socket.on('error', reject);
+          socket.on('close', () =>
+            reject(new Error('The server closed a socket before the end of a response.')),
+          );
+          socket.on('message', (data: Buffer) => {
+            if (data.toString('latin1', 0, ended.length) === ended) next();
+          });
+        }),
+    ),
+  );
+}
+
+/** The events of one response over a socket of its own, as they came. */
+export function eventsOf(url: string, event: string): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    const events: string[] = [];
+    const socket = new WebSocket(url);
+    socket.on('open', () => socket.send(event));
+    socket.on('error', reject);
+    socket.on('message', (data: Buffer) => {
+      events.push(data.toString());
+      if (!events.at(-1)!.startsWith(ended)) return;
+      socket.terminate();
+      resolve(events);
+    });
   });
 }
 

@@ -16,7 +16,7 @@ import { Child } from '../lib/child.ts';
 import { publish, runBench, say } from '../lib/main.ts';
 import { type CaseResult, caseResult, report, type Unit } from '../lib/report.ts';
 import { median, percentile, significant } from '../lib/statistics.ts';
-import { ask, postBytes } from './client.ts';
+import { ask, askSockets, eventsOf, postBytes } from './client.ts';
 import { held, streamed, whole } from './free_backend.ts';
 import type { Recorded, Used } from './worker.ts';
 
@@ -27,14 +27,29 @@ const streamBody = { model: streamed, messages, stream: true, max_tokens: tokens
 const wholeBody = { model: whole, prompt: 'Tell me of the fox.', max_tokens: 16 };
 const chat = '/v1/chat/completions';
 const completions = '/v1/completions';
+const responses = '/v1/responses';
+const createEvent = JSON.stringify({
+  type: 'response.create',
+  model: streamed,
+  input: messages[0]!.content,
+  max_output_tokens: tokensPerStream,
+  store: false,
+});
+
+const socketUrl = (port: number, path: string) => `ws://127.0.0.1:${port}${path}`;
+
+function posts(path: string, body: object, connections: number): Load['ours'] {
+  const request = postBytes(path, body);
+  return (port, requests) => ask(port, request, connections, requests);
+}
 
 interface Load {
   case: string;
   unit: Unit;
   peer: string;
-  ours: Buffer;
-  bare: Buffer;
-  connections: number;
+  /** Asks so many times. */
+  ours: (port: number, requests: number) => Promise<void>;
+  bare: (port: number, requests: number) => Promise<void>;
   requests: number;
   /** What is counted, of one request. */
   counts: number;
@@ -45,9 +60,8 @@ const loads: Load[] = [
     case: 'inprocess-stream-tokens-per-core',
     unit: 'tok/s',
     peer: 'bare-fastify-sse',
-    ours: postBytes(chat, streamBody),
-    bare: postBytes('/sse', streamBody),
-    connections: streams,
+    ours: posts(chat, streamBody, streams),
+    bare: posts('/sse', streamBody, streams),
     requests: 12 * streams,
     counts: tokensPerStream,
   },
@@ -55,11 +69,19 @@ const loads: Load[] = [
     case: 'inprocess-rps-per-core',
     unit: 'req/s',
     peer: 'bare-fastify-json',
-    ours: postBytes(completions, wholeBody),
-    bare: postBytes('/json', wholeBody),
-    connections: 16,
+    ours: posts(completions, wholeBody, 16),
+    bare: posts('/json', wholeBody, 16),
     requests: 20_000,
     counts: 1,
+  },
+  {
+    case: 'ws-stream-tokens-per-core',
+    unit: 'tok/s',
+    peer: 'bare-fastify-ws',
+    ours: (port, requests) => askSockets(socketUrl(port, responses), createEvent, streams, requests),
+    bare: (port, requests) => askSockets(socketUrl(port, '/ws'), createEvent, streams, requests),
+    requests: 12 * streams,
+    counts: tokensPerStream,
   },
 ];
 const others = ['cancel-ms', 'cancel-before-first-byte-ms', 'memory-growth'] as const;
@@ -88,7 +110,7 @@ async function main(argv: string[]): Promise<void> {
       for (const side of peer ? (['ours', 'bare'] as const) : (['ours'] as const)) {
         const server = side === 'ours' ? ours : bare;
         const before = await server.used();
-        await ask(server.port, load[side], load.connections, requests);
+        await load[side](server.port, requests);
         const seconds = ((await server.used()).cpu - before.cpu) / 1e6;
         if (round === 0) continue;
         rates[side].push((requests * load.counts) / seconds);
@@ -170,7 +192,23 @@ async function recordAnswers(port: number): Promise<Recorded> {
   const writes = events.slice(1, tokensPerStream + 1);
   writes[0] = events[0]! + writes[0]!;
   writes.push(writes.pop()! + events.slice(tokensPerStream + 1).join(''));
-  return { writes, json: await post(completions, wholeBody) };
+  return {
+    writes,
+    json: await post(completions, wholeBody),
+    frames: framesOf(await eventsOf(socketUrl(port, responses), createEvent)),
+  };
+}
+
+/** A step for each token: what begins a response goes with the first, what ends it with the last. */
+function framesOf(events: readonly string[]): string[][] {
+  const steps: string[][] = [[]];
+  let tokens = 0;
+  for (const event of events) {
+    const token = event.startsWith('{"type":"response.output_text.delta"');
+    if (token && tokens++ > 0) steps.push([]);
+    steps.at(-1)!.push(event);
+  }
+  return steps;
 }
 
 /** Milliseconds from a client's leaving to the backend's knowing, while others stream. */

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import websocket from '@fastify/websocket';
 import { fastify } from 'fastify';
 import { loadConfig } from '../../gateway/config/index.ts';
 import { startServer } from '../../gateway/main.ts';
@@ -26,6 +27,8 @@ export interface Recorded {
   /** Whole events, joined as ours joins them: one write each. */
   writes: string[];
   json: string;
+  /** Events of a response over a socket, by the step that they come with. */
+  frames: string[][];
 }
 
 setFlagsFromString('--expose-gc');
@@ -46,8 +49,9 @@ async function ours(): Promise<number> {
 }
 
 async function bare(file: string): Promise<number> {
-  const { writes, json } = JSON.parse(readFileSync(file, 'utf8')) as Recorded;
+  const { writes, json, frames } = JSON.parse(readFileSync(file, 'utf8')) as Recorded;
   const app = fastify();
+  await app.register(websocket);
   app.post('/json', async (_request, reply) => reply.type('application/json; charset=utf-8').send(json));
   let running: Array<() => void> = [];
   const step = () => {
@@ -67,6 +71,20 @@ async function bare(file: string): Promise<number> {
       else if (running.push(one) === 1) setImmediate(step);
     };
     if (running.push(one) === 1) setImmediate(step);
+  });
+  app.get('/ws', { websocket: true }, (socket, request) => {
+    const { socket: raw } = request.raw;
+    socket.on('message', () => {
+      let at = 0;
+      const one = () => {
+        if (raw.destroyed) return;
+        raw.cork();
+        for (const frame of frames[at++]!) socket.send(frame);
+        raw.uncork();
+        if (at < frames.length && running.push(one) === 1) setImmediate(step);
+      };
+      if (running.push(one) === 1) setImmediate(step);
+    });
   });
   return Number(new URL(await app.listen({ host: '127.0.0.1', port: 0 })).port);
 }
