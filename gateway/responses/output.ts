@@ -36,7 +36,14 @@ export class Output {
     if (delta === '' && logprobs.length === 0) return;
     message.text += delta;
     message.logprobs.push(...logprobs);
-    this.#emit('response.output_text.delta', { ...this.#place(message.item), delta, logprobs });
+    // Spelled out: a copy of fields costs more than all else that is done for a token.
+    this.#emit('response.output_text.delta', {
+      item_id: message.item.id,
+      output_index: this.#done.length,
+      content_index: 0,
+      delta,
+      logprobs,
+    });
   }
 
   /** A call begins; what is open is closed. */
@@ -135,5 +142,5 @@ export class Output {
 /** Numbers events from `first` on. */
 export function numbered(emit: Emit, first = 0): (type: string, fields: object) => void {
   let next = first;
-  return (type, fields) => emit({ type, sequence_number: next++, ...fields });
+  return (type, fields) => emit(Object.assign({ type, sequence_number: next++ }, fields));
 }
