@@ -1,8 +1,5 @@
-/** The life of contributions, on the real store and blobs; licences and signatures are asked of plain functions. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+/** The life of contributions, on every store; licences and signatures are asked of plain functions. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { ColophonError } from '../../gateway/contract/index.ts';
 import { Contributions, type Statement } from './contributions.ts';
 import { readRows } from './formats/read_rows.ts';
@@ -14,11 +11,12 @@ import { newContributor, newDatanet } from './store/conformance/samples.ts';
 import type { DatanetStore } from './store/datanet_store.ts';
 import { openBlobs } from './store/open_blobs.ts';
 import { openStore } from './store/open_store.ts';
+import { storeKinds, type TestPlace, type TestStores } from './testing/stores.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 const limits = { rowBytes: 1000, ratio: 100, expandedBytes: 1e9 };
 
-let folder: string;
+let place: TestPlace;
 let store: DatanetStore;
 let blobs: BlobStore;
 let jobs: JobRunner;
@@ -27,8 +25,8 @@ let datanet: Datanet;
 let contributor: Contributor;
 
 async function open() {
-  store = await openStore({ kind: 'sqlite', path: join(folder, 'datanets.db') });
-  blobs = await openBlobs({ kind: 'files', folder: join(folder, 'blobs') });
+  store = await openStore(place.options.store);
+  blobs = await openBlobs(place.options.blobs);
   const check = checkWork({
     store,
     blobs,
@@ -48,20 +46,6 @@ async function open() {
     isSigned: (_datanet, _contribution, key) => key === 'ab'.repeat(32),
   });
 }
-
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'colophon-datanet-'));
-  await open();
-  datanet = await newDatanet(store, { contributorBytes: 5000 });
-  contributor = await newContributor(store, { publicKey: null });
-});
-
-afterEach(async () => {
-  await jobs.drain();
-  await store.close();
-  await blobs.close();
-  await rm(folder, { recursive: true });
-});
 
 const statement: Statement = {
   filename: 'rows.jsonl',
@@ -106,87 +90,114 @@ const codeOf = async (promise: Promise<unknown>) =>
     (error) => (error instanceof ColophonError ? error.code : error),
   );
 
-test('a file is checked row by row; what is refused says where and why', async () => {
-  const contribution = await checked(`${chat('one')}\n{broken\n${chat('two')}\n`);
-  expect(contribution).toMatchObject({ state: 'checked', rows: 3, refused: 1 });
-  const { data } = await store.examples(datanet.id, { contribution: contribution.id }, { limit: 10 });
-  const texts: string[] = [];
-  for (const { place } of data) {
-    for await (const chunk of blobs.read(place!.blob, place!)) texts.push(Buffer.from(chunk).toString());
-  }
-  expect(texts).toEqual([chat('one'), chat('two')]);
-  const refused = await store.refusedRows(contribution.id, { limit: 10 });
-  expect(refused.data).toMatchObject([{ line: 2, raw: '{broken' }]);
+describe.each(storeKinds)('$name', ({ here, start }) => {
+  let stores: TestStores;
+  beforeAll(async () => {
+    if (here) stores = await start();
+  });
+  afterAll(() => stores?.close());
+
+  describe.skipIf(!here)('with its servers', () => {
+    beforeEach(async () => {
+      place = await stores.fresh();
+      await open();
+      datanet = await newDatanet(store, { contributorBytes: 5000 });
+      contributor = await newContributor(store, { publicKey: null });
+    });
+    afterEach(async () => {
+      await jobs.drain();
+      await store.close();
+      await blobs.close();
+    });
+    contributionCases();
+  });
 });
 
-test('an example of a kind that the Datanet does not take is a refused row', async () => {
-  const contribution = await checked('{"prompt":"a","completion":"b"}\n');
-  expect(contribution).toMatchObject({ state: 'checked', rows: 1, refused: 1 });
-  const { data } = await store.refusedRows(contribution.id, { limit: 1 });
-  expect(data[0]!.reason).toBe("An example of kind 'completion' on line 1; the Datanet takes chat, text.");
-});
+function contributionCases(): void {
+  test('a file is checked row by row; what is refused says where and why', async () => {
+    const contribution = await checked(`${chat('one')}\n{broken\n${chat('two')}\n`);
+    expect(contribution).toMatchObject({ state: 'checked', rows: 3, refused: 1 });
+    const { data } = await store.examples(datanet.id, { contribution: contribution.id }, { limit: 10 });
+    const texts: string[] = [];
+    for (const { place } of data) {
+      for await (const chunk of blobs.read(place!.blob, place!)) texts.push(Buffer.from(chunk).toString());
+    }
+    expect(texts).toEqual([chat('one'), chat('two')]);
+    const refused = await store.refusedRows(contribution.id, { limit: 10 });
+    expect(refused.data).toMatchObject([{ line: 2, raw: '{broken' }]);
+  });
 
-test('a file that cannot be read fails with a reason, and can come again', async () => {
-  const broken = `PAR1${'7'.repeat(40)}`;
-  const parquet: Partial<Statement> = { format: { format: 'parquet' } };
-  const failed = await checked(broken, parquet);
-  expect(failed.state).toBe('failed');
-  expect(failed.reason).toContain('rows.jsonl');
-  expect((await checked(broken, parquet)).state).toBe('failed');
-});
+  test('an example of a kind that the Datanet does not take is a refused row', async () => {
+    const contribution = await checked('{"prompt":"a","completion":"b"}\n');
+    expect(contribution).toMatchObject({ state: 'checked', rows: 1, refused: 1 });
+    const { data } = await store.refusedRows(contribution.id, { limit: 1 });
+    expect(data[0]!.reason).toBe("An example of kind 'completion' on line 1; the Datanet takes chat, text.");
+  });
 
-test('what may not come is refused, and leaves nothing', async () => {
-  expect(await codeOf(submit(chat('a'), { licence: 'MIT' }))).toBe('licence_not_allowed');
-  expect(await codeOf(submit(''))).toBe('empty_file');
-  expect(await codeOf(submit(chat('a'.repeat(6000))))).toBe('contributor_over_quota');
-  expect(await codeOf(submit(chat('a'), { signature: 'ff' }))).toBe('bad_signature');
-  const signer = await newContributor(store, { publicKey: 'cd'.repeat(32) });
-  expect(await codeOf(submit(chat('a'), {}, signer))).toBe('bad_signature');
-  expect(await codeOf(submit(chat('a'), { signature: 'ff' }, signer))).toBe('bad_signature');
-  expect((await store.contributions({ datanet: datanet.id }, { limit: 10 })).data).toEqual([]);
-  expect((await store.jobs({ datanet: datanet.id }, { limit: 10 })).data).toEqual([]);
-  const known = await newContributor(store, { publicKey: 'ab'.repeat(32) });
-  expect(await codeOf(submit(chat('a'), { signature: 'ff' }, known))).toBe('no error');
-});
+  test('a file that cannot be read fails with a reason, and can come again', async () => {
+    const broken = `PAR1${'7'.repeat(40)}`;
+    const parquet: Partial<Statement> = { format: { format: 'parquet' } };
+    const failed = await checked(broken, parquet);
+    expect(failed.state).toBe('failed');
+    expect(failed.reason).toContain('rows.jsonl');
+    expect((await checked(broken, parquet)).state).toBe('failed');
+  });
 
-test('the same file at once is taken once', async () => {
-  const results = await Promise.all([1, 2, 3].map(() => codeOf(submit(chat('same')))));
-  expect(results.sort()).toEqual(['duplicate_upload', 'duplicate_upload', 'no error']);
-  const { data } = await store.contributions({ datanet: datanet.id }, { limit: 10 });
-  expect(data).toHaveLength(1);
-  expect(await blobs.size(data[0]!.sha256)).toBe(chat('same').length);
-});
+  test('what may not come is refused, and leaves nothing', async () => {
+    expect(await codeOf(submit(chat('a'), { licence: 'MIT' }))).toBe('licence_not_allowed');
+    expect(await codeOf(submit(''))).toBe('empty_file');
+    expect(await codeOf(submit(chat('a'.repeat(6000))))).toBe('contributor_over_quota');
+    expect(await codeOf(submit(chat('a'), { signature: 'ff' }))).toBe('bad_signature');
+    const signer = await newContributor(store, { publicKey: 'cd'.repeat(32) });
+    expect(await codeOf(submit(chat('a'), {}, signer))).toBe('bad_signature');
+    expect(await codeOf(submit(chat('a'), { signature: 'ff' }, signer))).toBe('bad_signature');
+    expect((await store.contributions({ datanet: datanet.id }, { limit: 10 })).data).toEqual([]);
+    expect((await store.jobs({ datanet: datanet.id }, { limit: 10 })).data).toEqual([]);
+    const known = await newContributor(store, { publicKey: 'ab'.repeat(32) });
+    expect(await codeOf(submit(chat('a'), { signature: 'ff' }, known))).toBe('no error');
+  });
 
-test('a review needs a checked contribution, and may be changed', async () => {
-  const contribution = await checked(chat('a'));
-  const word = { reviewer: 'tenant-a', reason: 'Good.' };
-  expect((await contributions.review(contribution, { ...word, accept: true })).state).toBe('accepted');
-  expect((await contributions.review(contribution, { ...word, accept: false })).state).toBe('rejected');
-  expect(await store.contribution(contribution.id)).toMatchObject({ state: 'rejected', ...word });
-  await contributions.withdraw(contribution, null);
-  expect(await codeOf(contributions.review(contribution, { ...word, accept: true }))).toBe(
-    'contribution_not_reviewable',
-  );
-});
+  test('the same file at once is taken once', async () => {
+    const results = await Promise.all([1, 2, 3].map(() => codeOf(submit(chat('same')))));
+    expect(results.sort()).toEqual(['duplicate_upload', 'duplicate_upload', 'no error']);
+    const { data } = await store.contributions({ datanet: datanet.id }, { limit: 10 });
+    expect(data).toHaveLength(1);
+    expect(await blobs.size(data[0]!.sha256)).toBe(chat('same').length);
+  });
 
-test('a withdrawal takes upload and texts away; hashes stay', async () => {
-  const contribution = await checked(`${chat('secret')}\nnot secret\n`);
-  const [example] = (await store.examples(datanet.id, {}, { limit: 1 })).data;
-  expect((await contributions.withdraw(contribution, 'Mine.')).state).toBe('withdrawn');
-  expect(await blobs.size(contribution.sha256)).toBeUndefined();
-  expect(await blobs.size(example!.place!.blob)).toBeUndefined();
-  expect(await store.example(datanet.id, example!.seq)).toMatchObject({ hash: example!.hash, place: null });
-  expect((await store.refusedRows(contribution.id, { limit: 1 })).data[0]?.raw ?? '').toBe('');
-});
+  test('a review needs a checked contribution, and may be changed', async () => {
+    const contribution = await checked(chat('a'));
+    const word = { reviewer: 'tenant-a', reason: 'Good.' };
+    expect((await contributions.review(contribution, { ...word, accept: true })).state).toBe('accepted');
+    expect((await contributions.review(contribution, { ...word, accept: false })).state).toBe('rejected');
+    expect(await store.contribution(contribution.id)).toMatchObject({ state: 'rejected', ...word });
+    await contributions.withdraw(contribution, null);
+    expect(await codeOf(contributions.review(contribution, { ...word, accept: true }))).toBe(
+      'contribution_not_reviewable',
+    );
+  });
 
-test('a check that a stop cut goes on at the next start, and has every row once', async () => {
-  const { contribution, job } = await submit(`${chat('a')}\n${chat('b')}\n`);
-  await jobs.drain();
-  await store.close();
-  await blobs.close();
-  await open();
-  await jobs.resume();
-  await ended(job.id);
-  expect(await store.contribution(contribution.id)).toMatchObject({ state: 'checked', rows: 2 });
-  expect((await store.examples(datanet.id, {}, { limit: 10 })).data.map(({ line }) => line)).toEqual([1, 2]);
-});
+  test('a withdrawal takes upload and texts away; hashes stay', async () => {
+    const contribution = await checked(`${chat('secret')}\nnot secret\n`);
+    const [example] = (await store.examples(datanet.id, {}, { limit: 1 })).data;
+    expect((await contributions.withdraw(contribution, 'Mine.')).state).toBe('withdrawn');
+    expect(await blobs.size(contribution.sha256)).toBeUndefined();
+    expect(await blobs.size(example!.place!.blob)).toBeUndefined();
+    expect(await store.example(datanet.id, example!.seq)).toMatchObject({ hash: example!.hash, place: null });
+    expect((await store.refusedRows(contribution.id, { limit: 1 })).data[0]?.raw ?? '').toBe('');
+  });
+
+  test('a check that a stop cut goes on at the next start, and has every row once', async () => {
+    const { contribution, job } = await submit(`${chat('a')}\n${chat('b')}\n`);
+    await jobs.drain();
+    await store.close();
+    await blobs.close();
+    await open();
+    await jobs.resume();
+    await ended(job.id);
+    expect(await store.contribution(contribution.id)).toMatchObject({ state: 'checked', rows: 2 });
+    expect((await store.examples(datanet.id, {}, { limit: 10 })).data.map(({ line }) => line)).toEqual([
+      1, 2,
+    ]);
+  });
+}

@@ -5,7 +5,7 @@ import { type JobRunner, now } from './jobs/runner.ts';
 import type { Contribution, Contributor, Datanet, FormatOptions, LicencePolicy } from './model.ts';
 import type { BlobStore } from './store/blob_store.ts';
 import type { DatanetStore, Job } from './store/datanet_store.ts';
-import { eraseTexts } from './store/erase_texts.ts';
+import { endWithdrawals } from './store/erase_texts.ts';
 
 /** What a contributor says of a file. */
 export interface Statement {
@@ -33,7 +33,7 @@ export class Contributions {
   readonly #parts: ContributionParts;
   /** Uploads on their way: a blob that one of them refuses may be another's. */
   #arriving = 0;
-  /** Quota and duplicates are looked at by one submission at a time. */
+  /** Quota and duplicates are looked at by one submission at a time; none may count on a blob that a withdrawal erases. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: ContributionParts) {
@@ -111,19 +111,16 @@ export class Contributions {
     );
   }
 
-  /** Takes it back: its texts go, its hashes stay. Again, it goes on with what a crash cut short. */
+  /** Takes it back: its texts go, its hashes stay. It is noted first, so that the next start ends what a crash cuts short. */
   async withdraw(contribution: Contribution, reason: string | null): Promise<Contribution> {
     const { store, blobs, jobs } = this.#parts;
     await this.#stopChecking(contribution, jobs);
-    const change = { state: 'withdrawn', reason, reviewedAt: now() } as const;
-    const moved = await store.moveContribution(
-      contribution.id,
-      ['submitted', 'checked', 'failed', 'accepted', 'rejected'],
-      change,
-    );
-    await store.eraseContribution(contribution.id);
-    await eraseTexts(store, blobs);
-    return moved ? { ...contribution, ...change } : (await store.contribution(contribution.id))!;
+    const change = { reason, reviewedAt: now() };
+    const moved = await store.withdrawContribution(contribution.id, change);
+    await this.#inTurn(() => endWithdrawals(store, blobs));
+    return moved
+      ? { ...contribution, ...change, state: 'withdrawn' }
+      : (await store.contribution(contribution.id))!;
   }
 
   async #stopChecking({ id, datanet }: Contribution, jobs: JobRunner): Promise<void> {

@@ -1,4 +1,5 @@
 /** Datanets: curated examples of named contributors, licensed, versioned, provable. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Type } from 'typebox';
 import { definePlugin } from '../../gateway/contract/index.ts';
@@ -64,7 +65,7 @@ export default definePlugin({
   setup(host, settings) {
     const folder = join(host.paths.data, 'datanets');
     let opening: Promise<OpenService> | undefined;
-    // By the first request that needs it: most servers have no Datanets, and a start should not wait for their store.
+    // By a start that finds one, or the first request that needs it: most servers have no Datanets.
     const service = () => {
       opening ??= open();
       opening.catch(() => {
@@ -103,6 +104,10 @@ export default definePlugin({
       caller: host.caller,
       contributorBytes: settings.contributor_bytes,
     };
+    // What an earlier process left half done is ended at the start, and not at the first request.
+    if (settings.postgres_url !== undefined || existsSync(join(folder, 'datanets.sqlite'))) {
+      service().catch((error) => host.log.error({ err: error }, 'The Datanet store could not be opened.'));
+    }
     host.provide('fileSource', snapshotFiles(service));
     host.routes((app) => {
       datanetRoutes(app, parts);

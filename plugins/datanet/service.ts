@@ -11,7 +11,7 @@ import { snapshotWork } from './jobs/snapshot.ts';
 import type { Datanet, LicencePolicy } from './model.ts';
 import { canonicalContent, signedStatement, verifySignature } from './snapshots/canonical.ts';
 import { checkLicence } from './snapshots/licences.ts';
-import { eraseTexts } from './store/erase_texts.ts';
+import { endWithdrawals } from './store/erase_texts.ts';
 import { type BlobConfig, openBlobs } from './store/open_blobs.ts';
 import { openStore, type StoreConfig } from './store/open_store.ts';
 
@@ -42,7 +42,7 @@ export async function openService(options: ServiceOptions): Promise<OpenService>
   const store = await openStore(options.store);
   const blobs = await openBlobs(options.blobs);
   await blobs.sweep((sha256) => store.usesBlob(sha256));
-  await eraseTexts(store, blobs);
+  await endWithdrawals(store, blobs);
   const datanets = new Map<string, Datanet>();
   const datanetOf = async (id: string): Promise<Datanet> => {
     for (let after: string | undefined; !datanets.has(id); ) {

@@ -6,6 +6,7 @@ import type { Datanet, Role, Snapshot } from '../model.ts';
 import { countDifferences } from '../snapshots/diff.ts';
 import { Manifest } from '../snapshots/manifest.ts';
 import { proveExample } from '../snapshots/proof.ts';
+import { splitWarnings } from '../snapshots/warnings.ts';
 import type { DatanetStore, Job } from '../store/datanet_store.ts';
 import {
   type IdParams,
@@ -160,8 +161,10 @@ export async function snapshotFor(store: DatanetStore, datanet: Datanet, id: str
   throw notFound('snapshot', id);
 }
 
-function snapshotJson({ createdAt, datanet, ...same }: Snapshot) {
-  return { object: 'datanet.snapshot' as const, ...same, created_at: createdAt };
+function snapshotJson(snapshot: Snapshot) {
+  const { createdAt, datanet, ...same } = snapshot;
+  const warnings = splitWarnings(snapshot);
+  return { object: 'datanet.snapshot' as const, ...same, warnings, created_at: createdAt };
 }
 
 export function jobJson({ id, kind, state, done, total, stage, report, error, createdAt, finishedAt }: Job) {

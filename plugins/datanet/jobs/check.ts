@@ -5,7 +5,8 @@ import type { ReadLimits, ReadRows, Row } from '../formats/format.ts';
 import type { Content, Contribution, ExampleKind, RefusedRow, StoredExample } from '../model.ts';
 import type { BlobStore } from '../store/blob_store.ts';
 import type { DatanetStore, Job } from '../store/datanet_store.ts';
-import type { Work } from './runner.ts';
+import { isOutage } from '../store/store_error.ts';
+import { sentence, type Work } from './runner.ts';
 
 /** Texts are written in blobs of about this size: few enough to be fast, small enough to be held and rewritten. */
 const segmentBytes = 4 * 2 ** 20;
@@ -23,25 +24,35 @@ export interface CheckParts {
   kindsOf(contribution: Contribution): Promise<readonly ExampleKind[]>;
 }
 
-/** submitted -> checked, or failed where the file as a whole cannot be read. */
+/**
+ * submitted -> checked, or failed where the file as a whole cannot be read, or a fault of ours comes again each time. While it waits
+ * to be tried again, its reason says why.
+ */
 export function checkWork(parts: CheckParts): Work {
-  return async (job, signal) => {
+  return async (job, signal, isLast) => {
     const { store } = parts;
     const contribution = await store.contribution(job.params.contribution as string);
     if (contribution?.state !== 'submitted') return {};
     try {
       const counts = await check(contribution, job, signal, parts);
-      await store.moveContribution(contribution.id, ['submitted'], { state: 'checked', ...counts });
+      await store.moveContribution(contribution.id, ['submitted'], {
+        state: 'checked',
+        reason: null,
+        ...counts,
+      });
       return counts;
     } catch (error) {
-      // A fault of ours, or a store that is away, is not the file's.
-      if (error instanceof ColophonError && error.status < 500 && !signal.aborted) {
-        for (const blob of await store.deleteRows(contribution.id)) await parts.blobs.delete(blob);
-        await store.moveContribution(contribution.id, ['submitted'], {
-          state: 'failed',
-          reason: error.message,
-        });
+      if (signal.aborted) throw error;
+      const isFiles = error instanceof ColophonError && error.status < 500;
+      if (!isFiles && (!isLast || isOutage(error))) {
+        const reason = `Its check waits to be tried again: ${sentence(error)}`;
+        // Where the store is what is away, it cannot be told.
+        await store.moveContribution(contribution.id, ['submitted'], { reason }).catch(() => {});
+        throw error;
       }
+      for (const blob of await store.deleteRows(contribution.id)) await parts.blobs.delete(blob);
+      const reason = isFiles ? error.message : `It could not be checked: ${sentence(error)} Send it again.`;
+      await store.moveContribution(contribution.id, ['submitted'], { state: 'failed', reason });
       throw error;
     }
   };

@@ -2,9 +2,23 @@
 import { randomUUID } from 'node:crypto';
 import { ColophonError, type Logger } from '../../../gateway/contract/index.ts';
 import type { DatanetStore, Job } from '../store/datanet_store.ts';
+import { isOutage } from '../store/store_error.ts';
 
-/** Does a job and gives its report. It keeps its own checkpoint, and rejects soon after `signal` is aborted. */
-export type Work = (job: Job, signal: AbortSignal) => Promise<Record<string, unknown>>;
+/**
+ * Does a job and gives its report. It keeps its own checkpoint, and rejects soon after `signal` is aborted. `isLast`: whether it is
+ * not tried again after a fault that is neither the client's nor an outage.
+ */
+export type Work = (job: Job, signal: AbortSignal, isLast: boolean) => Promise<Record<string, unknown>>;
+
+/** When a job is tried again after a fault of ours: after `first` ms, then twice as long each time, up to `longest`. */
+export interface Backoff {
+  first: number;
+  longest: number;
+  /** Attempts at what fails for a reason that nobody foresaw. An outage is waited for without end. */
+  attempts: number;
+}
+
+const defaultBackoff: Backoff = { first: 1_000, longest: 300_000, attempts: 5 };
 
 interface Running {
   id: string;
@@ -18,10 +32,20 @@ export class JobRunner {
   readonly #log: Logger;
   readonly #waiting = new Map<Job['kind'], string[]>();
   readonly #running = new Map<Job['kind'], Running>();
+  readonly #backoff: Backoff;
+  /** Failed attempts of jobs that are tried again. */
+  readonly #faults = new Map<string, number>();
+  readonly #timers = new Set<NodeJS.Timeout>();
   #draining = false;
 
-  constructor(store: DatanetStore, works: Partial<Record<Job['kind'], Work>>, log: Logger) {
+  constructor(
+    store: DatanetStore,
+    works: Partial<Record<Job['kind'], Work>>,
+    log: Logger,
+    backoff = defaultBackoff,
+  ) {
     this.#store = store;
+    this.#backoff = backoff;
     this.#works = works;
     this.#log = log;
   }
@@ -93,6 +117,7 @@ export class JobRunner {
   /** Cuts what runs and resolves once it has ended; it goes on at the next start. */
   async drain(): Promise<void> {
     this.#draining = true;
+    for (const timer of this.#timers) clearTimeout(timer);
     for (const { controller } of this.#running.values()) controller.abort();
     await Promise.all([...this.#running.values()].map(({ ended }) => ended));
   }
@@ -110,9 +135,8 @@ export class JobRunner {
     if (id === undefined) return;
     const controller = new AbortController();
     const ended = this.#run(id, controller.signal)
-      .catch((error) =>
-        this.#log.error({ err: error, job: id }, 'A job could not be run; it stays for the next start.'),
-      )
+      .then(() => this.#faults.delete(id))
+      .catch((error) => this.#again({ id, kind }, error))
       .then(() => {
         this.#running.delete(kind);
         this.#next(kind);
@@ -120,26 +144,52 @@ export class JobRunner {
     this.#running.set(kind, { id, controller, ended });
   }
 
+  /** Rejects with what it is tried again for. */
   async #run(id: string, signal: AbortSignal): Promise<void> {
-    if (!(await this.#store.updateJob(id, { state: 'running' }, ['queued', 'running']))) return;
+    if (!(await this.#store.updateJob(id, { state: 'running', error: null }, ['queued', 'running']))) return;
     const job = (await this.#store.job(id))!;
     const end = (change: Partial<Job>) =>
       this.#store.updateJob(id, { ...change, finishedAt: now() }, ['running']);
+    const isLast = (this.#faults.get(id) ?? 0) + 1 >= this.#backoff.attempts;
     try {
       const work = this.#works[job.kind];
       if (!work) throw new Error(`there is no work of the kind "${job.kind}"`);
       signal.throwIfAborted();
-      const report = await work(job, signal);
+      const report = await work(job, signal, isLast);
       await end({ state: 'succeeded', report });
     } catch (error) {
       // Cancelled ones are so in the store already; drained ones stay as they are.
       if (signal.aborted) return;
-      if (!(error instanceof ColophonError)) this.#log.error({ err: error, job: id }, 'A job failed.');
-      const sentence =
-        error instanceof ColophonError ? error.message : 'The server had a fault; its log says more.';
-      await end({ state: 'failed', error: sentence });
+      if (isOutage(error) || (!isClients(error) && !isLast)) throw error;
+      if (!isClients(error)) this.#log.error({ err: error, job: id }, 'A job failed.');
+      await end({ state: 'failed', error: sentence(error) });
     }
   }
+
+  async #again({ id, kind }: Pick<Job, 'id' | 'kind'>, error: unknown): Promise<void> {
+    const faults = (this.#faults.get(id) ?? 0) + 1;
+    this.#faults.set(id, faults);
+    const wait = Math.min(this.#backoff.first * 2 ** (faults - 1), this.#backoff.longest);
+    this.#log.error({ err: error, job: id, faults, wait }, 'A job met a fault; it is tried again.');
+    const waiting = `${sentence(error)} Attempt ${faults} ended so; the next is ${Math.ceil(wait / 1000)} s after it.`;
+    // A store that is away cannot be told; the job is in it all the same.
+    await this.#store.updateJob(id, { state: 'queued', error: waiting }, ['running']).catch(() => {});
+    if (this.#draining) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#enqueue({ id, kind });
+    }, wait);
+    this.#timers.add(timer);
+  }
+}
+
+function isClients(error: unknown): boolean {
+  return error instanceof ColophonError && error.status < 500;
+}
+
+/** An error as clients are told of it. */
+export function sentence(error: unknown): string {
+  return error instanceof ColophonError ? error.message : 'The server had a fault; its log says more.';
 }
 
 export function now(): number {

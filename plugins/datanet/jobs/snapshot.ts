@@ -1,6 +1,7 @@
 /** The job that freezes a Datanet. */
 import type { SnapshotSettings } from '../model.ts';
 import { makeSnapshot } from '../snapshots/make.ts';
+import { splitWarnings } from '../snapshots/warnings.ts';
 import type { BlobStore } from '../store/blob_store.ts';
 import type { DatanetStore } from '../store/datanet_store.ts';
 import { now, type Work } from './runner.ts';
@@ -17,6 +18,6 @@ export function snapshotWork(store: DatanetStore, blobs: BlobStore): Work {
         await store.updateJob(job.id, { done }, ['running']);
       },
     });
-    return { snapshot: snapshot.id, counts: snapshot.counts };
+    return { snapshot: snapshot.id, counts: snapshot.counts, warnings: splitWarnings(snapshot) };
   };
 }

@@ -98,6 +98,15 @@ export interface DatanetStore {
     from: Contribution['state'][],
     change: Partial<Contribution>,
   ): Promise<boolean>;
+  /**
+   * Withdraws it, from any state, and notes in the same transaction that its texts are to go (`withdrawals`); false where it was
+   * withdrawn before.
+   */
+  withdrawContribution(id: string, change: Pick<Contribution, 'reason' | 'reviewedAt'>): Promise<boolean>;
+  /** Withdrawn ones whose texts are not all gone yet. */
+  withdrawals(): Promise<string[]>;
+  /** The texts of one are gone, from the store and from the blobs. */
+  withdrawalEnded(id: string): Promise<void>;
   /** Bytes of a contributor's contributions that are not withdrawn, rejected or failed. */
   contributedBytes(datanet: string, contributor: string): Promise<number>;
 

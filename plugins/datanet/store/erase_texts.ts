@@ -3,11 +3,19 @@ import type { Place } from '../model.ts';
 import type { BlobStore } from './blob_store.ts';
 import type { DatanetStore } from './datanet_store.ts';
 
+/** Ends the withdrawals that are noted, whichever step a crash cut them at: every step may be done twice. */
+export async function endWithdrawals(store: DatanetStore, blobs: BlobStore): Promise<void> {
+  const noted = await store.withdrawals();
+  for (const contribution of noted) await store.eraseContribution(contribution);
+  await eraseTexts(store, blobs);
+  for (const contribution of noted) await store.withdrawalEnded(contribution);
+}
+
 /**
  * Blobs with such texts are deleted. Where others' texts lie in one too, those move to a new blob before. A blob that is still
  * needed as a whole (by a contribution with the same bytes, as a snapshot's manifest) stays.
  */
-export async function eraseTexts(store: DatanetStore, blobs: BlobStore): Promise<void> {
+async function eraseTexts(store: DatanetStore, blobs: BlobStore): Promise<void> {
   for (const blob of await store.erasures()) {
     await moveOthers(store, blobs, blob);
     if (!(await store.usesBlob(blob))) await blobs.delete(blob);

@@ -22,6 +22,8 @@ export interface Tables {
   contributors: Entity<Contributor>;
   contributions: Entity<Contribution>;
   blobs: { ord: Generated<number>; sha256: Uint8Array };
+  /** Contributions that were withdrawn and whose texts are not all gone yet. */
+  withdrawals: { contribution: number };
   /** Blobs that have text in them which nobody may see any more. */
   erasures: { blob: number };
   examples: {
@@ -133,6 +135,26 @@ const migrations: Array<(kind: SqlKind) => string[]> = [
       'CREATE INDEX "snapshotsByManifest" ON snapshots (manifest)',
     ];
   },
+  (kind) => [
+    `CREATE TABLE withdrawals (
+      contribution ${kind === 'sqlite' ? 'INTEGER' : 'bigint'} PRIMARY KEY REFERENCES contributions (ord))
+      ${kind === 'sqlite' ? 'STRICT' : ''}`,
+    // An earlier version did not note which ones it had ended: each is ended once more.
+    `INSERT INTO withdrawals SELECT ord FROM contributions WHERE state = 'withdrawn'`,
+    // Nor did it go on with checks that a fault of the server had ended.
+    `UPDATE jobs SET state = 'queued', "finishedAt" = NULL WHERE kind = 'check' AND state = 'failed'
+      AND EXISTS (SELECT 1 FROM contributions AS c WHERE c.state = 'submitted' AND jobs.params LIKE '%' || c.id || '%')`,
+    // PostgreSQL keeps samples of a column's values beside the table: none of texts, which are to go when they are erased.
+    ...(kind === 'sqlite'
+      ? []
+      : [
+          ['examples', 'source'],
+          ['examples', 'group'],
+          ['refusedRows', 'raw'],
+          ['refusedRows', 'reason'],
+          ['verdicts', 'reason'],
+        ].map(([table, column]) => `ALTER TABLE "${table}" ALTER COLUMN "${column}" SET STATISTICS 0`)),
+  ],
 ];
 
 /** Brings a database to the newest schema. Two processes that open it at once wait for one another. */

@@ -28,6 +28,11 @@ export function storeError(error: unknown): unknown {
   });
 }
 
+/** Whether it will do once a store or a disk is back. */
+export function isOutage(error: unknown): boolean {
+  return error instanceof ColophonError && ['disk_full', 'store_unavailable'].includes(error.code ?? '');
+}
+
 /** Its own or that of its cause: fetch hides a socket's error behind its own. */
 function codeOf(error: Error): string {
   const { code, cause } = error as NodeJS.ErrnoException & { cause?: unknown };

@@ -27,7 +27,14 @@ const contributions = codec<Contribution>({
 
 type ContributionQueries = Pick<
   DatanetStore,
-  'createContribution' | 'contribution' | 'contributions' | 'moveContribution' | 'contributedBytes'
+  | 'createContribution'
+  | 'contribution'
+  | 'contributions'
+  | 'moveContribution'
+  | 'withdrawContribution'
+  | 'withdrawals'
+  | 'withdrawalEnded'
+  | 'contributedBytes'
 >;
 
 export function contributionQueries({ db }: Sql): ContributionQueries {
@@ -62,6 +69,36 @@ export function contributionQueries({ db }: Sql): ContributionQueries {
         .returning('ord')
         .executeTakeFirst();
       return moved !== undefined;
+    },
+
+    withdrawContribution: (id, change) =>
+      db.transaction().execute(async (trx) => {
+        const moved = await trx
+          .updateTable('contributions')
+          .set(contributions.encode({ ...change, state: 'withdrawn' }) as never)
+          .where('id', '=', id)
+          .where('state', '<>', 'withdrawn')
+          .returning('ord')
+          .executeTakeFirst();
+        if (moved) await trx.insertInto('withdrawals').values({ contribution: moved.ord }).execute();
+        return moved !== undefined;
+      }),
+
+    async withdrawals() {
+      const rows = await db
+        .selectFrom('withdrawals')
+        .innerJoin('contributions', 'ord', 'contribution')
+        .select('id')
+        .orderBy('ord')
+        .execute();
+      return rows.map((row) => row.id as string);
+    },
+
+    async withdrawalEnded(id) {
+      await db
+        .deleteFrom('withdrawals')
+        .where('contribution', 'in', db.selectFrom('contributions').select('ord').where('id', '=', id))
+        .execute();
     },
 
     async contributedBytes(datanet, contributor) {

@@ -73,6 +73,14 @@ export function erasureQueries(store: Sql): ErasureQueries {
         after = seqs.at(-1)!;
       }
       await removeRefused(db, ord);
+      // What a check says of a file that it cannot read may quote it.
+      await db
+        .updateTable('jobs')
+        .set({ error: JSON.stringify('Its text was erased.') })
+        .where('kind', '=', 'check')
+        .where('error', 'is not', null)
+        .where('params', 'like', `%${contribution}%`)
+        .execute();
       await scrub(store);
     },
 
@@ -166,6 +174,8 @@ export async function forgetDatanet(store: Sql, id: string): Promise<void> {
     const jobs = trx.selectFrom('jobs').select('ord').where('datanet', '=', id);
     await trx.deleteFrom('verdicts').where('job', 'in', jobs).execute();
     await trx.deleteFrom('overrides').where('datanet', '=', number).execute();
+    const its = trx.selectFrom('contributions').select('ord').where('datanet', '=', id);
+    await trx.deleteFrom('withdrawals').where('contribution', 'in', its).execute();
     for (const table of ['jobs', 'snapshots', 'contributions', 'roles'] as const) {
       await trx.deleteFrom(table).where('datanet', '=', id).execute();
     }
@@ -341,12 +351,14 @@ async function unused(
 
 /**
  * What a database keeps of what was deleted. SQLite overwrites it in its pages (secure_delete), but older pages stay in the
- * log until it is cut; PostgreSQL leaves it in the table's files until the table is written anew. Its own log goes with time, as its
- * settings say.
+ * log until it is cut; PostgreSQL leaves it in the table's files until the table is written anew, which VACUUM FULL does (a plain one only marks the room as free)
+ * and which keeps everyone waiting for as long. Its own log (pg_wal, archives, replicas) has it until it is recycled, as its settings
+ * say: no statement cuts that.
  */
 async function scrub({ db, kind }: Sql): Promise<void> {
   if (kind === 'sqlite') return patient(() => cutLog(db));
-  for (const table of ['refusedRows', 'verdicts']) await sql`VACUUM (FULL) ${sql.table(table)}`.execute(db);
+  for (const table of ['examples', 'refusedRows', 'verdicts', 'contributions', 'jobs'])
+    await sql`VACUUM (FULL) ${sql.table(table)}`.execute(db);
 }
 
 async function cutLog(db: Queries): Promise<void> {

@@ -1,0 +1,260 @@
+/** The service as it is opened by a server, on every store: crashes, outages, what is erased, and that snapshots are equal. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ColophonError } from '../../gateway/contract/index.ts';
+import { Contributions } from './contributions.ts';
+import { readRows } from './formats/read_rows.ts';
+import { checkWork } from './jobs/check.ts';
+import { JobRunner } from './jobs/runner.ts';
+import type { Contribution } from './model.ts';
+import { type OpenService, openService } from './service.ts';
+import { canonicalContent } from './snapshots/canonical.ts';
+import type { BlobStore } from './store/blob_store.ts';
+import { newContributor, newDatanet } from './store/conformance/samples.ts';
+import type { DatanetStore } from './store/datanet_store.ts';
+import { storeKinds, type TestPlace, type TestStores } from './testing/stores.ts';
+
+const log = { debug() {}, info() {}, warn() {}, error() {} };
+const limits = { rowBytes: 100_000, ratio: 100, expandedBytes: 1e9 };
+const open = ({ options }: TestPlace) => openService({ ...options, uploadBytes: 1e7, limits, log });
+const chat = (word: string) =>
+  JSON.stringify({
+    messages: [
+      { role: 'user', content: word },
+      { role: 'assistant', content: 'Yes.' },
+    ],
+  });
+
+async function* bytesOf(text: string) {
+  yield Buffer.from(text);
+}
+
+async function ended(store: DatanetStore, id: string) {
+  await expect
+    .poll(async () => (await store.job(id))?.state, { timeout: 60_000 })
+    .toMatch(/succeeded|failed|cancelled/);
+  return (await store.job(id))!;
+}
+
+async function give({ store, contributions }: OpenService, text: string, datanet?: string) {
+  const net = (datanet && (await store.datanet(datanet))) || (await newDatanet(store));
+  const contributor = await newContributor(store, { publicKey: null });
+  const said = {
+    filename: 'rows.jsonl',
+    format: {},
+    licence: 'CC0-1.0',
+    source: 'own work',
+    rights: 'Mine.',
+  };
+  const given = await contributions.submit(net, contributor, { ...said, signature: null }, bytesOf(text));
+  await ended(store, given.job.id);
+  const contribution = (await store.contribution(given.contribution.id))!;
+  return { net, contribution };
+}
+
+async function accept({ store, contributions }: OpenService, contribution: Contribution) {
+  await contributions.review(contribution, { accept: true, reviewer: 'r', reason: null });
+  return (await store.contribution(contribution.id))!;
+}
+
+async function freeze({ store, jobs }: OpenService, datanet: string, shares = [1, 0, 0]) {
+  const [train, validation, test] = shares;
+  const settings = { curation: null, seed: 3, shares: { train, validation, test }, apart: 'contributor' };
+  const { id } = await jobs.submit(datanet, 'snapshot', { settings });
+  const { report, error } = await ended(store, id);
+  expect(error).toBeNull();
+  return report!;
+}
+
+/** Files of a place in which a word is. */
+function filesWith({ folders }: TestPlace, word: string): string[] {
+  return folders
+    .flatMap((folder) => readdirSync(folder, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => readFileSync(path).includes(word));
+}
+
+/** The same, but from its `calls`th write on nothing is done any more: what a process that is killed there leaves. */
+function killedAt<T extends object>(real: T, writes: string[], left: { calls: number }): T {
+  return new Proxy(real, {
+    get: (target, name) => {
+      const method: unknown = Reflect.get(target, name);
+      if (typeof method !== 'function' || !writes.includes(String(name))) return method;
+      return async (...args: unknown[]) => {
+        if (left.calls-- <= 0) throw new Error('killed');
+        return method.apply(target, args);
+      };
+    },
+  });
+}
+
+const snapshotIds: unknown[] = [];
+
+describe.each(storeKinds)('$name', ({ name, here, start }) => {
+  let stores: TestStores;
+  beforeAll(async () => {
+    if (here) stores = await start();
+  });
+  afterAll(() => stores?.close());
+
+  describe.skipIf(!here)('with its servers', () => {
+    serviceCases(() => stores, name);
+  });
+});
+
+test.skipIf(!storeKinds.every(({ here }) => here))('a snapshot has one id on all stores', () => {
+  expect(snapshotIds).toHaveLength(storeKinds.length);
+  expect(new Set(snapshotIds).size).toBe(1);
+});
+
+function serviceCases(stores: () => TestStores, name: string): void {
+  test('a withdrawal that is killed between any two of its steps is ended by the next start', async () => {
+    const writes = [
+      'withdrawContribution',
+      'eraseContribution',
+      'moveTexts',
+      'erased',
+      'withdrawalEnded',
+      'write',
+      'delete',
+    ];
+    let steps = 0;
+    for (let whole = false; !whole; steps++) {
+      const place = await stores().fresh();
+      const before = await open(place);
+      const word = `Xylograph${name.length}x${steps}y`;
+      const { contribution } = await give(before, `${chat(word)}\n{broken ${word}\n`);
+      const left = { calls: steps };
+      const killed = new Contributions({
+        ...before,
+        store: killedAt(before.store, writes, left),
+        blobs: killedAt(before.blobs, writes, left),
+        uploadBytes: 1,
+        licenceFault: () => undefined,
+        isSigned: () => false,
+      });
+      whole = await killed.withdraw(contribution, null).then(
+        () => true,
+        (error) => {
+          expect(error.message).toBe('killed');
+          return false;
+        },
+      );
+      await before.close();
+      const after = await open(place);
+      const { state } = (await after.store.contribution(contribution.id))!;
+      expect(state).toBe(steps === 0 ? 'checked' : 'withdrawn');
+      expect(await after.store.withdrawals()).toEqual([]);
+      expect(await after.store.erasures()).toEqual([]);
+      await after.close();
+      if (steps === 0) expect(filesWith(place, word)).not.toEqual([]);
+      else expect(filesWith(place, word), `killed at step ${steps}`).toEqual([]);
+    }
+    expect(steps).toBeGreaterThan(4);
+  }, 300_000);
+
+  test('what is withdrawn is in no byte of any file, while others keep theirs', async () => {
+    const place = await stores().fresh();
+    const service = await open(place);
+    const mine = await give(service, `${chat('Quixotry mine')}\n${chat('shared row')}\n{broken Quixotry\n`);
+    const other = await give(service, `${chat('shared row')}\n${chat('Kept')}\n`, mine.net.name);
+    await accept(service, mine.contribution);
+    await accept(service, other.contribution);
+    await freeze(service, mine.net.id);
+    expect(filesWith(place, 'Quixotry')).not.toEqual([]);
+    await service.contributions.withdraw((await service.store.contribution(mine.contribution.id))!, null);
+    expect(filesWith(place, 'Quixotry')).toEqual([]);
+    expect(filesWith(place, 'Kept')).not.toEqual([]);
+    await service.close();
+    expect(filesWith(place, 'Quixotry')).toEqual([]);
+  }, 120_000);
+
+  test('a snapshot is the same each time, and warns of splits that are empty', async () => {
+    const service = await open(await stores().fresh());
+    const rows = Array.from({ length: 40 }, (_, at) => chat(`question ${at}`)).join('\n');
+    const { net, contribution } = await give(service, rows);
+    await accept(service, contribution);
+    const first = await freeze(service, net.id, [0.8, 0.1, 0.1]);
+    expect(first.counts).toMatchObject({ examples: 40, splits: { train: 40, validation: 0, test: 0 } });
+    expect(first.warnings).toEqual([
+      expect.stringContaining("The split 'validation' is empty"),
+      expect.stringContaining("The split 'test' is empty"),
+    ]);
+    expect((await freeze(service, net.id, [0.8, 0.1, 0.1])).snapshot).toBe(first.snapshot);
+    snapshotIds.push(first.snapshot);
+    await service.close();
+  }, 60_000);
+
+  test('a check that meets an outage waits, says why, and ends when that is over', async () => {
+    const service = await open(await stores().fresh());
+    const { store } = service;
+    const outage = new ColophonError('The Datanet store cannot be reached now (gone). Try again.', {
+      type: 'service_unavailable_error',
+      code: 'store_unavailable',
+    });
+    const fault = { now: outage as Error | undefined };
+    const blobs = new Proxy(service.blobs, {
+      get: (target: BlobStore, called: keyof BlobStore) =>
+        called === 'read' && fault.now
+          ? () => {
+              throw fault.now;
+            }
+          : (target[called] as () => unknown).bind(target),
+    });
+    const check = checkWork({
+      store,
+      blobs,
+      readRows,
+      canonical: (content) => canonicalContent(content).bytes,
+      limits,
+      kindsOf: async () => ['chat'],
+    });
+    const jobs = new JobRunner(store, { check }, log, { first: 1, longest: 4, attempts: 3 });
+    const contributions = new Contributions({
+      ...service,
+      jobs,
+      uploadBytes: 1e6,
+      licenceFault: () => undefined,
+      isSigned: () => true,
+    });
+    const net = await newDatanet(store);
+    const contributor = await newContributor(store, { publicKey: null });
+    const said = {
+      filename: 'a.jsonl',
+      format: {},
+      licence: 'CC0-1.0',
+      source: 's',
+      rights: 'r',
+      signature: null,
+    };
+    const given = await contributions.submit(net, contributor, said, bytesOf(chat('waits')));
+    const state = async () => store.contribution(given.contribution.id);
+    await expect
+      .poll(async () => (await state())!.reason, { timeout: 20_000 })
+      .toBe(`Its check waits to be tried again: ${outage.message}`);
+    // More often than `attempts`: an outage is waited for without end.
+    await expect
+      .poll(async () => (await store.job(given.job.id))!.error, { timeout: 20_000 })
+      .toMatch(/cannot be reached.*Attempt ([4-9]|\d\d) ended so/);
+    expect((await state())!.state).toBe('submitted');
+    fault.now = undefined;
+    expect(await ended(store, given.job.id)).toMatchObject({ state: 'succeeded', error: null });
+    expect(await state()).toMatchObject({ state: 'checked', reason: null, rows: 1 });
+
+    // What nobody foresaw is tried so many times; then it says so, and the file can come again.
+    fault.now = new Error('a bug');
+    const again = await contributions.submit(net, contributor, said, bytesOf(chat('fails')));
+    expect(await ended(store, again.job.id)).toMatchObject({ state: 'failed' });
+    expect(await store.contribution(again.contribution.id)).toMatchObject({
+      state: 'failed',
+      reason: 'It could not be checked: The server had a fault; its log says more. Send it again.',
+    });
+    fault.now = undefined;
+    const third = await contributions.submit(net, contributor, said, bytesOf(chat('fails')));
+    expect(await ended(store, third.job.id)).toMatchObject({ state: 'succeeded' });
+    await jobs.drain();
+    await service.close();
+  }, 60_000);
+}
