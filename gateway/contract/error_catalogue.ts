@@ -163,6 +163,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   websocket_limit_reached: tooMany('As many WebSockets are open as one key may have.'),
   websocket_stream_limit_reached: tooMany('The WebSocket has as many answers going as may.'),
   damaged_manifest: fault('The manifest of a snapshot cannot be read.'),
+  damaged_provenance: fault('The contributions in the store are not those that a snapshot was made of.'),
   internal_error: fault('A fault of the server; its log says more.'),
   internal: fault('A fault of the engine.'),
   bad_model: fault('The base model’s file is damaged or unsupported.'),

@@ -65,6 +65,7 @@ export class Contributions {
         datanet: datanet.id,
         contributor: contributor.id,
         ...statement,
+        publicKey: statement.signature === null ? null : contributor.publicKey,
         ...written,
         state: 'submitted',
         reviewer: null,

@@ -68,7 +68,11 @@ export async function openService(options: ServiceOptions): Promise<OpenService>
     limits,
     kindsOf: async ({ datanet }) => (await datanetOf(datanet)).kinds,
   });
-  const jobs = new JobRunner(store, { check, snapshot: snapshotWork(store, blobs) }, log);
+  const jobs = new JobRunner(
+    store,
+    { check, snapshot: snapshotWork(store, blobs, async (id) => (await datanetOf(id)).name) },
+    log,
+  );
   const contributions = new Contributions({
     store,
     blobs,

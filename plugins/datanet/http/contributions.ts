@@ -194,10 +194,11 @@ function contributorJson({ payoutAddress, publicKey, createdAt, ...same }: Contr
   };
 }
 
-function contributionJson({ createdAt, reviewedAt, ...same }: Contribution) {
+function contributionJson({ publicKey, createdAt, reviewedAt, ...same }: Contribution) {
   return {
     object: 'datanet.contribution' as const,
     ...same,
+    public_key: publicKey,
     created_at: createdAt,
     reviewed_at: reviewedAt,
   };

@@ -133,6 +133,13 @@ const migrations: Array<(kind: SqlKind) => string[]> = [
       'CREATE INDEX "snapshotsByManifest" ON snapshots (manifest)',
     ];
   },
+  (kind) => [
+    'ALTER TABLE contributions ADD COLUMN "publicKey" TEXT',
+    `ALTER TABLE snapshots ADD COLUMN provenance ${kind === 'sqlite' ? 'BLOB' : 'bytea'}`,
+    // Keys could not be changed before: what is signed is signed by the one that is there.
+    `UPDATE contributions SET "publicKey" = (SELECT "publicKey" FROM contributors AS c WHERE c.id = contributor)
+      WHERE signature IS NOT NULL`,
+  ],
 ];
 
 /** Brings a database to the newest schema. Two processes that open it at once wait for one another. */

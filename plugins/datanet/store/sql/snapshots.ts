@@ -17,6 +17,7 @@ const snapshots = codec<Snapshot>({
   settings: 'json',
   counts: 'json',
   manifest: 'hex',
+  provenance: 'hex',
   createdAt: 'plain',
 });
 
