@@ -64,7 +64,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   empty_file: wrong('A file has no bytes, or no rows.'),
   unknown_format: wrong('A file is of no format that is read, or of another than was said.'),
   damaged_file: wrong('A file is cut off or broken as a whole.'),
-  licence_not_allowed: wrong('The policy of the Datanet forbids the licence of a contribution.'),
+  confirmation_required: wrong('What is to be deleted must be named once more.'),
   bad_signature: wrong('A contribution is not signed, or not by its contributor.'),
   not_canonical: wrong('A value cannot be hashed: JSON cannot say it, or it is nested too deep.'),
   empty_snapshot: wrong('There are no accepted examples to make a snapshot of.'),

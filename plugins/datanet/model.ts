@@ -193,6 +193,12 @@ export interface Place {
   bytes: number;
 }
 
+/** A snapshot's example: where its text lies, and what its row says that it belongs to. */
+export interface TextPlace extends Place {
+  source: string | null;
+  group: string | null;
+}
+
 export type Split = 'train' | 'validation' | 'test';
 
 /** Share of each split, of examples; they add up to 1. */

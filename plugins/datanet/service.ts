@@ -8,7 +8,7 @@ import type { Service } from './http/routes.ts';
 import { checkWork } from './jobs/check.ts';
 import { JobRunner } from './jobs/runner.ts';
 import { snapshotWork } from './jobs/snapshot.ts';
-import type { Datanet, LicencePolicy } from './model.ts';
+import type { Datanet } from './model.ts';
 import { canonicalContent, signedStatement, verifySignature } from './snapshots/canonical.ts';
 import { checkLicence } from './snapshots/licences.ts';
 import { eraseTexts } from './store/erase_texts.ts';
@@ -78,7 +78,7 @@ export async function openService(options: ServiceOptions): Promise<OpenService>
     blobs,
     jobs,
     uploadBytes,
-    licenceFault,
+    checkLicence,
     isSigned: ({ name }, contribution, publicKey) =>
       verifySignature(
         publicKey,
@@ -98,14 +98,4 @@ export async function openService(options: ServiceOptions): Promise<OpenService>
       await blobs.close();
     },
   };
-}
-
-function licenceFault(licence: string, policy: LicencePolicy): string | undefined {
-  try {
-    checkLicence(licence, policy);
-    return undefined;
-  } catch (error) {
-    if (error instanceof ColophonError) return error.message;
-    throw error;
-  }
 }
