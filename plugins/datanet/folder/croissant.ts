@@ -118,28 +118,30 @@ export function croissant(described: Described): object {
       '@id': split,
       name: split,
       description: `Examples of the split ${split}.`,
-      field: fieldsOf(kinds, format).map(({ column, path, integer }) => ({
+      field: fieldsOf(kinds, format).map(({ name: column, integer, source }) => ({
         '@type': 'cr:Field',
         '@id': `${split}/${column}`,
         name: column,
         dataType: integer ? 'sc:Integer' : 'sc:Text',
-        source: {
-          fileObject: { '@id': file },
-          extract: format === 'parquet' ? { column } : { jsonPath: path },
-        },
+        source: { fileObject: { '@id': file }, ...source },
       })),
     })),
   };
 }
 
 function fieldsOf(kinds: readonly ExampleKind[], format: Described['format']) {
-  const metadata = ['hash', 'contribution', 'contributor', 'line'].map((column) => ({
-    column,
-    path: `$.metadata.${column}`,
-    integer: column === 'line',
-  }));
-  // Of JSON lines every row has what is asked for, or none can be read: only one kind's columns are there in all of them.
-  const content =
-    format === 'parquet' || kinds.length === 1 ? kinds.flatMap((kind) => kindColumns[kind]) : [];
-  return [...content.map((column) => ({ column, path: `$.${column}`, integer: false })), ...metadata];
+  const column = (name: string) => ({
+    name,
+    integer: name === 'line',
+    source: { extract: { column: name } },
+  });
+  const metadata = ['hash', 'contribution', 'contributor', 'line'];
+  const content = kinds.flatMap((kind) => kindColumns[kind]);
+  if (format === 'parquet') return [...content, ...metadata].map(column);
+  // Of JSON lines, who gave a row is an object in it.
+  const inMetadata = (name: string) => ({
+    ...column(name),
+    source: { extract: { column: 'metadata' }, transform: { jsonPath: `$.${name}` } },
+  });
+  return [...content.map(column), ...metadata.map(inMetadata)];
 }
