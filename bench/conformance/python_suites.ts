@@ -13,6 +13,7 @@ const packages = [
   'duckdb==2.0.1',
   'langchain-tests==1.1.9',
   'langchain-openai==1.7.4',
+  'mlcroissant==1.1.1',
   'pyarrow==26.0.1',
   'pytest==9.2.0',
   'schemathesis==4.32.5',

@@ -3,7 +3,8 @@
  *
  *     npm run -s conformance [SUITE...] [--model FILE] [--url URL --name MODEL] [--output FILE] [--quick]
  *
- * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis, parquet-readers; without a name, all. `--quick`
+ * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis, parquet-readers, croissant-readers;
+ * without a name, all. `--quick`
  * lets schemathesis make a hundred cases, not 5,000. `--url` asks a server that runs already.
  * Saves bench/results/conformance.json, where all suites ran, and prints it. Status 1 where a case failed.
  */
@@ -17,6 +18,7 @@ import { startColophon } from '../lib/colophon_server.ts';
 import { commit, machine } from '../lib/machine.ts';
 import { runBench, say } from '../lib/main.ts';
 import { aiSdkCases, type ServedModel } from './ai_sdk.ts';
+import { croissantReaders } from './croissant_readers.ts';
 import { openResponses } from './open_responses.ts';
 import { openaiClientCases } from './openai_client.ts';
 import { openaiSocketCases } from './openai_sockets.ts';
@@ -35,10 +37,11 @@ const suites: Record<string, Suite> = {
   langchain,
   schemathesis,
   'parquet-readers': (_, folder) => parquetReaders(folder),
+  'croissant-readers': (_, folder) => croissantReaders(folder),
 };
 
 /** They read files, and ask no server. */
-const withoutServer = ['parquet-readers'];
+const withoutServer = ['parquet-readers', 'croissant-readers'];
 
 interface SuiteResult {
   suite: string;

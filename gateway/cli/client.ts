@@ -57,13 +57,13 @@ export class Client {
   }
 
   async models(): Promise<ServedModel[]> {
-    const response = await this.#send('/v1/models');
+    const response = await this.send('/v1/models');
     return ((await response.json()) as { data: ServedModel[] }).data;
   }
 
   /** The metrics of the given names (the sum over labels); missing ones are absent. */
   async metrics(names: readonly string[]): Promise<Record<string, number>> {
-    const text = await (await this.#send('/metrics')).text();
+    const text = await (await this.send('/metrics')).text();
     const values: Record<string, number> = {};
     for (const [, name, value] of text.matchAll(/^([a-zA-Z_:][\w:]*)(?:\{[^}]*\})? (\S+)/gm)) {
       if (names.includes(name!)) values[name!] = (values[name!] ?? 0) + Number(value);
@@ -74,7 +74,7 @@ export class Client {
   /** Streams an answer; `signal` ends it, which also ends its generation. */
   async chat(request: ChatRequest, write: (text: string) => void, signal: AbortSignal): Promise<ChatEnd> {
     const body = JSON.stringify({ ...request, stream: true, stream_options: { include_usage: true } });
-    const response = await this.#send('/v1/chat/completions', {
+    const response = await this.send('/v1/chat/completions', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body,
@@ -97,7 +97,15 @@ export class Client {
     return end;
   }
 
-  async #send(path: string, init: RequestInit = {}): Promise<Response> {
+  /** What a route answers to JSON, or to nothing. */
+  async json<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
+    const sent = { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+    const response = await this.send(path, { method, ...(body === undefined ? {} : sent) });
+    return (await response.json()) as Answer;
+  }
+
+  /** Resolves with an answer that is no refusal; a refusal is a CliError with the server's sentence. */
+  async send(path: string, init: RequestInit & { duplex?: 'half' } = {}): Promise<Response> {
     let response: Response;
     try {
       response = await fetch(this.url + path, {

@@ -4,6 +4,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { firstPartyCommands } from '../host/first_party.ts';
+import type { AddCommands } from './add_commands.ts';
 import { exitCodes, explain } from './failure.ts';
 import { packageFolder } from './installation.ts';
 import { Output, type OutputOptions } from './output.ts';
@@ -15,10 +17,10 @@ let serving = false;
 export async function main(args: readonly string[]): Promise<number> {
   process.stdout.off('error', readerLeft).on('error', readerLeft);
   let exitCode: number = exitCodes.ok;
-  const program = build((code) => {
-    exitCode = code;
-  });
   try {
+    const program = await build((code) => {
+      exitCode = code;
+    });
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
   } catch (error) {
@@ -37,7 +39,7 @@ function readerLeft(error: NodeJS.ErrnoException): void {
   if (!serving) process.exit(exitCodes.ok);
 }
 
-function build(exit: (code: number) => void): Command {
+async function build(exit: (code: number) => void): Promise<Command> {
   const program = new Command('colophon')
     .description(
       'An OpenAI-compatible gateway that serves many LoRA adapters on one base model in one batch.',
@@ -61,6 +63,8 @@ function build(exit: (code: number) => void): Command {
       .option('--json', 'print one JSON value to stdout')
       .option('-q, --quiet', 'no narration')
       .option('--no-color', 'no colours (as NO_COLOR does)');
+  const group = (parent: Command, name: string, description: string) =>
+    parent.command(name).description(description).exitOverride().showSuggestionAfterError(true);
   const output = (options: OutputOptions) => new Output(options);
 
   withServerFlags(add(program, 'serve', 'serve the base model and its adapters over the OpenAI API')).action(
@@ -112,11 +116,7 @@ function build(exit: (code: number) => void): Command {
       exit(await pull(source, options, output(options)));
     });
 
-  const adapter = program
-    .command('adapter')
-    .description('import, inspect and remove adapters')
-    .exitOverride()
-    .showSuggestionAfterError(true);
+  const adapter = group(program, 'adapter', 'import, inspect and remove adapters');
   withServerFlags(
     add(adapter, 'import <path>', 'copy a PEFT adapter into the adapter folder, after checking it'),
   )
@@ -145,6 +145,13 @@ function build(exit: (code: number) => void): Command {
     const { doctor } = await import('./commands/doctor.ts');
     exit(await doctor(options, output(options)));
   });
+
+  const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+  for (const path of firstPartyCommands) {
+    const from = new URL(path + extension, import.meta.url).href;
+    const { default: addCommands } = (await import(from)) as { default: AddCommands };
+    addCommands(program, { add, group, output, exit });
+  }
 
   program.addOption(new Option('--no-color', 'no colours').hideHelp());
   return program;

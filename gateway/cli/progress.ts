@@ -2,8 +2,10 @@ import { createRequire } from 'node:module';
 import type { Progress } from '../models/index.ts';
 import { type Output, size } from './output.ts';
 
+const words = { download: ['Downloading', 'downloaded'], upload: ['Uploading', 'uploaded'] } as const;
+
 /** A bar on a terminal; elsewhere a line at the start, every quarter, and at the end. */
-export function terminalProgress(output: Output): Progress {
+export function terminalProgress(output: Output, way: keyof typeof words = 'download'): Progress {
   const say = (sentence: string) => output.say(sentence);
   if (output.quiet) return { begin: () => ({ advance() {}, end() {} }), note: say };
   return {
@@ -11,7 +13,7 @@ export function terminalProgress(output: Output): Progress {
     begin: (label, total, start) =>
       output.streams.stderr.isTTY && total !== undefined
         ? bar(output, label, total, start)
-        : lines(say, label, total, start),
+        : lines(say, words[way], label, total, start),
   };
 }
 
@@ -45,11 +47,17 @@ function bar(output: Output, label: string, total: number, start: number) {
   };
 }
 
-function lines(say: (sentence: string) => void, label: string, total: number | undefined, start: number) {
+function lines(
+  say: (sentence: string) => void,
+  [doing, done]: readonly [string, string],
+  label: string,
+  total: number | undefined,
+  start: number,
+) {
   let at = start;
   let quarter = total === undefined ? 0 : Math.floor((4 * start) / total);
   say(
-    `Downloading ${label}${total === undefined ? '' : ` (${size(total)}${start > 0 ? `, ${size(start)} are here already` : ''})`}.`,
+    `${doing} ${label}${total === undefined ? '' : ` (${size(total)}${start > 0 ? `, ${size(start)} are here already` : ''})`}.`,
   );
   return {
     advance: (bytes: number) => {
@@ -60,7 +68,7 @@ function lines(say: (sentence: string) => void, label: string, total: number | u
       quarter = Math.max(quarter, now);
     },
     end: () => {
-      if (total === undefined || at >= total) say(`  ${size(at)} downloaded.`);
+      if (total === undefined || at >= total) say(`  ${size(at)} ${done}.`);
     },
   };
 }

@@ -111,7 +111,9 @@ test('every example of it can be proved, offline', async () => {
     expect(checkProof({ ...proof, leafIndex: proof.leafIndex + 1 })).not.toBeNull();
   }
   const proof = (await ask('GET', `/datanets/farm/snapshots/${second}/proofs/${body.data[0].hash}`)).body;
-  expect(checkProof(proof, { messages: [{ role: 'user', content: 'Something else.' }] })).not.toBeNull();
+  expect(
+    checkProof(proof, { content: { messages: [{ role: 'user', content: 'Something else.' }] } }),
+  ).not.toBeNull();
 });
 
 test('it is a file wherever OpenAI takes one, and is trained on', async () => {
@@ -150,7 +152,7 @@ test('what is taken back leaves no text, and old proofs still hold', async () =>
   });
   expect(taken.body.state, JSON.stringify(taken.body)).toBe('withdrawn');
   const proof = (await ask('GET', `/datanets/farm/snapshots/${second}/proofs/${hash}`)).body;
-  expect(checkProof(proof, texts)).toBeNull();
+  expect(checkProof(proof, { content: texts })).toBeNull();
   const files = readdirSync(join(server.home, 'data', 'datanets'), { recursive: true, withFileTypes: true });
   for (const file of files.filter((entry) => entry.isFile()))
     expect(readFileSync(join(file.parentPath, file.name)).includes('Xylograph'), file.name).toBe(false);

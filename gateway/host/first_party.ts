@@ -4,3 +4,6 @@ export const firstParty: Record<string, string> = {
   datanet: '../../plugins/datanet/index',
   training: '../../plugins/training/index',
 };
+
+/** Of these, the ones that bring commands of the command line: modules whose default export is an AddCommands. */
+export const firstPartyCommands: readonly string[] = ['../../plugins/datanet/cli/commands'];

@@ -6,6 +6,7 @@ import { readRows } from './formats/read_rows.ts';
 import { checkWork } from './jobs/check.ts';
 import { JobRunner } from './jobs/runner.ts';
 import type { Contributor, Datanet } from './model.ts';
+import { checkLicence } from './snapshots/licences.ts';
 import type { BlobStore } from './store/blob_store.ts';
 import { newContributor, newDatanet } from './store/conformance/samples.ts';
 import type { DatanetStore } from './store/datanet_store.ts';
@@ -41,8 +42,7 @@ async function open() {
     blobs,
     jobs,
     uploadBytes: 1e6,
-    licenceFault: (licence, { allowed }) =>
-      allowed.includes(licence) ? undefined : `The licence '${licence}' is not one of ${allowed.join(', ')}.`,
+    checkLicence,
     isSigned: (_datanet, _contribution, key) => key === 'ab'.repeat(32),
   });
 }
@@ -144,7 +144,7 @@ function contributionCases(): void {
   });
 
   test('what may not come is refused, and leaves nothing', async () => {
-    expect(await codeOf(submit(chat('a'), { licence: 'MIT' }))).toBe('licence_not_allowed');
+    expect(await codeOf(submit(chat('a'), { licence: 'MIT' }))).toBe('licence_forbidden');
     expect(await codeOf(submit(''))).toBe('empty_file');
     expect(await codeOf(submit(chat('a'.repeat(6000))))).toBe('contributor_over_quota');
     expect(await codeOf(submit(chat('a'), { signature: 'ff' }))).toBe('bad_signature');

@@ -23,8 +23,8 @@ export interface ContributionParts {
   blobs: BlobStore;
   jobs: JobRunner;
   uploadBytes: number;
-  /** Why a policy forbids a licence, as a sentence; undefined: it does not. */
-  licenceFault(licence: string, policy: LicencePolicy): string | undefined;
+  /** Throws where a policy forbids a licence: `unknown_licence`, `licence_forbidden`, `licence_incompatible`. */
+  checkLicence(licence: string, policy: LicencePolicy): void;
   /** Whether a contribution's signature is its contributor's. */
   isSigned(datanet: Datanet, contribution: Contribution, publicKey: string): boolean;
 }
@@ -48,10 +48,7 @@ export class Contributions {
     file: AsyncIterable<Uint8Array>,
   ): Promise<{ contribution: Contribution; job: Job }> {
     const { store, blobs, jobs, uploadBytes } = this.#parts;
-    const fault = this.#parts.licenceFault(statement.licence, datanet.licencePolicy);
-    if (fault !== undefined) {
-      throw new ColophonError(fault, { param: 'licence', code: 'licence_not_allowed' });
-    }
+    this.#parts.checkLicence(statement.licence, datanet.licencePolicy);
     const left = datanet.contributorBytes - (await store.contributedBytes(datanet.id, contributor.id));
     if (left <= 0) throw overQuota(contributor, datanet);
     this.#arriving++;
@@ -65,6 +62,7 @@ export class Contributions {
         datanet: datanet.id,
         contributor: contributor.id,
         ...statement,
+        publicKey: statement.signature === null ? null : contributor.publicKey,
         ...written,
         state: 'submitted',
         reviewer: null,

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { Type } from 'typebox';
 import { definePlugin } from '../../gateway/contract/index.ts';
 import { contributionRoutes } from './http/contributions.ts';
+import { contributorRoutes } from './http/contributors.ts';
 import { datanetRoutes } from './http/datanets.ts';
+import { exportRoutes } from './http/exports.ts';
 import { snapshotRoutes } from './http/snapshots.ts';
 import type { OpenService } from './service.ts';
 import { snapshotFiles } from './snapshot_files.ts';
@@ -111,8 +113,10 @@ export default definePlugin({
     host.provide('fileSource', snapshotFiles(service));
     host.routes((app) => {
       datanetRoutes(app, parts);
+      contributorRoutes(app, parts);
       contributionRoutes(app, parts);
       snapshotRoutes(app, parts);
+      exportRoutes(app, parts);
     });
     return {
       drain: async () => (await opening?.catch(() => undefined))?.jobs.drain(),

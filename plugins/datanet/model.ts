@@ -75,6 +75,8 @@ export interface Contribution {
   rights: string;
   /** Ed25519 over signedStatement(contribution), hex. */
   signature: string | null;
+  /** The key that the signature is by: its contributor may have another by now. Null where there is no signature. */
+  publicKey: string | null;
   state: ContributionState;
   reviewer: string | null;
   reason: string | null;
@@ -191,6 +193,12 @@ export interface Place {
   bytes: number;
 }
 
+/** A snapshot's example: where its text lies, and what its row says that it belongs to. */
+export interface TextPlace extends Place {
+  source: string | null;
+  group: string | null;
+}
+
 export type Split = 'train' | 'validation' | 'test';
 
 /** Share of each split, of examples; they add up to 1. */
@@ -214,6 +222,8 @@ export interface Snapshot {
   counts: { examples: number; contributions: number; contributors: number; splits: Record<Split, number> };
   /** SHA-256 of the manifest's blob (snapshots/manifest.ts), hex. */
   manifest: string;
+  /** Root over who gave each example (snapshots/provenance.ts), hex; null: of a snapshot that was made before there was one. */
+  provenance: string | null;
   createdAt: number;
 }
 

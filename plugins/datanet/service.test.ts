@@ -132,7 +132,7 @@ function serviceCases(stores: () => TestStores, name: string): void {
         store: killedAt(before.store, writes, left),
         blobs: killedAt(before.blobs, writes, left),
         uploadBytes: 1,
-        licenceFault: () => undefined,
+        checkLicence: () => {},
         isSigned: () => false,
       });
       whole = await killed.withdraw(contribution, null).then(
@@ -216,7 +216,7 @@ function serviceCases(stores: () => TestStores, name: string): void {
       ...service,
       jobs,
       uploadBytes: 1e6,
-      licenceFault: () => undefined,
+      checkLicence: () => {},
       isSigned: () => true,
     });
     const net = await newDatanet(store);

@@ -8,7 +8,7 @@ import type { Service } from './http/routes.ts';
 import { checkWork } from './jobs/check.ts';
 import { JobRunner } from './jobs/runner.ts';
 import { snapshotWork } from './jobs/snapshot.ts';
-import type { Datanet, LicencePolicy } from './model.ts';
+import type { Datanet } from './model.ts';
 import { canonicalContent, signedStatement, verifySignature } from './snapshots/canonical.ts';
 import { checkLicence } from './snapshots/licences.ts';
 import { endWithdrawals } from './store/erase_texts.ts';
@@ -68,13 +68,17 @@ export async function openService(options: ServiceOptions): Promise<OpenService>
     limits,
     kindsOf: async ({ datanet }) => (await datanetOf(datanet)).kinds,
   });
-  const jobs = new JobRunner(store, { check, snapshot: snapshotWork(store, blobs) }, log);
+  const jobs = new JobRunner(
+    store,
+    { check, snapshot: snapshotWork(store, blobs, async (id) => (await datanetOf(id)).name) },
+    log,
+  );
   const contributions = new Contributions({
     store,
     blobs,
     jobs,
     uploadBytes,
-    licenceFault,
+    checkLicence,
     isSigned: ({ name }, contribution, publicKey) =>
       verifySignature(
         publicKey,
@@ -94,14 +98,4 @@ export async function openService(options: ServiceOptions): Promise<OpenService>
       await blobs.close();
     },
   };
-}
-
-function licenceFault(licence: string, policy: LicencePolicy): string | undefined {
-  try {
-    checkLicence(licence, policy);
-    return undefined;
-  } catch (error) {
-    if (error instanceof ColophonError) return error.message;
-    throw error;
-  }
 }

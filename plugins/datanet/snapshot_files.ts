@@ -1,10 +1,11 @@
 /** A snapshot as a file of JSON lines: "datanet:NAME@SNAPSHOT", "datanet:NAME@latest", "...:validation" for another split. */
-import { ColophonError, type FileSource } from '../../gateway/contract/index.ts';
+import type { FileSource } from '../../gateway/contract/index.ts';
 import { datanetFor, notFound } from './access.ts';
 import type { Service } from './http/routes.ts';
 import { snapshotFor } from './http/snapshots.ts';
-import type { SnapshotEntry, Split } from './model.ts';
+import type { Split } from './model.ts';
 import { Manifest } from './snapshots/manifest.ts';
+import { placesOfSplit } from './snapshots/texts.ts';
 
 const prefix = 'datanet:';
 const pattern = /^datanet:([a-z0-9-]{1,64})@([0-9a-f]{64}|latest)(?::(train|validation|test))?$/;
@@ -19,24 +20,16 @@ export function snapshotFiles(service: () => Promise<Service>): FileSource {
       const { datanet } = await datanetFor(store, name, caller, 'contributor');
       const snapshot = await snapshotFor(store, datanet, wanted);
       const manifest = await Manifest.open(blobs, snapshot.manifest);
-      const places = async function* () {
-        for await (const entries of manifest.entries()) {
-          const own = entries.filter((entry: SnapshotEntry) => entry.split === (split as Split));
-          for (const [at, place] of (await store.placesOf(datanet.id, own)).entries()) {
-            if (place) yield place;
-            else throw withdrawn(id, own[at]!);
-          }
-        }
-      };
+      const places = () => placesOfSplit(store, datanet, manifest, split as Split);
       let bytes = 0;
-      for await (const place of places()) bytes += place.bytes + 1;
+      for await (const { place } of places()) bytes += place.bytes + 1;
       return {
         filename: `${name}-${snapshot.id.slice(0, 12)}-${split}.jsonl`,
         purpose: 'fine-tune',
         bytes,
         createdAt: snapshot.createdAt,
         content: async function* () {
-          for await (const place of places()) {
+          for await (const { place } of places()) {
             yield* blobs.read(place.blob, place);
             yield Buffer.from('\n');
           }
@@ -44,11 +37,4 @@ export function snapshotFiles(service: () => Promise<Service>): FileSource {
       };
     },
   };
-}
-
-function withdrawn(id: string, { contribution }: SnapshotEntry): ColophonError {
-  return new ColophonError(
-    `The contribution '${contribution}' was withdrawn since '${id}' was made, and its texts are gone. Make a new snapshot.`,
-    { type: 'conflict_error', code: 'contribution_withdrawn' },
-  );
 }

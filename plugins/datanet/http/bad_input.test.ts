@@ -156,7 +156,7 @@ test('the same file again, too much of one contributor, and a licence that is no
   });
   expect(await send(good('l'), 'l.jsonl', { licence: 'GPL-3.0-only' })).toMatchObject({
     status: 400,
-    body: { error: { code: 'licence_not_allowed', param: 'licence' } },
+    body: { error: { code: 'licence_forbidden', param: 'licence' } },
   });
   expect(await send(good('l'), 'l.jsonl', { licence: 'Not-A-Licence' })).toMatchObject({
     status: 400,

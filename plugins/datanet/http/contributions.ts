@@ -1,10 +1,10 @@
-/** /datanets/{name}/contributors and /contributions: who gives, what is given, and what becomes of it. */
-import { randomUUID } from 'node:crypto';
+/** /datanets/{name}/contributions: what is given, and what becomes of it. */
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
+import { ColophonError } from '../../../gateway/contract/index.ts';
 import { type Caller, contributorFor, datanetFor, has, notFound } from '../access.ts';
-import { now } from '../jobs/runner.ts';
-import type { Contribution, Contributor, FormatName, Role } from '../model.ts';
+import { checkMapping } from '../formats/mapped.ts';
+import type { ColumnMapping, Contribution, FormatName, Role } from '../model.ts';
 import type { DatanetStore } from '../store/datanet_store.ts';
 import {
   type IdParams,
@@ -12,19 +12,13 @@ import {
   listJson,
   type NameParams,
   nameParams,
+  nullable,
   pageOf,
   pageQuery,
   type RouteParts,
   told,
 } from './routes.ts';
 
-const nullable = <Schema extends Parameters<typeof Type.Optional>[0]>(schema: Schema) =>
-  Type.Optional(Type.Union([schema, Type.Null()]));
-const contributorBody = Type.Object({
-  name: Type.String({ minLength: 1, maxLength: 256 }),
-  payout_address: nullable(Type.String({ minLength: 1, maxLength: 256 })),
-  public_key: nullable(Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Ed25519, hex.' })),
-});
 const states = ['submitted', 'checked', 'failed', 'accepted', 'rejected', 'withdrawn'] as const;
 const formats = ['chat', 'completion', 'alpaca', 'sharegpt', 'csv', 'parquet', 'text', 'markdown'];
 const text = (maxLength: number) => Type.String({ minLength: 1, maxLength });
@@ -36,6 +30,13 @@ const uploadQuery = Type.Object({
   rights: text(4000),
   signature: Type.Optional(Type.String({ pattern: '^[0-9a-f]{128}$' })),
   format: Type.Optional(Type.Enum(formats)),
+  columns: Type.Optional(
+    Type.String({
+      maxLength: 2000,
+      description:
+        'Which column (of rows of JSON: which key) is which part: "prompt=question,completion=answer".',
+    }),
+  ),
 });
 const listQuery = pageQuery({ state: Type.Optional(Type.Enum([...states])) });
 const reviewBody = Type.Object({
@@ -45,28 +46,6 @@ const reviewBody = Type.Object({
 const withdrawBody = Type.Object({ reason: nullable(Type.String({ maxLength: 4000 })) });
 
 export function contributionRoutes(app: FastifyInstance, { service, caller }: RouteParts): void {
-  app.post<{ Params: NameParams; Body: Static<typeof contributorBody> }>(
-    '/datanets/:name/contributors',
-    {
-      schema: { params: nameParams, body: contributorBody, ...told('createContributor', 'Be a contributor') },
-    },
-    async (request) => {
-      const { store } = await service();
-      await datanetFor(store, request.params.name, caller(request), 'contributor');
-      const { name, payout_address, public_key } = request.body;
-      const contributor: Contributor = {
-        id: `contributor_${randomUUID().replaceAll('-', '')}`,
-        tenant: caller(request).tenant,
-        name,
-        payoutAddress: payout_address ?? null,
-        publicKey: public_key ?? null,
-        createdAt: now(),
-      };
-      await store.createContributor(contributor);
-      return contributorJson(contributor);
-    },
-  );
-
   // The file is the body as it comes, of any size; what is said of it is in the query.
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
@@ -80,11 +59,14 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
       async (request) => {
         const { store, contributions } = await service();
         const { datanet } = await datanetFor(store, request.params.name, caller(request), 'contributor');
-        const { contributor: id, format, signature, ...said } = request.query;
+        const { contributor: id, format, columns, signature, ...said } = request.query;
         const contributor = await contributorFor(store, id, caller(request));
         const statement = {
           ...said,
-          format: format === undefined ? {} : { format: format as FormatName },
+          format: {
+            ...(format === undefined ? {} : { format: format as FormatName }),
+            ...(columns === undefined ? {} : { columns: columnsOf(columns) }),
+          },
           signature: signature ?? null,
         };
         const file = request.body ?? empty();
@@ -167,6 +149,22 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
   );
 }
 
+/** "part=column", one after another with commas between. */
+function columnsOf(columns: string): ColumnMapping {
+  const pairs = columns.split(',').map((pair) => pair.split('='));
+  const mapping = Object.fromEntries(
+    pairs.map(([part, ...column]) => [part!.trim(), column.join('=').trim()]),
+  );
+  const wrong = pairs.some(([, ...column]) => column.join('').trim() === '')
+    ? 'Write part=column, with commas between.'
+    : checkMapping(mapping);
+  if (wrong === undefined) return mapping;
+  throw new ColophonError(`The columns '${columns}' cannot be mapped. ${wrong}`, {
+    param: 'columns',
+    code: 'invalid_value',
+  });
+}
+
 /** A contribution of the caller's own tenant, or any for a curator; 404 for others, 403 where its role is below `needed`. */
 async function find(
   store: DatanetStore,
@@ -184,20 +182,11 @@ async function find(
   return { datanet, contribution };
 }
 
-function contributorJson({ payoutAddress, publicKey, createdAt, ...same }: Contributor) {
-  return {
-    object: 'datanet.contributor' as const,
-    ...same,
-    payout_address: payoutAddress,
-    public_key: publicKey,
-    created_at: createdAt,
-  };
-}
-
-function contributionJson({ createdAt, reviewedAt, ...same }: Contribution) {
+function contributionJson({ publicKey, createdAt, reviewedAt, ...same }: Contribution) {
   return {
     object: 'datanet.contribution' as const,
     ...same,
+    public_key: publicKey,
     created_at: createdAt,
     reviewed_at: reviewedAt,
   };

@@ -2,9 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
+import { ColophonError } from '../../../gateway/contract/index.ts';
 import { datanetFor, roleOf } from '../access.ts';
 import { now } from '../jobs/runner.ts';
 import type { Datanet, ExampleKind, Role } from '../model.ts';
+import { eraseTexts } from '../store/erase_texts.ts';
 import { listJson, type NameParams, nameParams, pageOf, pageQuery, type RouteParts, told } from './routes.ts';
 
 const spdxIds = Type.Array(Type.String({ minLength: 1, maxLength: 100 }), { maxItems: 200 });
@@ -94,6 +96,34 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
       const change = changeOf(request.body, datanet);
       await store.updateDatanet(datanet.id, change);
       return datanetJson({ ...datanet, ...change });
+    },
+  );
+
+  app.delete<{ Params: NameParams; Querystring: { confirm?: string } }>(
+    '/datanets/:name',
+    {
+      schema: {
+        params: nameParams,
+        querystring: Type.Object({
+          confirm: Type.Optional(Type.String({ description: 'Its name once more, unless it is empty.' })),
+        }),
+        ...told('deleteDatanet', 'Delete a Datanet with all that is in it'),
+      },
+    },
+    async (request) => {
+      const { store, blobs } = await service();
+      const { name } = request.params;
+      const { datanet } = await datanetFor(store, name, caller(request), 'owner');
+      const { data } = await store.contributions({ datanet: datanet.id }, { limit: 1 });
+      if (data.length > 0 && request.query.confirm !== name) {
+        throw new ColophonError(
+          `The Datanet '${name}' has contributions, which go with it for good. To delete it send ?confirm=${name}.`,
+          { param: 'confirm', code: 'confirmation_required' },
+        );
+      }
+      await store.deleteDatanet(datanet.id);
+      await eraseTexts(store, blobs);
+      return { object: 'datanet', id: datanet.id, name, deleted: true };
     },
   );
 

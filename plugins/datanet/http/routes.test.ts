@@ -9,9 +9,11 @@ import { Contributions } from '../contributions.ts';
 import { readRows } from '../formats/read_rows.ts';
 import { checkWork } from '../jobs/check.ts';
 import { JobRunner } from '../jobs/runner.ts';
+import { checkLicence } from '../snapshots/licences.ts';
 import { openBlobs } from '../store/open_blobs.ts';
 import { openStore } from '../store/open_store.ts';
 import { contributionRoutes } from './contributions.ts';
+import { contributorRoutes } from './contributors.ts';
 import { datanetRoutes } from './datanets.ts';
 import type { RouteParts, Service } from './routes.ts';
 
@@ -37,7 +39,7 @@ beforeAll(async () => {
     blobs,
     jobs,
     uploadBytes: 1e6,
-    licenceFault: () => undefined,
+    checkLicence,
     isSigned: () => false,
   });
   const service: Service = { store, blobs, jobs, contributions };
@@ -50,9 +52,12 @@ beforeAll(async () => {
   app.setErrorHandler((error, _request, reply) =>
     error instanceof ColophonError
       ? reply.status(error.status).send(error.toBody())
-      : reply.status((error as { statusCode?: number }).statusCode ?? 500).send(String(error)),
+      : reply
+          .status((error as { statusCode?: number }).statusCode ?? 500)
+          .send({ error: { message: String(error) } }),
   );
   datanetRoutes(app, parts);
+  contributorRoutes(app, parts);
   contributionRoutes(app, parts);
   close = async () => {
     await app.close();
@@ -69,7 +74,7 @@ afterAll(async () => {
 
 async function ask(
   tenant: string,
-  method: 'GET' | 'POST' | 'PATCH' | 'PUT',
+  method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
   url: string,
   body?: object | string,
 ) {
@@ -134,4 +139,54 @@ test('a contribution goes from hand to hand, and each hand may do its part only'
   expect((await ask('dora', 'POST', `${url}/withdraw`, {})).status).toBe(404);
   expect((await ask('carl', 'POST', `${url}/withdraw`, {})).body.state).toBe('withdrawn');
   expect((await ask('operator', 'POST', `${url}/review`, { decision: 'accept' })).status).toBe(409);
+});
+
+test('contributors are listed, and change where they are paid and their key', async () => {
+  await ask('olga', 'POST', '/datanets', { name: 'people' });
+  await ask('olga', 'PUT', '/datanets/people/roles', { tenant: 'carl', role: 'contributor' });
+  const { body: made } = await ask('carl', 'POST', '/datanets/people/contributors', { name: 'Cy' });
+  const mine = await ask('carl', 'GET', '/datanets/people/contributors?mine=true&limit=100');
+  expect(mine.body.data.map(({ id }: { id: string }) => id)).toContain(made.id);
+  expect((await ask('olga', 'GET', '/datanets/people/contributors')).body.data).toEqual([]);
+  const url = `/datanets/people/contributors/${made.id}`;
+  const change = { payout_address: '0x1', public_key: 'ab'.repeat(32) };
+  expect((await ask('carl', 'PATCH', url, change)).body).toMatchObject({ ...change, name: 'Cy' });
+  expect((await ask('olga', 'PATCH', url, change)).status).toBe(404);
+  expect((await ask('carl', 'PATCH', url, { public_key: 'xy' })).status).toBe(400);
+});
+
+test('columns are mapped as the query says, licences are refused by their own codes', async () => {
+  await ask('olga', 'POST', '/datanets', { name: 'table', licence_policy: { allowed: ['MIT'] } });
+  const { body: contributor } = await ask('olga', 'POST', '/datanets/table/contributors', { name: 'Olga' });
+  const give = (fields: Record<string, string>) => {
+    const said = {
+      contributor: contributor.id,
+      filename: 'rows.csv',
+      licence: 'MIT',
+      source: 's',
+      rights: 'r',
+    };
+    const query = new URLSearchParams({ ...said, ...fields });
+    return ask('olga', 'POST', `/datanets/table/contributions?${query}`, 'frage,antwort\na,b\n');
+  };
+  const codeOf = async (fields: Record<string, string>) => (await give(fields)).body.error;
+  expect(await codeOf({ licence: 'Mine' })).toMatchObject({ code: 'unknown_licence', param: 'licence' });
+  expect(await codeOf({ licence: 'CC0-1.0' })).toMatchObject({ code: 'licence_forbidden' });
+  for (const columns of ['prompt', 'prompt=', 'prompt=frage', 'answer=antwort', '__proto__=x']) {
+    expect(await codeOf({ columns }), columns).toMatchObject({ code: 'invalid_value', param: 'columns' });
+  }
+  const given = await give({ columns: 'prompt=frage, completion=antwort' });
+  expect(given.body.format).toEqual({ columns: { prompt: 'frage', completion: 'antwort' } });
+});
+
+test('a Datanet is deleted by its owner, who names it once more where there is something in it', async () => {
+  await ask('olga', 'POST', '/datanets', { name: 'empty' });
+  await ask('olga', 'PUT', '/datanets/empty/roles', { tenant: 'cura', role: 'curator' });
+  expect((await ask('cura', 'DELETE', '/datanets/empty')).status).toBe(403);
+  expect((await ask('olga', 'DELETE', '/datanets/empty')).body).toMatchObject({ deleted: true });
+  expect((await ask('olga', 'GET', '/datanets/empty')).status).toBe(404);
+  const refused = await ask('olga', 'DELETE', '/datanets/net?confirm=other');
+  expect(refused.body.error).toMatchObject({ code: 'confirmation_required', param: 'confirm' });
+  expect((await ask('olga', 'DELETE', '/datanets/net?confirm=net')).status).toBe(200);
+  expect((await ask('olga', 'GET', '/datanets/net')).status).toBe(404);
 });

@@ -1,6 +1,6 @@
 /** What routes of Datanets share: the parts they work with, and how pages are asked for and given. */
 import type { FastifyRequest } from 'fastify';
-import { type Static, type TProperties, Type } from 'typebox';
+import { type Static, type TProperties, type TSchema, Type } from 'typebox';
 import type { Caller } from '../access.ts';
 import type { Contributions } from '../contributions.ts';
 import type { JobRunner } from '../jobs/runner.ts';
@@ -57,6 +57,9 @@ export function told(operationId: string, summary: string) {
     response: { 200: { description: 'The answer.', content: json } },
   };
 }
+
+export const nullable = <Schema extends TSchema>(schema: Schema) =>
+  Type.Optional(Type.Union([schema, Type.Null()]));
 
 export type NameParams = Static<typeof nameParams>;
 export type IdParams = Static<typeof idParams>;

@@ -28,10 +28,10 @@ test('made again it is the same snapshot, and a new one follows it', async () =>
   const rows = Array.from({ length: 10 }, (_, at) => kept(at));
   const store = storeOf(rows);
   const blobs = blobsInMemory();
-  const first = await makeSnapshot(store, blobs, { datanet: 'd', settings, now: 1 });
-  expect(await makeSnapshot(store, blobs, { datanet: 'd', settings, now: 2 })).toEqual(first);
+  const first = await makeSnapshot(store, blobs, { datanet: 'd', name: 'demo', settings, now: 1 });
+  expect(await makeSnapshot(store, blobs, { datanet: 'd', name: 'demo', settings, now: 2 })).toEqual(first);
   rows.push(kept(10));
-  const next = await makeSnapshot(store, blobs, { datanet: 'd', settings, now: 3 });
+  const next = await makeSnapshot(store, blobs, { datanet: 'd', name: 'demo', settings, now: 3 });
   expect(next).toMatchObject({ parent: first.id, createdAt: 3 });
 });
 

@@ -3,14 +3,17 @@ import { ColophonError } from '../../../gateway/contract/index.ts';
 import type { Snapshot, SnapshotEntry, SnapshotSettings } from '../model.ts';
 import type { BlobStore } from '../store/blob_store.ts';
 import type { DatanetStore } from '../store/datanet_store.ts';
-import { manifestBytes } from './manifest.ts';
+import { Manifest, manifestBytes } from './manifest.ts';
 import { hashBytes, merkleRoot } from './merkle.ts';
+import { provenanceLeaves, provenanceRoot, recordHash, recordOf } from './provenance.ts';
 import { SnapshotRows } from './snapshot_rows.ts';
 import { assignSplits, splits } from './split.ts';
 
 export interface MakeOptions {
   /** The Datanet's id. */
   datanet: string;
+  /** The Datanet's name. */
+  name: string;
   settings: SnapshotSettings;
   /** Unix seconds. */
   now: number;
@@ -27,7 +30,7 @@ export interface MakeOptions {
 export async function makeSnapshot(
   store: DatanetStore,
   blobs: BlobStore,
-  { datanet, settings, now, signal, onProgress }: MakeOptions,
+  { datanet, name, settings, now, signal, onProgress }: MakeOptions,
 ): Promise<Snapshot> {
   checkShares(settings);
   const rows = new SnapshotRows();
@@ -49,9 +52,23 @@ export async function makeSnapshot(
   signal?.throwIfAborted();
   const parent = there === undefined ? ((await store.latestSnapshot(datanet))?.id ?? null) : there.parent;
   const manifest = there?.manifest ?? (await blobs.write(manifestBytes(count, entry))).sha256;
-  const snapshot = { id, datanet, parent, settings, counts, manifest, createdAt: there?.createdAt ?? now };
+  const provenance = there?.provenance ?? (await rootOfProvenance(store, blobs, name, manifest));
+  const createdAt = there?.createdAt ?? now;
+  const snapshot = { id, datanet, parent, settings, counts, manifest, provenance, createdAt };
   await store.createSnapshot(snapshot);
   return (await store.snapshot(datanet, id)) ?? snapshot;
+}
+
+async function rootOfProvenance(store: DatanetStore, blobs: BlobStore, name: string, manifest: string) {
+  const leaves = await provenanceLeaves(await Manifest.open(blobs, manifest), (id) =>
+    recordHashOf(store, name, id),
+  );
+  return provenanceRoot(leaves);
+}
+
+async function recordHashOf(store: DatanetStore, datanet: string, id: string): Promise<string> {
+  const contribution = (await store.contribution(id))!;
+  return recordHash(recordOf(datanet, contribution, (await store.contributor(contribution.contributor))!));
 }
 
 function checkShares({ shares }: SnapshotSettings): void {

@@ -9,6 +9,7 @@ import type {
   Snapshot,
   SnapshotEntry,
   StoredExample,
+  TextPlace,
 } from '../model.ts';
 
 /** What curation found about an example. */
@@ -180,7 +181,7 @@ export interface DatanetStore {
   snapshots(datanet: string, page: PageOptions): Promise<Page<Snapshot>>;
   latestSnapshot(datanet: string): Promise<Snapshot | undefined>;
   /** Texts of a snapshot's entries, null where erased, in their order; by hash and contribution. */
-  placesOf(datanet: string, entries: SnapshotEntry[]): Promise<Array<Place | null>>;
+  placesOf(datanet: string, entries: SnapshotEntry[]): Promise<Array<TextPlace | null>>;
 
   // Jobs
   createJob(job: Job): Promise<void>;

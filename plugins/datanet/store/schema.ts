@@ -155,6 +155,13 @@ const migrations: Array<(kind: SqlKind) => string[]> = [
           ['verdicts', 'reason'],
         ].map(([table, column]) => `ALTER TABLE "${table}" ALTER COLUMN "${column}" SET STATISTICS 0`)),
   ],
+  (kind) => [
+    'ALTER TABLE contributions ADD COLUMN "publicKey" TEXT',
+    `ALTER TABLE snapshots ADD COLUMN provenance ${kind === 'sqlite' ? 'BLOB' : 'bytea'}`,
+    // Keys could not be changed before: what is signed is signed by the one that is there.
+    `UPDATE contributions SET "publicKey" = (SELECT "publicKey" FROM contributors AS c WHERE c.id = contributor)
+      WHERE signature IS NOT NULL`,
+  ],
 ];
 
 /** Brings a database to the newest schema. Two processes that open it at once wait for one another. */

@@ -1,6 +1,13 @@
 /** Snapshots of examples in memory, for tests. */
 import { createHash } from 'node:crypto';
-import type { Snapshot, SnapshotEntry, SnapshotSettings, StoredExample } from '../../model.ts';
+import type {
+  Contribution,
+  Contributor,
+  Snapshot,
+  SnapshotEntry,
+  SnapshotSettings,
+  StoredExample,
+} from '../../model.ts';
 import type { BlobStore } from '../../store/blob_store.ts';
 import type { DatanetStore } from '../../store/datanet_store.ts';
 import { makeSnapshot } from '../make.ts';
@@ -25,6 +32,19 @@ export const kept = (seq: number, fields: Partial<Kept> = {}): Kept => ({
   ...fields,
 });
 
+export const contributionOf = (id: string) =>
+  ({
+    id,
+    sha256: 'ab'.repeat(32),
+    licence: 'MIT',
+    source: 's',
+    rights: 'r',
+    signature: null,
+    publicKey: null,
+  }) as Contribution;
+
+export const contributorOf = (id: string) => ({ id, name: 'Ada', publicKey: null }) as Contributor;
+
 /** Only what making a snapshot asks of a store, in memory. */
 export function storeOf(rows: Kept[]): DatanetStore {
   const snapshots: Snapshot[] = [];
@@ -34,6 +54,8 @@ export function storeOf(rows: Kept[]): DatanetStore {
     },
     snapshot: async (_: string, id: string) => snapshots.find((one) => one.id === id),
     latestSnapshot: async () => snapshots.at(-1),
+    contribution: async (id: string) => ({ ...contributionOf(id), contributor: 'contributor-0' }),
+    contributor: async (id: string) => contributorOf(id),
     createSnapshot: async (one: Snapshot) => {
       if (!snapshots.some(({ id }) => id === one.id)) snapshots.push(one);
     },
@@ -68,7 +90,7 @@ export const settings: SnapshotSettings = {
 
 export async function made(rows: Kept[], changed: Partial<SnapshotSettings> = {}) {
   const blobs = blobsInMemory();
-  const options = { datanet: 'd', settings: { ...settings, ...changed }, now: 7 };
+  const options = { datanet: 'd', name: 'demo', settings: { ...settings, ...changed }, now: 7 };
   const snapshot = await makeSnapshot(storeOf(rows), blobs, options);
   const manifest = await Manifest.open(blobs, snapshot.manifest);
   const entries: SnapshotEntry[] = [];

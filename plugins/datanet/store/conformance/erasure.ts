@@ -166,6 +166,7 @@ export function erasureCases(the: () => DatanetStore): void {
         splits: { train: 0, validation: 0, test: 0 },
       },
       manifest,
+      provenance: null,
       createdAt: 1,
     });
     expect(await store.usesBlob(manifest)).toBe(true);

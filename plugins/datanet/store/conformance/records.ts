@@ -165,6 +165,7 @@ export function recordCases(the: () => DatanetStore): void {
         splits: { train: 3, validation: 0, test: 0 },
       },
       manifest: sha256('manifest'),
+      provenance: sha256('provenance'),
       createdAt: 1_700_000_001,
     };
     expect(await store.latestSnapshot(datanet)).toBeUndefined();

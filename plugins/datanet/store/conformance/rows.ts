@@ -1,5 +1,6 @@
 /** Of a DatanetStore: rows, curation and what is kept by it. */
 import { expect, test } from 'vitest';
+import type { StoredExample } from '../../model.ts';
 import type { DatanetStore, Verdict } from '../datanet_store.ts';
 import {
   all,
@@ -202,12 +203,13 @@ export function rowCases(the: () => DatanetStore): void {
       return { hash, contribution: id, contributor, line, split: 'train', cluster: index } as const;
     };
     const entries = [entry(3), entry(1, masked.hash), entry(2), entry(0), entry(1), entry(0, sha256('none'))];
+    const text = ({ place, source, group }: Omit<StoredExample, 'seq'>) => ({ ...place!, source, group });
     expect(await store.placesOf(datanet, entries)).toEqual([
-      examples[3]!.place,
-      masked.place,
+      text(examples[3]!),
+      { ...text(examples[1]!), ...masked.place },
       null,
-      examples[0]!.place,
-      examples[1]!.place,
+      text(examples[0]!),
+      text(examples[1]!),
       null,
     ]);
     await store.eraseContribution(contribution.id);

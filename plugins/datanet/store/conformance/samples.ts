@@ -65,6 +65,7 @@ export async function newContribution(
     source: oddText,
     rights: 'own work',
     signature: null,
+    publicKey: null,
     state: 'submitted',
     reviewer: null,
     reason: null,

@@ -16,6 +16,7 @@ const contributions = codec<Contribution>({
   source: 'text',
   rights: 'text',
   signature: 'plain',
+  publicKey: 'plain',
   state: 'plain',
   reviewer: 'plain',
   reason: 'text',

@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { sql } from 'kysely';
 import { ColophonError } from '../../../../gateway/contract/index.ts';
-import type { Place, Snapshot, SnapshotEntry } from '../../model.ts';
-import { bytes, codec } from '../codec.ts';
+import type { Snapshot, SnapshotEntry, TextPlace } from '../../model.ts';
+import { bytes, codec, unquoted } from '../codec.ts';
 import type { DatanetStore } from '../datanet_store.ts';
 import type { SqlKind } from '../schema.ts';
 import { cut, pieces, type Queries, type Sql } from './common.ts';
@@ -17,6 +17,7 @@ const snapshots = codec<Snapshot>({
   settings: 'json',
   counts: 'json',
   manifest: 'hex',
+  provenance: 'hex',
   createdAt: 'plain',
 });
 
@@ -85,17 +86,17 @@ export function snapshotQueries(store: Sql): SnapshotQueries {
     async placesOf(datanet, entries) {
       const number = await numberOf(db, datanet);
       const ords = await contributionOrds(db, datanet, entries);
-      const places: Array<Place | null> = [];
+      const places: Array<TextPlace | null> = [];
       for (const some of pieces(entries, 4)) {
-        const found = new Map<number, Place>();
+        const found = new Map<number, TextPlace>();
         const wanted = some.flatMap(({ contribution, line, hash }, index) => {
           const ord = ords.get(contribution);
           return ord === undefined ? [] : [{ index, ord, line, hash: bytes(hash) }];
         });
         if (wanted.length > 0) {
           // As they came stands above as a curation masked them: the same hash is the same text.
-          for (const row of await maskedTexts(store, number, wanted)) found.set(row.index, placeOf(row)!);
-          for (const row of await givenTexts(store, wanted)) found.set(row.index, placeOf(row)!);
+          for (const row of await maskedTexts(store, number, wanted)) found.set(row.index, textOf(row));
+          for (const row of await givenTexts(store, wanted)) found.set(row.index, textOf(row));
         }
         places.push(...some.map((_, index) => found.get(index) ?? null));
       }
@@ -111,7 +112,13 @@ interface Wanted {
   hash: Uint8Array;
 }
 
-type Text = Pick<ExampleRow, 'sha256' | 'offset' | 'bytes'> & { index: number };
+type Text = Pick<ExampleRow, 'sha256' | 'offset' | 'bytes' | 'source' | 'group'> & { index: number };
+
+const textOf = (row: Text): TextPlace => ({
+  ...placeOf(row)!,
+  source: unquoted(row.source),
+  group: unquoted(row.group),
+});
 
 async function contributionOrds(
   db: Queries,
@@ -146,7 +153,7 @@ function rowsOf(wanted: Wanted[], kind: SqlKind) {
 
 async function givenTexts({ db, kind }: Sql, wanted: Wanted[]): Promise<Text[]> {
   const { rows } = await sql<Text>`WITH wanted ("index", ord, line, hash) AS (VALUES ${rowsOf(wanted, kind)})
-    SELECT w."index", b.sha256, e."offset", e.bytes FROM wanted AS w
+    SELECT w."index", b.sha256, e."offset", e.bytes, e.source, e."group" FROM wanted AS w
     JOIN examples AS e ON e.contribution = w.ord AND e.line = w.line AND e.hash = w.hash
     JOIN blobs AS b ON b.ord = e.blob`.execute(db);
   return rows;
@@ -154,7 +161,8 @@ async function givenTexts({ db, kind }: Sql, wanted: Wanted[]): Promise<Text[]> 
 
 async function maskedTexts({ db, kind }: Sql, datanet: number, wanted: Wanted[]): Promise<Text[]> {
   const { rows } = await sql<Text>`WITH wanted ("index", ord, line, hash) AS (VALUES ${rowsOf(wanted, kind)})
-    SELECT w."index", b.sha256, v."maskOffset" AS "offset", v."maskBytes" AS bytes FROM wanted AS w
+    SELECT w."index", b.sha256, v."maskOffset" AS "offset", v."maskBytes" AS bytes,
+      e.source, e."group" FROM wanted AS w
     JOIN examples AS e ON e.contribution = w.ord AND e.line = w.line
     JOIN verdicts AS v ON v.seq = e.seq AND v."maskHash" = w.hash AND v.job IN (${curationsOf(db, datanet)})
     JOIN blobs AS b ON b.ord = v."maskBlob"`.execute(db);

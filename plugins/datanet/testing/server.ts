@@ -1,0 +1,48 @@
+/** The routes of Datanets on a store of their own, over HTTP, for tests. The tenant is the API key; without one it is "anna". */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fastify } from 'fastify';
+import { ColophonError } from '../../../gateway/contract/index.ts';
+import { contributionRoutes } from '../http/contributions.ts';
+import { contributorRoutes } from '../http/contributors.ts';
+import { datanetRoutes } from '../http/datanets.ts';
+import { exportRoutes } from '../http/exports.ts';
+import { snapshotRoutes } from '../http/snapshots.ts';
+import { inFolder, openService } from '../service.ts';
+
+export async function startDatanetServer() {
+  const folder = await mkdtemp(join(tmpdir(), 'colophon-datanet-'));
+  const service = await openService({
+    ...inFolder(folder),
+    uploadBytes: 1e8,
+    limits: { rowBytes: 1e6, ratio: 100, expandedBytes: 1e9 },
+    log: { debug() {}, info() {}, warn() {}, error() {} },
+  });
+  const parts = {
+    service: async () => service,
+    caller: ({ headers }: { headers: Record<string, unknown> }) => ({
+      tenant: String(headers.authorization ?? 'Bearer anna').slice(7),
+      operator: false,
+    }),
+    contributorBytes: 1e8,
+  };
+  const app = fastify();
+  app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) =>
+    error instanceof ColophonError
+      ? reply.status(error.status).send(error.toBody())
+      : reply.status(error.statusCode ?? 500).send({ error: { message: error.message } }),
+  );
+  for (const add of [datanetRoutes, contributorRoutes, contributionRoutes, snapshotRoutes, exportRoutes])
+    add(app, parts);
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  return {
+    url,
+    folder,
+    close: async () => {
+      await app.close();
+      await service.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
