@@ -31,6 +31,7 @@ export function snapshotFiles(service: () => Promise<Service>): FileSource {
       let bytes = 0;
       for await (const place of places()) bytes += place.bytes + 1;
       return {
+        id: `${prefix}${name}@${snapshot.id}${split === 'train' ? '' : `:${split}`}`,
         filename: `${name}-${snapshot.id.slice(0, 12)}-${split}.jsonl`,
         purpose: 'fine-tune',
         bytes,
