@@ -9,7 +9,7 @@ import { Manifest } from './snapshots/manifest.ts';
 const prefix = 'datanet:';
 const pattern = /^datanet:([a-z0-9-]{1,64})@([0-9a-f]{64}|latest)(?::(train|validation|test))?$/;
 
-export function snapshotFiles(service: () => Promise<Service>): FileSource {
+export function snapshotFiles(service: () => Promise<Pick<Service, 'store' | 'blobs'>>): FileSource {
   return {
     prefix,
     async find(id, caller) {
