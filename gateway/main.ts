@@ -91,7 +91,11 @@ export async function startServer(config: Config, options: ServerOptions = {}): 
 /** What plugins may ask of the gateway. */
 function gatewayServices({ catalogue, files, host }: Services): GatewayServices {
   return {
-    caller: ({ caller }) => ({ tenant: caller.tenant, operator: caller === operator }),
+    caller: ({ caller }) => ({
+      tenant: caller.tenant,
+      operator: caller === operator,
+      minPriority: caller.minPriority,
+    }),
     files: {
       find: async (caller, id) => {
         const source = host.all('fileSource').find(({ prefix }) => id.startsWith(prefix));

@@ -3,7 +3,7 @@
  *
  *     npm run -s conformance [SUITE...] [--model FILE] [--url URL --name MODEL] [--output FILE] [--quick]
  *
- * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis, parquet-readers, croissant-readers;
+ * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis, parquet-readers, croissant-readers, peft;
  * without a name, all. `--quick`
  * lets schemathesis make a hundred cases, not 5,000. `--url` asks a server that runs already.
  * Saves bench/results/conformance.json, where all suites ran, and prints it. Status 1 where a case failed.
@@ -24,10 +24,11 @@ import { openaiClientCases } from './openai_client.ts';
 import { openaiSocketCases } from './openai_sockets.ts';
 import { openaiStoredCases } from './openai_stored.ts';
 import { parquetReaders } from './parquet_readers.ts';
+import { peft } from './peft.ts';
 import { langchain, schemathesis } from './python_suites.ts';
 import { type CaseOutcome, oneLine, runCases } from './suite.ts';
 
-type Suite = (served: ServedModel, folder: string, quick: boolean) => Promise<CaseOutcome[]>;
+type Suite = (served: ServedModel, folder: string, quick: boolean, model?: string) => Promise<CaseOutcome[]>;
 
 const suites: Record<string, Suite> = {
   'ai-sdk': (served) => runCases(aiSdkCases(served)),
@@ -38,10 +39,11 @@ const suites: Record<string, Suite> = {
   schemathesis,
   'parquet-readers': (_, folder) => parquetReaders(folder),
   'croissant-readers': (_, folder) => croissantReaders(folder),
+  peft: async (_, folder, __, model) => peft((await resolveModel(model)).path, folder),
 };
 
-/** They read files, and ask no server. */
-const withoutServer = ['parquet-readers', 'croissant-readers'];
+/** They read files, or start a server of their own. */
+const withoutServer = ['parquet-readers', 'croissant-readers', 'peft'];
 
 interface SuiteResult {
   suite: string;
@@ -77,9 +79,11 @@ async function main(argv: string[]): Promise<number> {
   for (const name of chosen) {
     say(`${name} ...`);
     const began = performance.now();
-    const cases = await suites[name]!(served, folder, values.quick).catch((error: Error): CaseOutcome[] => [
-      { name: 'the suite itself', outcome: 'failed', why: oneLine(error.message) },
-    ]);
+    const cases = await suites[name]!(served, folder, values.quick, values.model).catch(
+      (error: Error): CaseOutcome[] => [
+        { name: 'the suite itself', outcome: 'failed', why: oneLine(error.message) },
+      ],
+    );
     const count = (outcome: string) => cases.filter((one) => one.outcome === outcome).length;
     results.push({
       suite: name,

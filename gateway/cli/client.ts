@@ -61,6 +61,15 @@ export class Client {
     return ((await response.json()) as { data: ServedModel[] }).data;
   }
 
+  async answer<Answer>(path: string, init: RequestInit = {}): Promise<Answer> {
+    return (await (await this.send(path, init)).json()) as Answer;
+  }
+
+  /** The data of a stream of events, until it ends or `signal` ends it. */
+  async *events(path: string, signal: AbortSignal): AsyncGenerator<string> {
+    yield* events(await this.send(path, { signal }));
+  }
+
   /** The metrics of the given names (the sum over labels); missing ones are absent. */
   async metrics(names: readonly string[]): Promise<Record<string, number>> {
     const text = await (await this.send('/metrics')).text();

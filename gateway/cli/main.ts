@@ -3,13 +3,14 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { firstPartyCommands } from '../host/first_party.ts';
 import type { AddCommands } from './add_commands.ts';
 import { exitCodes, explain } from './failure.ts';
 import { packageFolder } from './installation.ts';
 import { Output, type OutputOptions } from './output.ts';
 import { type ServeFlags, withServerFlags } from './server_flags.ts';
+import { number, withTrainFlags } from './train_flags.ts';
 
 let serving = false;
 
@@ -140,6 +141,38 @@ async function build(exit: (code: number) => void): Promise<Command> {
     });
 
   withServerFlags(
+    withTrainFlags(add(program, 'train [data]', 'train an adapter on a running server and watch it'))
+      .option('--url <url>', 'the server')
+      .option('--base <name>', 'the base to train on (default: the first that is served)')
+      .option('--validation <data>', 'held-out examples: a file, or datanet:NAME@SNAPSHOT:validation')
+      .option('--suffix <text>', "part of the adapter's name")
+      .option('--priority <number>', 'lower ones go first where jobs wait (default: 0)', number)
+      .option('-d, --detach', 'begin the job and do not follow it')
+      .option('--follow <job>', 'follow a job')
+      .option('--list', 'list the jobs')
+      .option('--pause <job>', 'let a job rest')
+      .option('--resume <job>', 'go on with a job')
+      .option('--cancel <job>', 'end a job'),
+  ).action(async (data: string | undefined, options) => {
+    const { train } = await import('./commands/train.ts');
+    exit(await train(data, options, output(options)));
+  });
+
+  const verify = program
+    .command('verify')
+    .description('check that what was made is what it says')
+    .exitOverride()
+    .showSuggestionAfterError(true);
+  withServerFlags(add(verify, 'adapter <name>', 'check the files of a trained adapter (a name or a folder)'))
+    .option('--retrain', 'train it again from the same data and compare the bytes; asks no server')
+    .option('--training-file <file>', 'what it was trained on, where it is not in the data folder')
+    .option('--validation-file <file>', 'what was held out, likewise')
+    .action(async (name: string, options) => {
+      const { verifyAdapter } = await import('./commands/verify.ts');
+      exit(await verifyAdapter(name, options, output(options)));
+    });
+
+  withServerFlags(
     add(program, 'doctor', 'check what this machine offers and say how to mend what is missing'),
   ).action(async (options) => {
     const { doctor } = await import('./commands/doctor.ts');
@@ -155,14 +188,6 @@ async function build(exit: (code: number) => void): Promise<Command> {
 
   program.addOption(new Option('--no-color', 'no colours').hideHelp());
   return program;
-}
-
-function number(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) {
-    throw new InvalidArgumentError(`It must be a number.`);
-  }
-  return value;
 }
 
 function version(): string {

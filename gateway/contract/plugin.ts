@@ -20,6 +20,8 @@ export interface FileSource {
 }
 
 export interface NamedFile {
+  /** What names this very content for ever, where the id that was asked for may come to name another. */
+  id?: string;
   filename: string;
   purpose: string;
   bytes: number;
@@ -40,6 +42,8 @@ export interface RequestCaller {
   tenant: string;
   /** Whether it may do everything: it has the server's own key, or the server needs none. */
   operator: boolean;
+  /** The lowest priority that it may ask for; absent: any. */
+  minPriority?: number;
 }
 
 /** A file that a tenant gave, or was given, through /v1/files. */

@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { checkProof } from '../../plugins/datanet/snapshots/proof.ts';
+import { colophon } from '../cli/testing.ts';
+import { modelPath } from './engine.ts';
 import { type EngineServer, startEngineServer } from './server.ts';
 
 let server: EngineServer;
@@ -128,13 +130,24 @@ test('it is a file wherever OpenAI takes one, and is trained on', async () => {
   const { body: job } = await ask('POST', '/v1/fine_tuning/jobs', {
     model: 'base',
     training_file: id,
-    recipe: { rank: 2, targets: ['q', 'v'], epochs: 1, batch_size: 6, evaluations: 1 },
+    recipe: { rank: 2, targets: ['q', 'v'], epochs: 1, batch_size: 6, evaluations: 1, learning_rate: 1e-3 },
   });
   expect(job.status).toBe('validating_files');
   const done = await until(`/v1/fine_tuning/jobs/${job.id}`, ['succeeded']);
   expect(done).toMatchObject({ training_file: id, fine_tuned_model: expect.stringMatching(/^ft:base:/) });
   const models = await server.openai.models.list();
   expect(models.data.map((model) => model.id)).toContain(done.fine_tuned_model);
+  const left = (name: string) =>
+    readFileSync(join(server.home, 'data', 'training', job.id, 'adapter', name), 'utf8');
+  expect(JSON.parse(left('recipe.json')).data.training).toMatchObject({
+    file: id,
+    snapshot: first,
+    examples: 12,
+  });
+  expect(left('README.md')).toContain(`snapshot \`${first}\``);
+  const env = { COLOPHON_HOME: server.home, COLOPHON_MODEL: modelPath() };
+  const again = await colophon(['verify', 'adapter', done.fine_tuned_model, '--retrain'], env);
+  expect(again.stdout).toBe(`${done.fine_tuned_model} was trained again: every byte is the same.\n`);
 });
 
 test('what is taken back leaves no text, and old proofs still hold', async () => {

@@ -1,6 +1,6 @@
 /** A file in, a served model out, through the openai client; jobs that are paused, cancelled, cut and refused. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import OpenAI, { toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -173,6 +173,33 @@ describe('a job', () => {
   });
 });
 
+test('a job whose disk is full rests, says so, and goes on to the same bytes', async () => {
+  const training_file = await training();
+  const settings = { ...quick, evaluations: 1, epochs: 1 };
+  const whole = await create({ training_file, recipe: settings });
+  await until(whole.id, ['succeeded']);
+  // One job runs at once: while this one does, the next one's disk is filled.
+  const first = await create({ training_file, recipe: { ...quick, epochs: 50 } });
+  await until(first.id, ['running']);
+  const job = await create({ training_file, recipe: settings });
+  const folder = join(server.home, 'data', 'training', job.id, 'checkpoints', 'step-3');
+  mkdirSync(folder, { recursive: true });
+  symlinkSync('/dev/full', join(folder, 'adapter_model.safetensors.part'));
+  await server.openai.fineTuning.jobs.cancel(first.id);
+  const resting = await until(job.id, ['paused']);
+  expect(resting.error).toMatchObject({
+    code: 'disk_full',
+    message: expect.stringMatching(/^The disk is full: .*Make room, then resume the job; nothing is lost\.$/),
+  });
+  const { data } = await server.openai.fineTuning.jobs.listEvents(job.id);
+  expect(data.some(({ level, message }) => level === 'error' && message.startsWith('The disk is full'))).toBe(
+    true,
+  );
+  expect((await server.openai.fineTuning.jobs.resume(job.id)).error).toBeNull();
+  await until(job.id, ['succeeded']);
+  expect(digestOf(job.id)).toBe(digestOf(whole.id));
+});
+
 describe('a job that cannot be', () => {
   const failed = async (content: string, body: object = {}) => {
     const job = await create({ training_file: await upload(content), ...body });
@@ -206,6 +233,19 @@ describe('a job that cannot be', () => {
       'example_missing_assistant_message',
       'line 11',
     ],
+    ['a table of other columns', 'question,answer\na,b\nc\n', 'invalid_file_format', 'Line 1 is not JSON'],
+    [
+      'a giant line',
+      `${ten.join('')}{"messages": "${'x'.repeat(9 * 2 ** 20)}"}\n`,
+      'invalid_file_format',
+      'Line 11 is longer than 8388608 bytes.',
+    ],
+    [
+      'no byte',
+      '',
+      'invalid_n_examples',
+      'Training file has 0 example(s), but must have at least 10 examples.',
+    ],
     ['no text', ten.join('') + line({ messages: [{ role: 'assistant' }] }), 'missing_content', 'line 11'],
     ['no messages', ten.join('') + line({ text: 'x' }), 'missing_messages_list', 'line 11'],
   ])('with %s fails and says why', async (_what, content, code, sentence) => {
@@ -218,6 +258,8 @@ describe('a job that cannot be', () => {
     ['an unknown file', { training_file: 'file-none' }, 404, 'file_not_found'],
     ['an unknown base', { model: 'nobody' }, 404, 'model_not_found'],
     ['an integration', { integrations: [{ type: 'wandb' }] }, 400, 'unsupported_parameter'],
+    ['a setting that is no number', { recipe: { learning_rate: 'NaN' } }, 400, undefined],
+    ['an infinite setting', { recipe: { alpha: 1e308 * 10 } }, 400, undefined],
     ['an impossible recipe', { recipe: { rank: 0 } }, 400, undefined],
     ['a learning rate that is none', { hyperparameters: { learning_rate_multiplier: -1 } }, 400, undefined],
     ['a long suffix', { suffix: 'x'.repeat(65) }, 400, undefined],

@@ -8,6 +8,7 @@ import { contributorRoutes } from './http/contributors.ts';
 import { datanetRoutes } from './http/datanets.ts';
 import { exportRoutes } from './http/exports.ts';
 import { snapshotRoutes } from './http/snapshots.ts';
+import { places } from './places.ts';
 import type { OpenService } from './service.ts';
 import { snapshotFiles } from './snapshot_files.ts';
 
@@ -20,7 +21,7 @@ const bytes = (options: { default: number; description: string }) =>
     ...options,
   });
 
-const config = Type.Object(
+export const datanetConfig = Type.Object(
   {
     postgres_url: Type.Optional(
       Type.String({
@@ -62,7 +63,7 @@ const config = Type.Object(
 export default definePlugin({
   name: 'datanet',
   contract: 1,
-  config,
+  config: datanetConfig,
   provides: ['fileSource'],
   setup(host, settings) {
     const folder = join(host.paths.data, 'datanets');
@@ -76,22 +77,9 @@ export default definePlugin({
       return opening;
     };
     const open = async () => {
-      const { inFolder, openService } = await import('./service.ts');
-      const here = inFolder(folder);
-      const { postgres_url: url, s3 } = settings;
+      const { openService } = await import('./service.ts');
       return openService({
-        store: url ? { kind: 'postgres', url } : here.store,
-        blobs: s3
-          ? {
-              kind: 's3',
-              folder: join(folder, 'uploads'),
-              endpoint: s3.endpoint,
-              bucket: s3.bucket,
-              region: s3.region,
-              accessKeyId: s3.access_key_id,
-              secretAccessKey: s3.secret_access_key,
-            }
-          : here.blobs,
+        ...places(folder, settings),
         uploadBytes: settings.upload_bytes,
         limits: {
           rowBytes: settings.row_bytes,

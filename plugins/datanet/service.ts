@@ -1,5 +1,4 @@
 /** Everything of the Datanets, opened and put together: the store, the bytes, the jobs, what is done with them. */
-import { join } from 'node:path';
 import { ColophonError, type Logger } from '../../gateway/contract/index.ts';
 import { Contributions } from './contributions.ts';
 import type { ReadLimits } from './formats/format.ts';
@@ -26,14 +25,6 @@ export interface ServiceOptions {
 export interface OpenService extends Service {
   /** Cuts running jobs, which go on with the next start, and closes all. */
   close(): Promise<void>;
-}
-
-/** Where nothing else is said: beside one another in a folder. */
-export function inFolder(folder: string): Pick<ServiceOptions, 'store' | 'blobs'> {
-  return {
-    store: { kind: 'sqlite', path: join(folder, 'datanets.sqlite') },
-    blobs: { kind: 'files', folder: join(folder, 'blobs') },
-  };
 }
 
 /** Ends what a crash cut short, and goes on with its jobs. */

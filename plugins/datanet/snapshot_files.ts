@@ -10,7 +10,7 @@ import { placesOfSplit } from './snapshots/texts.ts';
 const prefix = 'datanet:';
 const pattern = /^datanet:([a-z0-9-]{1,64})@([0-9a-f]{64}|latest)(?::(train|validation|test))?$/;
 
-export function snapshotFiles(service: () => Promise<Service>): FileSource {
+export function snapshotFiles(service: () => Promise<Pick<Service, 'store' | 'blobs'>>): FileSource {
   return {
     prefix,
     async find(id, caller) {
@@ -24,6 +24,7 @@ export function snapshotFiles(service: () => Promise<Service>): FileSource {
       let bytes = 0;
       for await (const { place } of places()) bytes += place.bytes + 1;
       return {
+        id: `${prefix}${name}@${snapshot.id}${split === 'train' ? '' : `:${split}`}`,
         filename: `${name}-${snapshot.id.slice(0, 12)}-${split}.jsonl`,
         purpose: 'fine-tune',
         bytes,

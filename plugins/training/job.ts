@@ -1,7 +1,8 @@
 /** OpenAI's fine-tuning job, what is kept of one, and what it shows. */
 import { randomBytes } from 'node:crypto';
+import type { Origin } from './adapter.ts';
 import type { Recipe } from './recipe.ts';
-import type { LogRow, RunState } from './run.ts';
+import type { LogRow } from './run.ts';
 import type { CreateBody } from './settings.ts';
 
 export type JobStatus =
@@ -44,6 +45,10 @@ export interface JobObject {
   error: { code: string; message: string; param: string | null } | null;
   integrations: [];
   metadata: Record<string, string> | null;
+  /** Ours: of those that wait, lower values go first. */
+  priority: number;
+  /** Ours: trained tokens a second since the process that trains it began. */
+  tokens_per_second: number | null;
   /** Ours: every setting of the run. */
   recipe: Recipe;
 }
@@ -73,12 +78,17 @@ export interface JobRecord {
   job: JobObject;
   tenant: string;
   operator: boolean;
+  /** Jobs are numbered as they come. */
+  number: number;
   /** As it was asked for. */
   body: CreateBody;
   checkpoints: JobCheckpoint[];
-  /** Losses before the first step. */
-  before: RunState['before'];
+  /** What its files were, once they are read. */
+  data?: Origin['data'];
 }
+
+/** Unix seconds. */
+export const now = () => Math.floor(Date.now() / 1000);
 
 export const newJobId = () => `ftjob-${randomBytes(12).toString('hex')}`;
 
@@ -114,4 +124,10 @@ export function resultsCsv(log: readonly LogRow[]): string {
     [step, train.loss, train.accuracy, validation?.loss ?? '', validation?.accuracy ?? ''].join(','),
   );
   return `${['step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy', ...rows].join('\n')}\n`;
+}
+
+/** What 'auto' came to. */
+export function showHyperparameters(job: JobObject, change: Partial<Hyperparameters>): void {
+  job.hyperparameters = { ...job.hyperparameters, ...change };
+  job.method = { type: job.method.type, [job.method.type]: { hyperparameters: job.hyperparameters } };
 }

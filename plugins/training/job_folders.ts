@@ -1,6 +1,6 @@
 /** Jobs on disk: a folder each, whose record.json is whole or not there and whose events.jsonl only grows. */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { appendFile, open, rename, rm } from 'node:fs/promises';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobEvent, JobRecord } from './job.ts';
 
@@ -18,13 +18,13 @@ export class JobFolders {
     return join(this.#folder, id);
   }
 
-  /** Every job, oldest first. */
+  /** Every job, in the order in which they came. */
   read(): JobRecord[] {
     return readdirSync(this.#folder)
       .map((id) => join(this.#folder, id, 'record.json'))
       .filter((path) => existsSync(path))
       .map((path) => JSON.parse(readFileSync(path, 'utf8')) as JobRecord)
-      .sort((a, b) => a.job.created_at - b.job.created_at || (a.job.id < b.job.id ? -1 : 1));
+      .sort((a, b) => a.number - b.number);
   }
 
   /** Durable when it resolves. */
@@ -35,7 +35,7 @@ export class JobFolders {
     const before = this.#saving.get(id) ?? Promise.resolve();
     const save = before
       .catch(() => {})
-      .then(() => this.write(join(folder, 'record.json'), JSON.stringify(record)));
+      .then(() => writeWhole(join(folder, 'record.json'), JSON.stringify(record)));
     this.#saving.set(id, save);
     const done = () => {
       if (this.#saving.get(id) === save) this.#saving.delete(id);
@@ -44,26 +44,9 @@ export class JobFolders {
     return save;
   }
 
-  /** A file that is whole or not there. */
-  async write(path: string, content: string | Uint8Array): Promise<void> {
-    const part = `${path}.part`;
-    try {
-      const file = await open(part, 'w');
-      try {
-        await file.writeFile(content);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(part, path);
-    } catch (error) {
-      await rm(part, { force: true });
-      throw error;
-    }
-  }
-
-  async addEvent(id: string, event: JobEvent): Promise<void> {
-    await appendFile(join(this.of(id), 'events.jsonl'), `${JSON.stringify(event)}\n`);
+  /** At once, so that events lie in the order in which they came. */
+  addEvent(id: string, event: JobEvent): void {
+    appendFileSync(join(this.of(id), 'events.jsonl'), `${JSON.stringify(event)}\n`);
   }
 
   /** Oldest first; a line that a crash cut is left out. */
@@ -78,4 +61,28 @@ export class JobFolders {
     }
     return events;
   }
+}
+
+/** A file that is whole and durable, or not there. */
+export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+  const part = `${path}.part`;
+  try {
+    const file = await open(part, 'w');
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(part, path);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
+}
+
+/** Whether what failed would not have with more room on the disk. */
+export function isDiskFull(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'disk_full';
 }

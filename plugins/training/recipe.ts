@@ -24,12 +24,10 @@ export const recipeSchema = Type.Object(
       description:
         'Examples of one step. Smaller learns more from each example and is noisier; LoRA does badly with more than 32.',
     }),
-    learning_rate: Type.Number({
-      default: 2e-4,
-      exclusiveMinimum: 0,
-      maximum: 1,
+    learning_rate: Type.Union([Type.Literal('auto'), Type.Number({ exclusiveMinimum: 0, maximum: 1 })], {
+      default: 'auto',
       description:
-        'How far one step goes. Too large, and the loss jumps or answers fall apart; too small, and little is learned in the time.',
+        'How far one step goes. Too large, and the loss jumps or answers fall apart; too small, and little is learned in the time. "auto" tries a few for a few steps each and takes the one with the least held-out loss.',
     }),
     schedule: Type.Enum(['constant', 'linear', 'cosine'], {
       default: 'linear',

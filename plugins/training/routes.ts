@@ -39,6 +39,8 @@ const jobAnswer = Type.Object(
     error: nullable(record),
     integrations: Type.Array(Type.Unknown()),
     metadata: nullable(record),
+    priority: Type.Integer(),
+    tokens_per_second: nullable(Type.Integer()),
     recipe: recipeSchema,
   },
   { description: 'A fine-tuning job.' },

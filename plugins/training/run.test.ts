@@ -1,10 +1,19 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type NativeTrainer, native, type TrainingExample } from '../../native/binding/index.ts';
+import { type Isa, type NativeTrainer, native, type TrainingExample } from '../../native/binding/index.ts';
 import { answers, preferences } from './objective.ts';
 import { type Recipe, recipeSchema, scalingOf } from './recipe.ts';
 import { bestStep, checkpointFolder, type RunOptions, type RunState, run } from './run.ts';
@@ -29,7 +38,7 @@ const recipe = (change: Partial<Recipe> = {}): Recipe => ({
   ...change,
 });
 
-function trainerOf(of: Recipe, threads: number): Promise<NativeTrainer> {
+function trainerOf(of: Recipe, threads: number, isa?: Isa): Promise<NativeTrainer> {
   const modules = [28, 29].flatMap((layer) =>
     of.targets.map((linear) => ({ layer, linear, rank: of.rank, scaling: scalingOf(of) })),
   );
@@ -38,6 +47,7 @@ function trainerOf(of: Recipe, threads: number): Promise<NativeTrainer> {
     modules,
     maxRows: 64,
     threads,
+    ...(isa ? { isa } : {}),
   });
 }
 
@@ -97,6 +107,52 @@ describe('a run', () => {
     expect(state).toEqual(whole);
     for (const { step } of whole.log.filter(({ validation }) => validation))
       expect(digest(adapterAt(at, step))).toBe(digest(adapterAt(folder, step)));
+  });
+
+  test('gives the same bytes with every instruction set of this machine', async () => {
+    const of = recipe({ epochs: 1, batch_size: 3 });
+    const digests = new Set<string>();
+    for (const isa of native().machine().supported) {
+      const at = mkdtempSync(join(folder, isa));
+      const state = await run(options(await trainerOf(of, 1, isa), of, at));
+      digests.add(digest(adapterAt(at, bestStep(state))));
+    }
+    expect(digests.size).toBe(1);
+  });
+
+  test('chooses a learning rate by itself, the same bytes as when it is given', async () => {
+    const auto = recipe({ learning_rate: 'auto', epochs: 1 });
+    const tried: number[] = [];
+    const chosen = await run({
+      ...options(await trainerOf(auto, 2), auto),
+      onTried: ({ learningRate }) => tried.push(learningRate),
+    });
+    expect(chosen.sweep!.tried.map(({ learningRate }) => learningRate)).toEqual(tried);
+    const least = chosen.sweep!.tried.reduce((a, b) => ((b.loss ?? Infinity) < a.loss! ? b : a));
+    expect(chosen.learningRate).toBe(least.learningRate);
+    const given = recipe({ learning_rate: chosen.learningRate, epochs: 1 });
+    const at = mkdtempSync(join(folder, 'given'));
+    const state = await run(options(await trainerOf(given, 1), given, at));
+    expect(state.log).toEqual(chosen.log);
+    expect(digest(adapterAt(at, bestStep(state)))).toBe(digest(adapterAt(folder, bestStep(chosen))));
+  });
+
+  test('loses nothing on a full disk, and goes on when there is room', async () => {
+    const of = recipe({ epochs: 1, evaluations: 2 });
+    const whole = mkdtempSync(join(folder, 'whole'));
+    const undisturbed = await run(options(await trainerOf(of, 2), of, whole));
+    // The kernel's own full disk, in the place of what is written.
+    const full = (path: string) => symlinkSync('/dev/full', path);
+    const go = async (trainer: NativeTrainer) => run(options(trainer, of));
+    full(join(folder, `checkpoint.${process.pid}.part`));
+    await expect(trainerOf(of, 2).then(go)).rejects.toMatchObject({ code: 'ENOSPC' });
+    mkdirSync(checkpointFolder(folder, 2), { recursive: true });
+    full(join(checkpointFolder(folder, 2), 'adapter_model.safetensors.part'));
+    await expect(trainerOf(of, 2).then(go)).rejects.toThrow('No space left');
+    const state = await go(await trainerOf(of, 2));
+    expect(state).toEqual(undisturbed);
+    expect(digest(adapterAt(folder, 3))).toBe(digest(adapterAt(whole, 3)));
+    expect(readdirSync(folder).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
 
   test('stops early where the held-out loss gets no better, and keeps the best', async () => {

@@ -9,6 +9,7 @@ import { readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { answers, type Measured, type Objective } from './objective.ts';
 import type { Recipe } from './recipe.ts';
 import { batchOf, learningRate, type Plan, planOf } from './schedule.ts';
+import { begin, chooseRate, type Sweep, type Tried } from './sweep.ts';
 
 export interface RunData<Item> {
   train: Item[];
@@ -32,9 +33,14 @@ export interface LogRow {
 }
 
 export interface RunState {
+  /** Hash of the base. */
+  base: string;
   /** Done. */
   step: number;
   trainedTokens: number;
+  /** Of the recipe, or what the sweep chose. */
+  learningRate: number;
+  sweep?: Sweep;
   log: LogRow[];
   /** Of the held-out loss before the first step. */
   before: { validation?: Measured; general?: Measured };
@@ -54,13 +60,18 @@ export interface RunOptions<Item> {
   /** Writes what makes an adapter of a checkpoint's folder, beside its values. */
   describe(folder: string): Promise<void>;
   onProgress?(state: RunState, plan: Plan): void;
+  /** Of the sweep for a learning rate. */
+  onTried?(tried: Tried): void;
   /** Ends the run after the step that is under way, or between two calls of an evaluation; it can go on later. */
   signal?: AbortSignal;
   /** A checkpoint at least so often; default 60 s. */
   checkpointSeconds?: number;
 }
 
-/** Runs to the end, or until `signal`: then `ended` is undefined and the last checkpoint holds all that was done. */
+/**
+ * Runs to the end, or until `signal`: then `ended` is undefined and the last checkpoint holds all that was done. A sweep for
+ * the learning rate is begun anew.
+ */
 export async function run<Item>(options: RunOptions<Item>): Promise<RunState> {
   const { trainer, objective, recipe, data, folder, signal } = options;
   if (data.train.length === 0) throw new Error('There is nothing to train on.');
@@ -68,13 +79,33 @@ export async function run<Item>(options: RunOptions<Item>): Promise<RunState> {
   const file = join(folder, 'checkpoint');
   const saved = await readCheckpoint<RunState>(file);
   let state: RunState;
+  const base = trainer.info().baseHash;
   if (saved) {
+    if (saved.state.base !== base)
+      throw new Error(
+        `The base model's weights are not those that the run began with (${base}, not ${saved.state.base}). Put them back, or begin anew.`,
+      );
     trainer.setValues(saved.values);
     trainer.restoreOptimizer(saved.optimizer);
     state = saved.state;
   } else {
-    trainer.initialise(recipe.seed);
-    state = { step: 0, trainedTokens: 0, log: [], before: {}, best: undefined, worse: 0, ended: undefined };
+    const none = {
+      base,
+      step: 0,
+      trainedTokens: 0,
+      log: [],
+      before: {},
+      best: undefined,
+      worse: 0,
+      ended: undefined,
+    };
+    let chosen: { rate: number; sweep?: Sweep } | undefined;
+    if (recipe.learning_rate !== 'auto') chosen = { rate: recipe.learning_rate };
+    else chosen = await chooseRate({ ...options, plan });
+    if (!chosen) return { ...none, learningRate: 0 };
+    const { rate, sweep } = chosen;
+    state = { ...none, learningRate: rate, ...(sweep ? { sweep } : {}) };
+    begin(trainer, recipe);
   }
   let savedAt = Date.now();
   const save = async () => {
@@ -98,7 +129,7 @@ export async function run<Item>(options: RunOptions<Item>): Promise<RunState> {
     }
     const step = state.step + 1;
     const items = batchOf(plan, recipe, step).map((index) => data.train[index]!);
-    const rate = learningRate(recipe, step, plan.steps);
+    const rate = learningRate(recipe, state.learningRate, step, plan.steps);
     const { tokens, gradientNorm, ...train } = await objective.step(items, {
       learningRate: rate,
       clip: recipe.clip,

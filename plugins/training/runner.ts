@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { WorkerMessage } from './worker.ts';
+import type { WorkerEnd, WorkerMessage } from './worker.ts';
 
 /** What a process that ended without a word may have been ended by. */
 const silent = 'The training process ended without saying why; the machine may have been out of memory.';
@@ -11,12 +11,12 @@ const silent = 'The training process ended without saying why; the machine may h
 export class Runner {
   readonly #child: ChildProcess;
   /** The last message, once the process has ended. */
-  readonly ended: Promise<Exclude<WorkerMessage, { type: 'progress' }>>;
+  readonly ended: Promise<WorkerEnd>;
 
-  constructor(folder: string, onProgress: (message: WorkerMessage & { type: 'progress' }) => void) {
+  constructor(folder: string, onProgress: (message: Exclude<WorkerMessage, WorkerEnd>) => void) {
     const child = spawn(process.execPath, [workerFile(), folder], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
-    let last: Exclude<WorkerMessage, { type: 'progress' }> | undefined;
+    let last: WorkerEnd | undefined;
     let said = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       said = (said + text).slice(-2000);
@@ -24,8 +24,8 @@ export class Runner {
     const lines = createInterface({ input: child.stdout });
     lines.on('line', (line) => {
       const message = JSON.parse(line) as WorkerMessage;
-      if (message.type === 'progress') onProgress(message);
-      else last = message;
+      if (message.type === 'done' || message.type === 'failed') last = message;
+      else onProgress(message);
     });
     const read = new Promise((resolve) => lines.once('close', resolve));
     const exited = new Promise((resolve) => child.once('close', resolve).once('error', resolve));
@@ -33,6 +33,7 @@ export class Runner {
       () =>
         last ?? {
           type: 'failed',
+          code: 'killed',
           sentence: said.trim() ? `${silent} Its last words: ${said.trim()}` : silent,
         },
     );

@@ -39,9 +39,7 @@ test('evaluations are spread, and the last step has one', () => {
 
 test('the learning rate warms up, then stays or falls', () => {
   const rates = (schedule: 'constant' | 'linear' | 'cosine') =>
-    Array.from({ length: 10 }, (_, i) =>
-      learningRate({ learning_rate: 1, schedule, warmup: 0.2 }, i + 1, 10),
-    );
+    Array.from({ length: 10 }, (_, i) => learningRate({ schedule, warmup: 0.2 }, 1, i + 1, 10));
   expect(rates('constant')).toEqual([0.5, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
   expect(rates('linear')[2]).toBeCloseTo(8 / 9, 12);
   expect(rates('linear')[9]).toBeCloseTo(1 / 9, 12);

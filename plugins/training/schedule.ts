@@ -19,18 +19,19 @@ export function planOf(recipe: Pick<Recipe, 'epochs' | 'batch_size' | 'evaluatio
   return { count, stepsPerEpoch, steps, evaluateAfter };
 }
 
-/** Of step 1..steps: rises in a line over the warm-up, then stays, or falls to 0 one step behind the last. */
+/** Of step 1..steps: rises to `rate` in a line over the warm-up, then stays, or falls to 0 one step behind the last. */
 export function learningRate(
-  recipe: Pick<Recipe, 'learning_rate' | 'schedule' | 'warmup'>,
+  recipe: Pick<Recipe, 'schedule' | 'warmup'>,
+  rate: number,
   step: number,
   steps: number,
 ): number {
   const warmup = Math.floor(recipe.warmup * steps);
-  if (step <= warmup) return (recipe.learning_rate * step) / warmup;
-  if (recipe.schedule === 'constant') return recipe.learning_rate;
+  if (step <= warmup) return (rate * step) / warmup;
+  if (recipe.schedule === 'constant') return rate;
   const left = (steps + 1 - step) / (steps + 1 - warmup);
-  if (recipe.schedule === 'linear') return recipe.learning_rate * left;
-  return recipe.learning_rate * (1 - cosine(left)) * 0.5;
+  if (recipe.schedule === 'linear') return rate * left;
+  return rate * (1 - cosine(left)) * 0.5;
 }
 
 /**
@@ -59,7 +60,7 @@ export function batchOf(plan: Plan, recipe: Pick<Recipe, 'batch_size' | 'seed'>,
 let last: { key: string; order: Uint32Array } | undefined;
 
 /** 0..count-1 in the order of an epoch (Fisher and Yates). */
-function shuffled(count: number, seed: number, epoch: number): Uint32Array {
+export function shuffled(count: number, seed: number, epoch: number): Uint32Array {
   const key = `${count} ${seed} ${epoch}`;
   if (last?.key === key) return last.order;
   const order = Uint32Array.from({ length: count }, (_, i) => i);

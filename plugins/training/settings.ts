@@ -4,6 +4,7 @@ import { Value } from 'typebox/value';
 import { ColophonError } from '../../gateway/contract/index.ts';
 import type { Hyperparameters } from './job.ts';
 import { type Recipe, recipeSchema } from './recipe.ts';
+import { baseRates } from './sweep.ts';
 
 const auto = <Schema extends ReturnType<typeof Type.Number>>(schema: Schema) =>
   Type.Optional(Type.Union([Type.Literal('auto'), schema]));
@@ -40,6 +41,14 @@ export const createBody = Type.Object({
     Type.Record(Type.String({ maxLength: 64 }), Type.String({ maxLength: 512 }), { maxProperties: 16 }),
   ),
   integrations: nullable(Type.Array(Type.Unknown(), { maxItems: 5 })),
+  priority: nullable(
+    Type.Integer({
+      minimum: -1000,
+      maximum: 1000,
+      description:
+        'Ours: of the jobs that wait, lower values go first; those of the same as they came. Default 0.',
+    }),
+  ),
   recipe: nullable(
     Type.Partial(recipeSchema, {
       description: 'Ours: any setting of the run by its own name, above the hyperparameters.',
@@ -47,8 +56,6 @@ export const createBody = Type.Object({
   ),
 });
 export type CreateBody = Static<typeof createBody>;
-
-const baseRate = 2e-4;
 
 /** What was asked for, 'auto' where nothing was. */
 export function askedFor(body: CreateBody): { type: 'supervised' | 'dpo'; hyperparameters: Hyperparameters } {
@@ -67,6 +74,10 @@ export function askedFor(body: CreateBody): { type: 'supervised' | 'dpo'; hyperp
   };
 }
 
+function rateOf(type: 'supervised' | 'dpo', multiplier: 'auto' | number): 'auto' | number {
+  return multiplier === 'auto' ? 'auto' : multiplier * baseRates[type];
+}
+
 /** 'auto' by the number of examples: some hundred steps at least, batches that LoRA does well with. */
 export function recipeOf(body: CreateBody, examples: number, longest: number): Recipe {
   const { type, hyperparameters: asked } = askedFor(body);
@@ -80,7 +91,7 @@ export function recipeOf(body: CreateBody, examples: number, longest: number): R
     method: type,
     epochs,
     batch_size: Math.min(batch, examples),
-    learning_rate: (type === 'dpo' ? baseRate / 4 : baseRate) * chosen(asked.learning_rate_multiplier, 1),
+    learning_rate: rateOf(type, asked.learning_rate_multiplier),
     beta: chosen(asked.beta, fallback.beta),
     ...(body.seed == null ? {} : { seed: body.seed }),
     ...body.recipe,

@@ -9,9 +9,11 @@ import { join } from 'node:path';
 import type { BaseWeights } from '../../gateway/contract/index.ts';
 import { native, type TrainerOptions } from '../../native/binding/index.ts';
 import { readExamples, readPairs } from './data_file.ts';
-import { answers, preferences } from './objective.ts';
+import { isDiskFull } from './job_folders.ts';
+import { answers, type Objective, preferences } from './objective.ts';
 import { type Recipe, scalingOf } from './recipe.ts';
 import { type LogRow, type RunOptions, type RunState, run } from './run.ts';
+import type { Sweep, Tried } from './sweep.ts';
 
 /** What the server writes for the process, job.json of the folder. */
 export interface WorkerJob {
@@ -22,6 +24,8 @@ export interface WorkerJob {
   activationBytes: number;
   /** adapter_config.json of what is made. */
   adapterConfig: Record<string, unknown>;
+  /** Of the base that it has to be; absent: any. */
+  baseHash?: string;
 }
 
 export type WorkerMessage =
@@ -31,10 +35,16 @@ export type WorkerMessage =
       steps: number;
       trainedTokens: number;
       row?: LogRow;
-      before: RunState['before'];
+      learningRate: number;
+      /** Where a sweep chose the learning rate. */
+      sweep?: Sweep;
     }
+  | ({ type: 'tried' } & Tried)
   | { type: 'done'; state: RunState }
-  | { type: 'failed'; sentence: string };
+  | { type: 'failed'; sentence: string; code?: 'disk_full' | 'killed' };
+
+/** How a process ends. */
+export type WorkerEnd = Extract<WorkerMessage, { type: 'done' | 'failed' }>;
 
 const tell = (message: WorkerMessage) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
@@ -65,11 +75,17 @@ async function main(folder: string): Promise<void> {
     activationBytes: job.activationBytes,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: recipe.weight_decay },
   });
+  const { baseHash } = trainer.info();
+  if (job.baseHash && job.baseHash !== baseHash)
+    throw new Error(
+      `The base model here is not the one that the adapter was trained on: its weights have the hash ${baseHash}, not ${job.baseHash}.`,
+    );
   const pairs = recipe.method === 'dpo';
-  const read = (name: string): Promise<unknown[]> => (pairs ? readPairs : readExamples)(join(folder, name));
-  const options = {
+  const read = (name: string): Promise<never[]> =>
+    (pairs ? readPairs : readExamples)(join(folder, name)) as Promise<never[]>;
+  const options: RunOptions<never> = {
     trainer,
-    objective: pairs ? preferences(trainer, recipe) : answers(trainer),
+    objective: (pairs ? preferences(trainer, recipe) : answers(trainer)) as Objective<never>,
     recipe,
     data: {
       train: await read('train.bin'),
@@ -86,25 +102,24 @@ async function main(folder: string): Promise<void> {
         step: state.step,
         steps: plan.steps,
         trainedTokens: state.trainedTokens,
-        before: state.before,
+        learningRate: state.learningRate,
+        ...(state.sweep ? { sweep: state.sweep } : {}),
         ...(row ? { row } : {}),
       });
     },
+    onTried: (tried) => tell({ type: 'tried', ...tried }),
     signal: stop.signal,
-  } as RunOptions<never>;
+  };
   tell({ type: 'done', state: await run(options) });
 }
 
 main(process.argv[2]!).then(
   () => process.exit(0),
   (error: NodeJS.ErrnoException) => {
-    const full = error.code === 'ENOSPC' || error.code === 'resource_exhausted';
-    tell({
-      type: 'failed',
-      sentence: full
-        ? `The disk is full: ${error.message}. Make room, then resume the job; nothing is lost.`
-        : error.message,
-    });
+    // The engine has one code for a full disk and for too little memory.
+    const full =
+      isDiskFull(error) || (error.code === 'resource_exhausted' && /No space|quota/.test(error.message));
+    tell({ type: 'failed', sentence: error.message, ...(full ? { code: 'disk_full' } : {}) });
     process.exit(1);
   },
 );

@@ -207,7 +207,7 @@ export default definePlugin({
 });
 
 /** The base's files and how its text is read: of a GGUF file or a Hugging Face folder. */
-async function readBase(
+export async function readBase(
   path: string,
 ): Promise<{ model: EngineOptions['model']; text: () => Promise<TextDefinition> }> {
   const info = await stat(path).catch(() => undefined);

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { fastify } from 'fastify';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ColophonError } from '../../../gateway/contract/index.ts';
-import { inFolder, type OpenService, openService } from '../service.ts';
+import { places } from '../places.ts';
+import { type OpenService, openService } from '../service.ts';
 import { signedStatement } from '../snapshots/canonical.ts';
 import { contributionRoutes } from './contributions.ts';
 import { datanetRoutes } from './datanets.ts';
@@ -21,7 +22,7 @@ let contributor: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'colophon-datanet-'));
   service = await openService({
-    ...inFolder(folder),
+    ...places(folder, {}),
     uploadBytes: 2 ** 31,
     limits: { rowBytes: 2 ** 16, ratio: 100, expandedBytes: 2 ** 26 },
     log: { debug() {}, info() {}, warn() {}, error() {} },

@@ -9,12 +9,13 @@ import { contributorRoutes } from '../http/contributors.ts';
 import { datanetRoutes } from '../http/datanets.ts';
 import { exportRoutes } from '../http/exports.ts';
 import { snapshotRoutes } from '../http/snapshots.ts';
-import { inFolder, openService } from '../service.ts';
+import { places } from '../places.ts';
+import { openService } from '../service.ts';
 
 export async function startDatanetServer() {
   const folder = await mkdtemp(join(tmpdir(), 'colophon-datanet-'));
   const service = await openService({
-    ...inFolder(folder),
+    ...places(folder, {}),
     uploadBytes: 1e8,
     limits: { rowBytes: 1e6, ratio: 100, expandedBytes: 1e9 },
     log: { debug() {}, info() {}, warn() {}, error() {} },

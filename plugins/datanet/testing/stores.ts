@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { inFolder, type ServiceOptions } from '../service.ts';
+import { places } from '../places.ts';
+import type { ServiceOptions } from '../service.ts';
 import { startPostgres } from '../store/testing/postgres_server.ts';
 import { startS3 } from '../store/testing/s3_server.ts';
 import { hasPostgres, hasS3 } from '../store/testing/services.ts';
@@ -30,7 +31,7 @@ async function startLocal(): Promise<TestStores> {
   return {
     async fresh() {
       const own = mkdtempSync(join(folder, 'store-'));
-      return { options: inFolder(own), folders: [own] };
+      return { options: places(own, {}), folders: [own] };
     },
     close: async () => rmSync(folder, { recursive: true, force: true }),
   };

@@ -1,0 +1,157 @@
+import { createReadStream, existsSync, readdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { RecipeFile } from '../../../plugins/training/adapter.ts';
+import type { DataRecord, Source } from '../../../plugins/training/inputs.ts';
+import type { Config } from '../../config/index.ts';
+import type { BaseWeights } from '../../contract/index.ts';
+import { configuredBase } from '../../models/configure.ts';
+import { resolveModel } from '../../models/index.ts';
+import { TextModel } from '../../text/text_model.ts';
+import { adapterFolders, nativeSettings } from '../engine.ts';
+import { CliError, exitCodes } from '../failure.ts';
+import type { Output } from '../output.ts';
+import { terminalProgress } from '../progress.ts';
+import { configOf, type ServeFlags } from '../server_flags.ts';
+import { trainView } from '../train_view.ts';
+
+export interface VerifyFlags extends ServeFlags {
+  retrain?: boolean;
+  trainingFile?: string;
+  validationFile?: string;
+}
+
+/** Checks a trained adapter's files, and with --retrain that its recipe gives them. Asks no server. Exit code 1 where not. */
+export async function verifyAdapter(name: string, flags: VerifyFlags, output: Output): Promise<number> {
+  const { differences, readRecipe, wrongFiles } = await import('../../../plugins/training/verify.ts');
+  const config = configOf(flags);
+  const folder = await folderOf(name, config);
+  let faults = wrongFiles(folder);
+  const retrained = faults.length === 0 && (flags.retrain ?? false);
+  if (retrained) {
+    const made = readRecipe(folder);
+    const work = await mkdtemp(join(tmpdir(), 'colophon-verify-'));
+    try {
+      const again = await trainAgain(made, work, config, flags, output);
+      faults = 'adapter' in again ? differences(folder, again.adapter) : again.faults;
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
+  }
+  const ok = faults.length === 0;
+  const good = retrained
+    ? 'was trained again: every byte is the same'
+    : 'has the files that its training left';
+  output.result(
+    { name, path: folder, ok, retrained, differences: faults },
+    ok ? `${name} ${good}.` : [`${name} is not what it says:`, ...faults.map((one) => `  ${one}`)].join('\n'),
+  );
+  if (ok && !retrained) output.next(`colophon verify adapter ${name} --retrain`);
+  return ok ? exitCodes.ok : exitCodes.failure;
+}
+
+/** A folder, a model's name or a job's id, or the name of an adapter that was imported. */
+async function folderOf(name: string, config: Config): Promise<string> {
+  const { readRecipe } = await import('../../../plugins/training/verify.ts');
+  if (existsSync(join(resolve(name), 'adapter_config.json'))) return resolve(name);
+  const jobs = join(config.paths.data, 'training');
+  for (const id of existsSync(jobs) ? readdirSync(jobs) : []) {
+    const folder = join(jobs, id, 'adapter');
+    if (existsSync(join(folder, 'recipe.json')) && (id === name || readRecipe(folder).name === name))
+      return folder;
+  }
+  const found = await (await adapterFolders(config, await nativeSettings(config))).find(name);
+  if (found) return found.path;
+  throw new CliError(
+    `There is no adapter named "${name}", and no folder of one. See what there is with: colophon ls`,
+  );
+}
+
+async function trainAgain(
+  made: RecipeFile,
+  work: string,
+  config: Config,
+  flags: VerifyFlags,
+  output: Output,
+): Promise<{ adapter: string } | { faults: string[] }> {
+  const [{ retrain }, { jobThreads, trainingConfig }, { readBase }] = await Promise.all([
+    import('../../../plugins/training/verify.ts'),
+    import('../../../plugins/training/index.ts'),
+    import('../../../plugins/backends/native/index.ts'),
+  ]);
+  const { source } = configuredBase(await nativeSettings(config));
+  const model = await resolveModel(source, { cache: config.paths.cache, progress: terminalProgress(output) });
+  const base = await readBase(model.path);
+  const settings = config.plugin('training', trainingConfig);
+  const { training, validation } = made.data;
+  const closing: Array<() => Promise<void>> = [];
+  const view = trainView(output);
+  const left = new AbortController();
+  const onInterrupt = () => left.abort();
+  process.once('SIGINT', onInterrupt);
+  output.say(`Training ${made.name} again from ${training.file}.`);
+  try {
+    return await retrain({
+      folder: work,
+      made,
+      training: await sourceOf(training, flags.trainingFile, config, closing),
+      validation: validation ? await sourceOf(validation, flags.validationFile, config, closing) : undefined,
+      text: new TextModel(await base.text()),
+      weights: base.model as BaseWeights,
+      threads: jobThreads(settings),
+      activationBytes: settings.activation_bytes,
+      signal: left.signal,
+      onProgress: (message) => {
+        if (message.type !== 'progress' || message.step === 0) return;
+        const { row, step, steps } = message;
+        const data = {
+          step,
+          total_steps: steps,
+          ...(row ? { train_loss: row.train.loss } : {}),
+          ...(row?.validation ? { valid_loss: row.validation.loss } : {}),
+        };
+        view.event({ level: 'info', message: `Step ${step}/${steps}`, data });
+      },
+    });
+  } finally {
+    view.end();
+    process.off('SIGINT', onInterrupt);
+    for (const close of closing) await close();
+  }
+}
+
+/** A given file, or what the recipe names: an uploaded file or a Datanet's snapshot in the data folder. */
+async function sourceOf(
+  { file }: DataRecord,
+  given: string | undefined,
+  config: Config,
+  closing: Array<() => Promise<void>>,
+): Promise<Source> {
+  const path = given ?? join(config.paths.data, 'files', file.replace(/[^A-Za-z0-9_-]/g, '-'));
+  if (given !== undefined || !file.startsWith('datanet:')) {
+    if (existsSync(path)) return { id: file, content: () => createReadStream(path) };
+    throw new CliError(
+      given === undefined
+        ? `The file ${file} that it was trained on is no longer in ${config.paths.data}. Give it with --training-file FILE and --validation-file FILE.`
+        : `There is no file ${given}.`,
+    );
+  }
+  const [{ datanetConfig }, { places }, { openStore }, { openBlobs }, { snapshotFiles }] = await Promise.all([
+    import('../../../plugins/datanet/index.ts'),
+    import('../../../plugins/datanet/places.ts'),
+    import('../../../plugins/datanet/store/open_store.ts'),
+    import('../../../plugins/datanet/store/open_blobs.ts'),
+    import('../../../plugins/datanet/snapshot_files.ts'),
+  ]);
+  const where = places(join(config.paths.data, 'datanets'), config.plugin('datanet', datanetConfig));
+  const store = await openStore(where.store);
+  closing.push(() => store.close());
+  const blobs = await openBlobs(where.blobs);
+  closing.push(() => blobs.close());
+  const found = await snapshotFiles(async () => ({ store, blobs })).find(file, {
+    tenant: '',
+    operator: true,
+  });
+  return { id: file, content: () => found.content() };
+}

@@ -1,0 +1,126 @@
+/** What a job's process is given: its files as tokens, and its settings. Gone when the job has ended, as texts may have to be. */
+import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BaseWeights, ModelText } from '../../gateway/contract/index.ts';
+import { native } from '../../native/binding/index.ts';
+import { encodeItems } from './data_file.ts';
+import { type Item, type ReadOptions, readItems } from './examples.ts';
+import { generalText } from './general_text.ts';
+import { writeWhole } from './job_folders.ts';
+import type { Recipe } from './recipe.ts';
+import type { WorkerJob } from './worker.ts';
+
+/** A file that examples come from. */
+export interface Source {
+  /** A file's id, or "datanet:NAME@SNAPSHOT". */
+  id: string;
+  content(): AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>;
+}
+
+/** Which file it was, for whoever makes the same adapter again. */
+export interface DataRecord {
+  file: string;
+  /** Of a Datanet's. */
+  snapshot?: string;
+  /** Of its bytes, hex. */
+  sha256: string;
+  examples: number;
+}
+
+export async function readData(
+  source: Source,
+  options: ReadOptions,
+): Promise<{ items: Item[]; record: DataRecord }> {
+  const hash = createHash('sha256');
+  const hashed = async function* () {
+    for await (const chunk of await source.content()) {
+      hash.update(chunk);
+      yield chunk;
+    }
+  };
+  const items = await readItems(hashed(), options);
+  const snapshot = /@([0-9a-f]{64})(?::|$)/.exec(source.id)?.[1];
+  const record = {
+    file: source.id,
+    ...(snapshot ? { snapshot } : {}),
+    sha256: hash.digest('hex'),
+    examples: items.length,
+  };
+  return { items, record };
+}
+
+export interface Inputs {
+  train: Item[];
+  validation: Item[];
+  text: ModelText;
+  weights: BaseWeights;
+  /** The base's name. */
+  base: string;
+  recipe: Recipe;
+  threads: number;
+  activationBytes: number;
+  /** Of the base that it has to be; absent: any. */
+  baseHash?: string;
+}
+
+const files = ['train.bin', 'validation.bin', 'general.bin', 'job.json'];
+
+/** job.json is written last: where it is, all is there. */
+export async function writeInputs(folder: string, inputs: Inputs): Promise<void> {
+  const { text, recipe, weights, base } = inputs;
+  const general = generalText.map((paragraph) => {
+    const tokens = Int32Array.from(text.encode(paragraph).slice(0, recipe.max_tokens));
+    return { tokens, weights: Float32Array.from(tokens, (_, i) => (i === 0 ? 0 : 1)) };
+  });
+  const worker: WorkerJob = {
+    weights,
+    layers: await layersOf(weights),
+    recipe,
+    threads: inputs.threads,
+    activationBytes: inputs.activationBytes,
+    adapterConfig: adapterConfigOf(base, recipe),
+    ...(inputs.baseHash ? { baseHash: inputs.baseHash } : {}),
+  };
+  await writeWhole(join(folder, 'train.bin'), encodeItems(inputs.train));
+  await writeWhole(join(folder, 'validation.bin'), encodeItems(inputs.validation));
+  await writeWhole(join(folder, 'general.bin'), encodeItems(general));
+  await writeWhole(join(folder, 'job.json'), JSON.stringify(worker));
+}
+
+/** What a job needs to go on, once it does not. */
+export async function removeInputs(folder: string): Promise<void> {
+  for (const name of [...files, 'checkpoint']) await rm(join(folder, name), { force: true });
+}
+
+async function layersOf(weights: BaseWeights): Promise<number> {
+  if (weights.format === 'safetensors') return Number(weights.hyperparameters.layers);
+  const metadata = await native().readGgufMetadata(weights.path);
+  return Number(metadata[`${metadata['general.architecture']}.block_count`]);
+}
+
+/** adapter_config.json, as PEFT reads it. */
+function adapterConfigOf(base: string, recipe: Recipe): Record<string, unknown> {
+  const modules = {
+    q: 'q_proj',
+    k: 'k_proj',
+    v: 'v_proj',
+    o: 'o_proj',
+    gate: 'gate_proj',
+    up: 'up_proj',
+    down: 'down_proj',
+  };
+  return {
+    peft_type: 'LORA',
+    task_type: 'CAUSAL_LM',
+    base_model_name_or_path: base,
+    bias: 'none',
+    fan_in_fan_out: false,
+    inference_mode: true,
+    r: recipe.rank,
+    lora_alpha: recipe.alpha,
+    lora_dropout: recipe.dropout,
+    use_rslora: recipe.rslora,
+    target_modules: recipe.targets.map((linear) => modules[linear]).sort(),
+  };
+}

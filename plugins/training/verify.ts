@@ -1,0 +1,177 @@
+/** Whether a trained adapter is what its recipe gives: its files by their hashes, and by making it again. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BaseWeights, ModelText } from '../../gateway/contract/index.ts';
+import { adapterFiles, digestOf, leaveAdapter, type RecipeFile, sumsFile } from './adapter.ts';
+import { type DataRecord, readData, type Source, writeInputs } from './inputs.ts';
+import { Runner } from './runner.ts';
+import type { WorkerEnd, WorkerMessage } from './worker.ts';
+
+export function readRecipe(folder: string): RecipeFile {
+  return JSON.parse(readFileSync(join(folder, 'recipe.json'), 'utf8')) as RecipeFile;
+}
+
+/** What of its files is not what SHA256SUMS says, a sentence each. */
+export function wrongFiles(folder: string): string[] {
+  const path = join(folder, sumsFile);
+  if (!existsSync(path)) return [`There is no ${sumsFile} in ${folder}: no training of Colophon's left it.`];
+  const kept = new Map(
+    readFileSync(path, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => [line.slice(66), line.slice(0, 64)] as const),
+  );
+  return adapterFiles.flatMap((name) => {
+    const wanted = kept.get(name);
+    if (!wanted) return [`${sumsFile} says nothing of ${name}.`];
+    if (!existsSync(join(folder, name))) return [`${name} is missing.`];
+    const found = digestOf(join(folder, name));
+    return found === wanted ? [] : [`${name} was changed: its SHA-256 is ${found}, not ${wanted}.`];
+  });
+}
+
+export interface RetrainOptions {
+  /** An empty folder to work in. */
+  folder: string;
+  made: RecipeFile;
+  training: Source;
+  validation: Source | undefined;
+  text: ModelText;
+  weights: BaseWeights;
+  threads: number;
+  activationBytes: number;
+  onProgress?(message: Exclude<WorkerMessage, WorkerEnd>): void;
+  signal?: AbortSignal;
+}
+
+/** Reads the same data; what is not as recorded, a sentence each, or the folder of an adapter that was made of it. */
+export async function retrain(options: RetrainOptions): Promise<{ adapter: string } | { faults: string[] }> {
+  const { folder, made, text, signal } = options;
+  const recipe = made.sweep ? { ...made.recipe, learning_rate: 'auto' as const } : made.recipe;
+  const read = (source: Source, what: string, least?: number) =>
+    readData(source, { text, recipe, what, ...(least ? { least } : {}), ...(signal ? { signal } : {}) });
+  const training = await read(options.training, 'training');
+  const validation = options.validation && (await read(options.validation, 'validation', 1));
+  const data = { training: training.record, validation: validation?.record ?? null };
+  const faults = (['training', 'validation'] as const).flatMap((what) =>
+    otherData(what, made.data[what], data[what]),
+  );
+  if (faults.length > 0) return { faults };
+  await writeInputs(folder, {
+    ...options,
+    train: training.items,
+    validation: validation?.items ?? [],
+    base: made.base,
+    baseHash: made.base_hash,
+    recipe,
+  });
+  const runner = new Runner(folder, (message) => options.onProgress?.(message));
+  const stop = () => runner.kill();
+  signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted) stop();
+  const end = await runner.ended;
+  signal?.removeEventListener('abort', stop);
+  signal?.throwIfAborted();
+  if (end.type === 'failed') return { faults: [end.sentence] };
+  const { name, job, base } = made;
+  return { adapter: await leaveAdapter(folder, { name, job, base, recipe, data }, end.state) };
+}
+
+function otherData(what: string, made: DataRecord | null, found: DataRecord | null): string[] {
+  if (made?.sha256 === found?.sha256) return [];
+  const named = (record: DataRecord | null) =>
+    record ? `${record.examples} examples with the SHA-256 ${record.sha256}` : 'nothing';
+  return [`The ${what} data are not those of the recipe: ${named(found)}, not ${named(made)}.`];
+}
+
+/** How another adapter differs from the one that was made: file, setting, step, tensor. Empty: not in a byte. */
+export function differences(made: string, again: string): string[] {
+  const text = (folder: string, name: string) => readFileSync(join(folder, name), 'utf8');
+  return adapterFiles.flatMap((name) => {
+    if (digestOf(join(made, name)) === digestOf(join(again, name))) return [];
+    if (name.endsWith('.json'))
+      return otherValues(name, '', JSON.parse(text(made, name)), JSON.parse(text(again, name)));
+    if (name.endsWith('.jsonl')) return [otherStep(text(made, name), text(again, name))];
+    if (name.endsWith('.safetensors')) return otherTensors(join(made, name), join(again, name));
+    return [`${name} is another text.`];
+  });
+}
+
+function otherValues(file: string, at: string, made: unknown, again: unknown): string[] {
+  if (JSON.stringify(made) === JSON.stringify(again)) return [];
+  const inside = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
+  if (!inside(made) || !inside(again))
+    return [`${file}: ${at || 'all'} is ${JSON.stringify(again)}, not ${JSON.stringify(made)}.`];
+  const [a, b] = [made, again] as [Record<string, unknown>, Record<string, unknown>];
+  const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+  const found = keys.flatMap((key) => otherValues(file, at ? `${at}.${key}` : key, a[key], b[key]));
+  return found.length > 0 ? found : [`${file} has its settings in another order.`];
+}
+
+function otherStep(made: string, again: string): string {
+  const [a, b] = [made.trim().split('\n'), again.trim().split('\n')];
+  const at = a.findIndex((line, i) => line !== b[i]);
+  return `training_log.jsonl differs from step ${(at < 0 ? a.length : at) + 1} of ${a.length} on.`;
+}
+
+interface Tensor {
+  dtype: string;
+  shape: number[];
+  bytes: Buffer;
+}
+
+/** By the safetensors format: a length of 8 bytes, a JSON header, the values. */
+function tensorsOf(path: string): Map<string, Tensor> {
+  const file = readFileSync(path);
+  const start = 8 + Number(file.readBigUInt64LE());
+  const header = JSON.parse(file.toString('utf8', 8, start)) as Record<string, unknown>;
+  delete header.__metadata__;
+  const entries = Object.entries(header) as Array<
+    [string, { dtype: string; shape: number[]; data_offsets: [number, number] }]
+  >;
+  return new Map(
+    entries.map(
+      ([
+        name,
+        {
+          dtype,
+          shape,
+          data_offsets: [from, to],
+        },
+      ]) => [name, { dtype, shape, bytes: file.subarray(start + from, start + to) }],
+    ),
+  );
+}
+
+function otherTensors(made: string, again: string): string[] {
+  const file = 'adapter_model.safetensors';
+  let a: Map<string, Tensor>;
+  try {
+    a = tensorsOf(made);
+  } catch (error) {
+    return [`${file} cannot be read: ${(error as Error).message}.`];
+  }
+  const b = tensorsOf(again);
+  const names = [...new Set([...a.keys(), ...b.keys()])];
+  const found = names.filter(
+    (name) => !a.has(name) || !b.has(name) || !sameTensor(a.get(name)!, b.get(name)!),
+  );
+  if (found.length === 0) return [`${file} has the same tensors, written otherwise.`];
+  const first = found[0]!;
+  const how = a.has(first) && b.has(first) ? distance(a.get(first)!, b.get(first)!) : 'only one has it';
+  return [`${file}: ${found.length} of ${names.length} tensors differ, first ${first} (${how}).`];
+}
+
+function sameTensor(a: Tensor, b: Tensor): boolean {
+  return a.dtype === b.dtype && String(a.shape) === String(b.shape) && a.bytes.equals(b.bytes);
+}
+
+/** The greatest difference of two tensors' float32 values. */
+function distance(a: Tensor, b: Tensor): string {
+  if (a.dtype !== 'F32' || b.dtype !== 'F32' || a.bytes.length !== b.bytes.length)
+    return `${b.dtype} ${b.shape}, not ${a.dtype} ${a.shape}`;
+  let greatest = 0;
+  for (let at = 0; at < a.bytes.length; at += 4)
+    greatest = Math.max(greatest, Math.abs(a.bytes.readFloatLE(at) - b.bytes.readFloatLE(at)));
+  return `by ${greatest} at most`;
+}
