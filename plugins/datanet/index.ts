@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { Type } from 'typebox';
 import { definePlugin } from '../../gateway/contract/index.ts';
 import { contributionRoutes } from './http/contributions.ts';
+import { curationRoutes } from './http/curation.ts';
 import { datanetRoutes } from './http/datanets.ts';
+import { jobRoutes } from './http/jobs.ts';
 import { snapshotRoutes } from './http/snapshots.ts';
 import type { OpenService } from './service.ts';
 import { snapshotFiles } from './snapshot_files.ts';
@@ -52,6 +54,12 @@ const config = Type.Object(
       minimum: 1,
       description: 'How many times its own size a compressed file may become.',
     }),
+    curation_threads: Type.Integer({
+      default: 2,
+      minimum: 1,
+      maximum: 64,
+      description: 'Threads of a curation, beside one that compares; each takes some 100 MB while it runs.',
+    }),
   },
   { additionalProperties: false },
 );
@@ -95,19 +103,24 @@ export default definePlugin({
           ratio: settings.expansion,
           expandedBytes: settings.expanded_bytes,
         },
+        threads: settings.curation_threads,
+        host,
         log: host.log,
       });
     };
     const parts = {
       service,
       caller: host.caller,
+      files: host.files,
       contributorBytes: settings.contributor_bytes,
     };
     host.provide('fileSource', snapshotFiles(service));
     host.routes((app) => {
       datanetRoutes(app, parts);
       contributionRoutes(app, parts);
+      curationRoutes(app, parts);
       snapshotRoutes(app, parts);
+      jobRoutes(app, parts);
     });
     return {
       drain: async () => (await opening?.catch(() => undefined))?.jobs.drain(),

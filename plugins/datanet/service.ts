@@ -1,11 +1,12 @@
 /** Everything of the Datanets, opened and put together: the store, the bytes, the jobs, what is done with them. */
 import { join } from 'node:path';
-import { ColophonError, type Logger } from '../../gateway/contract/index.ts';
+import { ColophonError, type Host, type Logger } from '../../gateway/contract/index.ts';
 import { Contributions } from './contributions.ts';
 import type { ReadLimits } from './formats/format.ts';
 import { readRows } from './formats/read_rows.ts';
 import type { Service } from './http/routes.ts';
 import { checkWork } from './jobs/check.ts';
+import { curateWork } from './jobs/curate.ts';
 import { JobRunner } from './jobs/runner.ts';
 import { snapshotWork } from './jobs/snapshot.ts';
 import type { Datanet, LicencePolicy } from './model.ts';
@@ -20,6 +21,10 @@ export interface ServiceOptions {
   blobs: BlobConfig;
   uploadBytes: number;
   limits: ReadLimits;
+  /** Of a curation. */
+  threads: number;
+  /** What of the server is asked: models, files, texts. */
+  host: Pick<Host, 'all' | 'text' | 'files'>;
   log: Logger;
 }
 
@@ -38,7 +43,7 @@ export function inFolder(folder: string): Pick<ServiceOptions, 'store' | 'blobs'
 
 /** Ends what a crash cut short, and goes on with its jobs. */
 export async function openService(options: ServiceOptions): Promise<OpenService> {
-  const { log, limits, uploadBytes } = options;
+  const { log, limits, uploadBytes, threads, host } = options;
   const store = await openStore(options.store);
   const blobs = await openBlobs(options.blobs);
   await blobs.sweep((sha256) => store.usesBlob(sha256));
@@ -68,7 +73,8 @@ export async function openService(options: ServiceOptions): Promise<OpenService>
     limits,
     kindsOf: async ({ datanet }) => (await datanetOf(datanet)).kinds,
   });
-  const jobs = new JobRunner(store, { check, snapshot: snapshotWork(store, blobs) }, log);
+  const curate = curateWork({ store, blobs, threads, limits, host, datanetOf, licenceFault });
+  const jobs = new JobRunner(store, { check, curate, snapshot: snapshotWork(store, blobs) }, log);
   const contributions = new Contributions({
     store,
     blobs,

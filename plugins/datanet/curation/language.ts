@@ -11,7 +11,7 @@ export const language: Stage = {
     const { eld } = await detector();
     const findings: Finding[] = [];
     const counts: Record<string, number> = {};
-    for (const { example, content } of items) {
+    for (const { seq, content } of items) {
       const text = ownText(content).slice(0, lookedAt);
       const letters = text.match(/\p{L}/gu)?.length ?? 0;
       const found = letters < settings.minCharacters ? undefined : eld.detect(text);
@@ -19,7 +19,7 @@ export const language: Stage = {
       counts[name] = (counts[name] ?? 0) + 1;
       if (name === 'unknown' || settings.allowed.length === 0 || settings.allowed.includes(name)) continue;
       findings.push({
-        seq: example.seq,
+        seq,
         action: 'quarantine',
         reason: `The row is in ${nameOf(name)} ("${name}"); allowed are ${settings.allowed.join(', ')}.`,
       });

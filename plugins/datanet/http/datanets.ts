@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { datanetFor, roleOf } from '../access.ts';
+import { CurationChange } from '../curation/settings.ts';
 import { now } from '../jobs/runner.ts';
 import type { Datanet, ExampleKind, Role } from '../model.ts';
 import { listJson, type NameParams, nameParams, pageOf, pageQuery, type RouteParts, told } from './routes.ts';
@@ -22,6 +23,7 @@ const changeable = {
       outbound: Type.Optional(Type.Union([Type.String({ minLength: 1, maxLength: 100 }), Type.Null()])),
     }),
   ),
+  curation: Type.Optional(CurationChange),
   open: Type.Optional(Type.Boolean({ description: 'Whether every tenant may contribute.' })),
   contributor_bytes: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
 };
@@ -49,6 +51,7 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
         kinds: ['chat'],
         schema: null,
         licencePolicy: { allowed: [], denied: [], outbound: null },
+        curation: {},
         owner: caller(request).tenant,
         open: false,
         contributorBytes,
@@ -121,13 +124,14 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
 }
 
 function changeOf(body: Static<typeof changeBody>, { licencePolicy }: Datanet): Partial<Datanet> {
-  const { domain, description, kinds, schema, licence_policy, open, contributor_bytes } = body;
+  const { domain, description, kinds, schema, licence_policy, curation, open, contributor_bytes } = body;
   return {
     ...(domain === undefined ? {} : { domain }),
     ...(description === undefined ? {} : { description }),
     ...(kinds === undefined ? {} : { kinds: [...new Set(kinds as ExampleKind[])] }),
     ...(schema === undefined ? {} : { schema: schema as Datanet['schema'] }),
     ...(licence_policy === undefined ? {} : { licencePolicy: { ...licencePolicy, ...licence_policy } }),
+    ...(curation === undefined ? {} : { curation }),
     ...(open === undefined ? {} : { open }),
     ...(contributor_bytes === undefined ? {} : { contributorBytes: contributor_bytes }),
   };

@@ -133,6 +133,7 @@ const migrations: Array<(kind: SqlKind) => string[]> = [
       'CREATE INDEX "snapshotsByManifest" ON snapshots (manifest)',
     ];
   },
+  () => [`ALTER TABLE datanets ADD COLUMN curation TEXT NOT NULL DEFAULT '{}'`],
 ];
 
 /** Brings a database to the newest schema. Two processes that open it at once wait for one another. */
