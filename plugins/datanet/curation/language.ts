@@ -2,8 +2,8 @@
 import type { Finding, Stage } from './stage.ts';
 import { ownText } from './texts.ts';
 
-/** Characters that are looked at: more change nothing and cost time. */
-const lookedAt = 1000;
+/** Characters that are looked at, two sentences: the library is sure of them, and takes a microsecond for each. */
+const lookedAt = 160;
 
 export const language: Stage = {
   name: 'language',
@@ -13,7 +13,7 @@ export const language: Stage = {
     const counts: Record<string, number> = {};
     for (const { seq, content } of items) {
       const text = ownText(content).slice(0, lookedAt);
-      const letters = text.match(/\p{L}/gu)?.length ?? 0;
+      const letters = text.replace(/\P{L}+/gu, '').length;
       const found = letters < settings.minCharacters ? undefined : eld.detect(text);
       const name = found?.isReliable() ? found.language : 'unknown';
       counts[name] = (counts[name] ?? 0) + 1;
