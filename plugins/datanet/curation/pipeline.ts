@@ -39,6 +39,9 @@ export interface CurationResult {
 /** Chunks on their way for each thread, so that none waits for the next. */
 const ahead = 2;
 
+/** Most text of a chunk, but for a row that has more. */
+const chunkBytes = 2 ** 20;
+
 /** The job's verdicts are those of this run alone: what an earlier one, that was cut, has left is taken away first. */
 export async function curate(parts: PipelineParts, curation: Curation): Promise<CurationResult> {
   const { store, blobs } = parts;
@@ -59,14 +62,14 @@ export async function curate(parts: PipelineParts, curation: Curation): Promise<
     };
     for await (const batch of store.accepted(datanet)) {
       signal.throwIfAborted();
-      const examples = batch.filter(({ contribution }) => accepted.has(contribution));
-      if (examples.length === 0) continue;
-      const result = readTexts(store, blobs, examples).then(
-        async (chunk): Promise<[Chunk, ChunkResult]> => [chunk, await threads.run(chunk)],
-      );
-      result.catch(() => {}); // It is told when its turn comes.
-      begun.push({ examples, result });
-      if (begun.length >= ahead * parts.threads) await settle();
+      for (const examples of chunksOf(batch.filter(({ contribution }) => accepted.has(contribution)))) {
+        const result = readTexts(store, blobs, examples).then(
+          async (chunk): Promise<[Chunk, ChunkResult]> => [chunk, await threads.run(chunk)],
+        );
+        result.catch(() => {}); // It is told when its turn comes.
+        begun.push({ examples, result });
+        if (begun.length >= ahead * parts.threads) await settle();
+      }
     }
     while (begun.length > 0) await settle();
     const report = await run.compare();
@@ -80,6 +83,22 @@ export async function curate(parts: PipelineParts, curation: Curation): Promise<
   } finally {
     await threads.end();
   }
+}
+
+/** A batch, or pieces of it where its rows are long: what a thread holds at once is a few times as much. */
+function* chunksOf(batch: StoredExample[]): Generator<StoredExample[]> {
+  let chunk: StoredExample[] = [];
+  let bytes = 0;
+  for (const example of batch) {
+    if (chunk.length > 0 && bytes + example.place!.bytes > chunkBytes) {
+      yield chunk;
+      chunk = [];
+      bytes = 0;
+    }
+    chunk.push(example);
+    bytes += example.place!.bytes;
+  }
+  if (chunk.length > 0) yield chunk;
 }
 
 class Run {

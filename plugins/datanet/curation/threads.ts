@@ -8,6 +8,12 @@ import type { DuplicatesTask } from './duplicates_thread.ts';
 import type { Fingerprints } from './fingerprints.ts';
 import type { Findings } from './stage.ts';
 
+/**
+ * MiB. Left alone a heap grows to what the machine has before it is cleaned well; chunks are small, and what a thread holds besides are
+ * tables of languages and phone numbers.
+ */
+const heap = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 512 };
+
 export class CurationThreads {
   readonly #rows: Piscina<Chunk, ChunkResult>;
   readonly #duplicates: Piscina<DuplicatesTask, Findings | null> | undefined;
@@ -18,6 +24,7 @@ export class CurationThreads {
       workerData: input,
       minThreads: threads,
       maxThreads: threads,
+      resourceLimits: heap,
     });
     const { duplicates } = input.settings;
     if (!duplicates.enabled) return;
@@ -26,6 +33,7 @@ export class CurationThreads {
       workerData: { threshold: duplicates.threshold, permutations: duplicates.permutations },
       minThreads: 1,
       maxThreads: 1,
+      resourceLimits: heap,
     });
   }
 
