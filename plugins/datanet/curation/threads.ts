@@ -37,14 +37,15 @@ export class CurationThreads {
     });
   }
 
-  /** Chunks may be given at once; each resolves by itself. */
+  /** Chunks may be given at once; each resolves by itself. Its bytes are handed over. */
   run(chunk: Chunk): Promise<ChunkResult> {
-    return this.#rows.run(chunk);
+    return this.#rows.run(chunk, { transferList: [chunk.bytes.buffer as ArrayBuffer] });
   }
 
-  /** Rows that are compared: those for which `takes` has a 1. */
+  /** Rows that are compared: those for which `takes` has a 1. The prints are handed over. */
   async compare(prints: Fingerprints, takes: Uint8Array): Promise<void> {
-    await this.#duplicates?.run({ kind: 'add', prints, takes });
+    const transferList = Object.values(prints).map(({ buffer }) => buffer as ArrayBuffer);
+    await this.#duplicates?.run({ kind: 'add', prints, takes }, { transferList });
   }
 
   /** Links of duplicates, once all rows have come; `without`: rows that were set aside meanwhile. */
