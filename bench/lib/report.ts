@@ -9,6 +9,8 @@ export const units = {
   'tok/s': { moreIsBetter: true },
   'req/s': { moreIsBetter: true },
   'chunks/s': { moreIsBetter: true },
+  'rows/s': { moreIsBetter: true },
+  F1: { moreIsBetter: true },
   ms: { moreIsBetter: false },
   us: { moreIsBetter: false },
   s: { moreIsBetter: false },

@@ -131,6 +131,8 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   duplicate_upload: conflict('The Datanet has the same file already.'),
   contribution_not_reviewable: conflict('The contribution was not checked yet, failed, or was withdrawn.'),
   datanet_exists: conflict('A Datanet of that name is there already.'),
+  curation_not_done: conflict('The curation of a Datanet runs still, failed, or was cancelled.'),
+  curation_outdated: conflict('Rows were accepted since the curation that a snapshot was to be made by.'),
   contribution_withdrawn: conflict('A contribution of the snapshot was withdrawn; its texts are gone.'),
   snapshot_exists: conflict('A snapshot of the same examples is there already, with other settings.'),
   request_too_large: tooLarge('The body is larger than `server.body_limit`.'),

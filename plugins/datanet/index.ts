@@ -5,8 +5,10 @@ import { Type } from 'typebox';
 import { definePlugin } from '../../gateway/contract/index.ts';
 import { contributionRoutes } from './http/contributions.ts';
 import { contributorRoutes } from './http/contributors.ts';
+import { curationRoutes } from './http/curation.ts';
 import { datanetRoutes } from './http/datanets.ts';
 import { exportRoutes } from './http/exports.ts';
+import { jobRoutes } from './http/jobs.ts';
 import { snapshotRoutes } from './http/snapshots.ts';
 import { places } from './places.ts';
 import type { OpenService } from './service.ts';
@@ -56,6 +58,12 @@ export const datanetConfig = Type.Object(
       minimum: 1,
       description: 'How many times its own size a compressed file may become.',
     }),
+    curation_threads: Type.Integer({
+      default: 2,
+      minimum: 1,
+      maximum: 64,
+      description: 'Threads of a curation, beside one that compares; each takes some 100 MB while it runs.',
+    }),
   },
   { additionalProperties: false },
 );
@@ -86,12 +94,15 @@ export default definePlugin({
           ratio: settings.expansion,
           expandedBytes: settings.expanded_bytes,
         },
+        threads: settings.curation_threads,
+        host,
         log: host.log,
       });
     };
     const parts = {
       service,
       caller: host.caller,
+      files: host.files,
       contributorBytes: settings.contributor_bytes,
     };
     // What an earlier process left half done is ended at the start, and not at the first request.
@@ -103,8 +114,10 @@ export default definePlugin({
       datanetRoutes(app, parts);
       contributorRoutes(app, parts);
       contributionRoutes(app, parts);
+      curationRoutes(app, parts);
       snapshotRoutes(app, parts);
       exportRoutes(app, parts);
+      jobRoutes(app, parts);
     });
     return {
       drain: async () => (await opening?.catch(() => undefined))?.jobs.drain(),

@@ -3,6 +3,7 @@
  * formats/ (files to examples), curation/ (which examples count), snapshots/ (what is frozen and proved), store/ (where it
  * lies), jobs/ (what takes long), http/ (how one asks for it).
  */
+import type { CurationChange } from './curation/settings.ts';
 
 /** Who may do what in a Datanet; each role has those before it. The tenant that makes a Datanet is its owner. */
 export type Role = 'contributor' | 'curator' | 'owner';
@@ -21,6 +22,8 @@ export interface Datanet {
   /** JSON schema that every example must meet, beyond its kind's; null: none. */
   schema: Record<string, unknown> | null;
   licencePolicy: LicencePolicy;
+  /** What its curations do that differs from the defaults (curation/settings.ts). */
+  curation: CurationChange;
   /** Tenant. */
   owner: string;
   /** Whether any tenant may contribute, or only those that have a role. */

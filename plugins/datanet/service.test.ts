@@ -14,10 +14,12 @@ import type { BlobStore } from './store/blob_store.ts';
 import { newContributor, newDatanet } from './store/conformance/samples.ts';
 import type { DatanetStore } from './store/datanet_store.ts';
 import { storeKinds, type TestPlace, type TestStores } from './testing/stores.ts';
+import { withoutModels } from './testing/without_models.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 const limits = { rowBytes: 100_000, ratio: 100, expandedBytes: 1e9 };
-const open = ({ options }: TestPlace) => openService({ ...options, uploadBytes: 1e7, limits, log });
+const open = ({ options }: TestPlace) =>
+  openService({ ...options, ...withoutModels, uploadBytes: 1e7, limits, log });
 const chat = (word: string) =>
   JSON.stringify({
     messages: [

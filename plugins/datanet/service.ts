@@ -1,13 +1,14 @@
 /** Everything of the Datanets, opened and put together: the store, the bytes, the jobs, what is done with them. */
-import { ColophonError, type Logger } from '../../gateway/contract/index.ts';
+import { ColophonError, type Host, type Logger } from '../../gateway/contract/index.ts';
 import { Contributions } from './contributions.ts';
 import type { ReadLimits } from './formats/format.ts';
 import { readRows } from './formats/read_rows.ts';
 import type { Service } from './http/routes.ts';
 import { checkWork } from './jobs/check.ts';
+import { curateWork } from './jobs/curate.ts';
 import { JobRunner } from './jobs/runner.ts';
 import { snapshotWork } from './jobs/snapshot.ts';
-import type { Datanet } from './model.ts';
+import type { Datanet, LicencePolicy } from './model.ts';
 import { canonicalContent, signedStatement, verifySignature } from './snapshots/canonical.ts';
 import { checkLicence } from './snapshots/licences.ts';
 import { endWithdrawals } from './store/erase_texts.ts';
@@ -19,6 +20,10 @@ export interface ServiceOptions {
   blobs: BlobConfig;
   uploadBytes: number;
   limits: ReadLimits;
+  /** Of a curation. */
+  threads: number;
+  /** What of the server is asked: models, files, texts. */
+  host: Pick<Host, 'all' | 'text' | 'files'>;
   log: Logger;
 }
 
@@ -29,7 +34,7 @@ export interface OpenService extends Service {
 
 /** Ends what a crash cut short, and goes on with its jobs. */
 export async function openService(options: ServiceOptions): Promise<OpenService> {
-  const { log, limits, uploadBytes } = options;
+  const { log, limits, uploadBytes, threads, host } = options;
   const store = await openStore(options.store);
   const blobs = await openBlobs(options.blobs);
   await blobs.sweep((sha256) => store.usesBlob(sha256));
@@ -59,11 +64,9 @@ export async function openService(options: ServiceOptions): Promise<OpenService>
     limits,
     kindsOf: async ({ datanet }) => (await datanetOf(datanet)).kinds,
   });
-  const jobs = new JobRunner(
-    store,
-    { check, snapshot: snapshotWork(store, blobs, async (id) => (await datanetOf(id)).name) },
-    log,
-  );
+  const curate = curateWork({ store, blobs, threads, limits, host, datanetOf, licenceFault });
+  const snapshot = snapshotWork(store, blobs, async (id) => (await datanetOf(id)).name);
+  const jobs = new JobRunner(store, { check, curate, snapshot }, log);
   const contributions = new Contributions({
     store,
     blobs,
@@ -89,4 +92,15 @@ export async function openService(options: ServiceOptions): Promise<OpenService>
       await blobs.close();
     },
   };
+}
+
+/** What curation says of a licence that the policy forbids. */
+function licenceFault(licence: string, policy: LicencePolicy): string | undefined {
+  try {
+    checkLicence(licence, policy);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ColophonError) return error.message;
+    throw error;
+  }
 }

@@ -10,12 +10,12 @@ export const contamination: Stage = {
   each(items, { heldOut }) {
     if (heldOut === null) return { findings: [] };
     const findings: Finding[] = [];
-    for (const { example, content } of items) {
+    for (const { seq, content } of items) {
       for (const { path, text } of textsOf(content)) {
         const found = firstHeldOut(wordsOf(text), heldOut);
         if (!found) continue;
         findings.push({
-          seq: example.seq,
+          seq,
           action: 'quarantine',
           reason: `${path} shares ${found.length} words in a row, from its word ${found.at + 1} on, with a held-out text.`,
         });
@@ -48,12 +48,12 @@ export function paraphrase(texts: string[], embed: Embed): Stage {
       const threshold = Math.max(settings.cosine, nearest);
       const rows = await embed(items.map(({ content }) => textToEmbed(content)));
       const cosines = rows.map((row) => nearestCosine(centred(row, mean), vectors));
-      const findings = items.flatMap(({ example }, i): Finding[] =>
+      const findings = items.flatMap(({ seq }, i): Finding[] =>
         cosines[i]! < threshold
           ? []
           : [
               {
-                seq: example.seq,
+                seq,
                 action: 'quarantine',
                 reason: `The row means nearly the same as a held-out text: the cosine of their embeddings is ${cosines[i]!.toFixed(3)}, the most that is allowed is below ${threshold.toFixed(3)}.`,
               },

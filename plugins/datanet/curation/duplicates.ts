@@ -1,17 +1,11 @@
 /** Rows that are the same, or nearly: MinHash in bands finds candidates, their sets of shingles decide. */
-import { createHash } from 'node:crypto';
 import { Clusters } from './clusters.ts';
+import type { Fingerprints } from './fingerprints.ts';
 import { Growing } from './growing.ts';
-import { bandHashes, bandsFor, MinHash } from './minhash.ts';
-import { shinglesOf, sketchJaccard } from './shingles.ts';
+import { bandsFor } from './minhash.ts';
+import { sketchJaccard } from './shingles.ts';
 import { Sketches } from './sketches.ts';
-import type { Comparison, Finding, Findings, Item, Stage } from './stage.ts';
-import { ownText } from './texts.ts';
-
-export const duplicates: Stage = {
-  name: 'duplicates',
-  compare: ({ settings }) => new DuplicateSearch(settings.duplicates),
-};
+import type { Finding, Findings } from './stage.ts';
 
 /** 160 MB: beside it a million rows have 100 MB of bands. */
 const sketchBudget = 40_000_000;
@@ -22,12 +16,8 @@ const comparedAtMost = 256;
 const findingsAtOnce = 1000;
 
 /** Clusters are connected components of "similarity >= threshold", so the order of rows only decides which one stands for all: the first. */
-export class DuplicateSearch implements Comparison {
+export class DuplicateSearch {
   readonly #threshold: number;
-  readonly #bands;
-  readonly #minHash: MinHash;
-  readonly #signature: Uint32Array;
-  readonly #hashes: Uint32Array;
   readonly #sketches: Sketches;
   /** By row: its seq, 64 bits of its content's hash, and the hash of each band. */
   readonly #seqs = new Growing(Float64Array);
@@ -39,32 +29,27 @@ export class DuplicateSearch implements Comparison {
     budget = sketchBudget,
   ) {
     this.#threshold = threshold;
-    this.#bands = bandsFor(threshold, permutations);
-    this.#minHash = new MinHash(this.#bands.bands * this.#bands.rows);
-    this.#signature = new Uint32Array(this.#minHash.permutations);
-    this.#hashes = new Uint32Array(this.#bands.bands);
     this.#sketches = new Sketches(budget);
-    this.#byBand = Array.from(this.#hashes, () => new Growing(Uint32Array));
+    const { bands } = bandsFor(threshold, permutations);
+    this.#byBand = Array.from({ length: bands }, () => new Growing(Uint32Array));
   }
 
-  see(items: Item[]): void {
-    for (const { example, content } of items) {
-      const digest = createHash('sha256').update(JSON.stringify(content)).digest();
-      this.#seqs.push(example.seq);
-      this.#exact[0].push(digest.readUInt32LE(0));
-      this.#exact[1].push(digest.readUInt32LE(4));
-      const shingles = shinglesOf(ownText(content));
-      this.#sketches.push(shingles);
-      if (shingles.length > 0) {
-        this.#minHash.sign(shingles, this.#signature);
-        bandHashes(this.#signature, this.#bands, this.#hashes);
-      }
-      for (const [band, hashes] of this.#byBand.entries()) hashes.push(this.#hashes[band]!);
+  /** Takes the rows of a chunk in, those for which `takes` has a 1. Chunks come in the order of their rows. */
+  add({ seqs, exact, bands, sketches, ends }: Fingerprints, takes: Uint8Array): void {
+    for (let row = 0; row < seqs.length; row++) {
+      if (takes[row] !== 1) continue;
+      this.#seqs.push(seqs[row]!);
+      this.#exact[0].push(exact[2 * row]!);
+      this.#exact[1].push(exact[2 * row + 1]!);
+      this.#sketches.push(sketches.subarray(row === 0 ? 0 : ends[row - 1]!, ends[row]!));
+      const count = this.#byBand.length;
+      for (let band = 0; band < count; band++) this.#byBand[band]!.push(bands[count * row + band]!);
     }
   }
 
-  *end(): Generator<Findings> {
-    const clusters = this.#cluster();
+  /** Each row that is linked to another. `without`: seqs of rows that were set aside since they were taken in. */
+  *end(without: ReadonlySet<number> = new Set()): Generator<Findings> {
+    const clusters = this.#cluster((row) => without.has(this.#seqs.at(row)));
     const sizes = new Map<number, number>();
     let findings: Finding[] = [];
     let exact = 0;
@@ -98,9 +83,13 @@ export class DuplicateSearch implements Comparison {
     return { seq: this.#seqs.at(row), action: 'duplicate', reason, canonical };
   }
 
-  #cluster(): Clusters {
+  #cluster(isOut: (row: number) => boolean): Clusters {
     const clusters = new Clusters(this.#seqs.length);
-    for (const group of groupsOf(this.#exact[0])) {
+    const groups = function* (hashes: Growing<Uint32Array>) {
+      for (const group of groupsOf(hashes))
+        yield group.some(isOut) ? group.filter((row) => !isOut(row)) : group;
+    };
+    for (const group of groups(this.#exact[0])) {
       for (let i = 1; i < group.length; i++) {
         for (let j = i - 1; j >= Math.max(0, i - comparedAtMost); j--) {
           if (!this.#same(group[i]!, group[j]!)) continue;
@@ -110,7 +99,7 @@ export class DuplicateSearch implements Comparison {
       }
     }
     for (const hashes of this.#byBand) {
-      for (const group of groupsOf(hashes)) this.#joinSimilar(group, clusters);
+      for (const group of groups(hashes)) this.#joinSimilar(group, clusters);
     }
     return clusters;
   }

@@ -1,7 +1,10 @@
 /** A typed array that grows by chunks, so that growing copies nothing and holds nothing twice. */
 type Words = Uint32Array | Float64Array;
 
-const chunkLength = 2 ** 16;
+/** Shifts and masks find a place twice as fast as divisions; a million rows ask for it some hundred million times. */
+const chunkBits = 16;
+const chunkLength = 2 ** chunkBits;
+const within = chunkLength - 1;
 
 export class Growing<Array extends Words> {
   readonly #make: new (
@@ -20,15 +23,16 @@ export class Growing<Array extends Words> {
 
   push(value: number): void {
     if (this.#length === this.#chunks.length * chunkLength) this.#chunks.push(new this.#make(chunkLength));
-    this.#chunks.at(-1)![this.#length++ % chunkLength] = value;
+    this.#chunks[this.#length >>> chunkBits]![this.#length & within] = value;
+    this.#length++;
   }
 
   at(index: number): number {
-    return this.#chunks[Math.floor(index / chunkLength)]![index % chunkLength]!;
+    return this.#chunks[index >>> chunkBits]![index & within]!;
   }
 
   set(index: number, value: number): void {
     while (this.#length <= index) this.push(0);
-    this.#chunks[Math.floor(index / chunkLength)]![index % chunkLength] = value;
+    this.#chunks[index >>> chunkBits]![index & within] = value;
   }
 }

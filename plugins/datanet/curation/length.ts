@@ -8,7 +8,7 @@ export const length: Stage = {
   each(items, { settings: { length: limits } }) {
     const findings: Finding[] = [];
     const measures = { characters: [] as number[], words: [] as number[] };
-    for (const { example, content } of items) {
+    for (const { seq, content } of items) {
       let characters = 0;
       let words = 0;
       for (const { text } of textsOf(content)) {
@@ -20,7 +20,7 @@ export const length: Stage = {
       const reason =
         outside(characters, 'character', limits.minCharacters, limits.maxCharacters) ??
         outside(words, 'word', limits.minWords, limits.maxWords);
-      if (reason) findings.push({ seq: example.seq, action: 'quarantine', reason });
+      if (reason) findings.push({ seq, action: 'quarantine', reason });
     }
     return { findings, measures };
   },
@@ -32,9 +32,9 @@ export function tokens(count: (contents: Content[]) => Promise<number[]>): Stage
     name: 'tokens',
     async each(items, { settings: { length: limits } }) {
       const counts = await count(items.map(({ content }) => content));
-      const findings = items.flatMap(({ example }, i): Finding[] => {
+      const findings = items.flatMap(({ seq }, i): Finding[] => {
         const reason = outside(counts[i]!, 'token', 0, limits.maxTokens);
-        return reason ? [{ seq: example.seq, action: 'quarantine', reason }] : [];
+        return reason ? [{ seq, action: 'quarantine', reason }] : [];
       });
       return { findings, measures: { tokens: counts } };
     },

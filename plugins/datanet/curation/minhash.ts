@@ -39,9 +39,10 @@ export class MinHash {
     for (let p = 0; p < this.permutations; p++) {
       const xor = this.#xor[p]!;
       const times = this.#times[p]!;
-      let least = 0xffffffff;
+      // Signed: an order like any other, and whole numbers of 31 bits are twice as fast.
+      let least = 0x7fffffff;
       for (let i = 0; i < set.length; i++) {
-        const hash = Math.imul(set[i]! ^ xor, times) >>> 0;
+        const hash = Math.imul(set[i]! ^ xor, times);
         if (hash < least) least = hash;
       }
       signature[p] = least;

@@ -50,8 +50,7 @@ interface Place {
 }
 
 /** A row with anything to refuse is set aside; else what is to be masked is, and what is only to be found is noted. */
-function judge({ example, content }: Item, places: Place[], settings: CurationSettings['pii']): Finding[] {
-  const { seq } = example;
+function judge({ seq, content }: Item, places: Place[], settings: CurationSettings['pii']): Finding[] {
   const only = (mode: 'find' | 'mask' | 'refuse') =>
     places.flatMap(({ path, stretches }) => {
       const those = stretches.filter(({ kind }) => settings[kind] === mode);

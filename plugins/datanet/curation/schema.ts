@@ -9,9 +9,9 @@ export const schema: Stage = {
     if (schema === null) return { findings: [] };
     const validator = compiled(schema);
     const findings: Finding[] = [];
-    for (const { example, content } of items) {
+    for (const { seq, content } of items) {
       if (validator.Check(content)) continue;
-      findings.push({ seq: example.seq, action: 'quarantine', reason: faultOf(validator, content) });
+      findings.push({ seq, action: 'quarantine', reason: faultOf(validator, content) });
     }
     return { findings };
   },

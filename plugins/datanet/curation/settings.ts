@@ -1,5 +1,6 @@
 /** What a curator can set of each stage. Experts read the descriptions beside the fields, so they say what a value does. */
 import { type Static, Type } from 'typebox';
+import { Value } from 'typebox/value';
 
 const enabled = (value: boolean, description: string) => Type.Boolean({ default: value, description });
 const limit = (description: string) =>
@@ -16,6 +17,12 @@ const stage = <Properties extends Parameters<typeof Type.Object>[0]>(
 
 export const CurationSettings = Type.Object(
   {
+    model: Type.String({
+      default: '',
+      maxLength: 256,
+      description:
+        'Base model of the stages that ask one (tokens, paraphrases, surprise); empty: the first that is served.',
+    }),
     licence: stage("Whether each contribution's licence fits the Datanet's policy.", {
       enabled: enabled(true, 'Set aside rows whose contribution has a licence that the policy forbids.'),
     }),
@@ -77,6 +84,11 @@ export const CurationSettings = Type.Object(
         true,
         'Set aside rows that share 13 words in a row with a held-out text, or all of a shorter one of at least 5.',
       ),
+      heldOut: Type.Array(Type.String({ minLength: 1, maxLength: 256 }), {
+        default: [],
+        maxItems: 100,
+        description: 'Files with held-out rows, "file-..." or "datanet:NAME@SNAPSHOT:test".',
+      }),
       paraphrase: enabled(
         false,
         'Set aside rows that say the same as a held-out text in other words, by embeddings of the base model.',
@@ -128,3 +140,28 @@ export const CurationSettings = Type.Object(
   { default: {}, additionalProperties: false },
 );
 export type CurationSettings = Static<typeof CurationSettings>;
+
+/** What a Datanet or a request says of them: any of them. */
+export const CurationChange = Type.Partial(
+  Type.Object({
+    ...CurationSettings.properties,
+    ...Object.fromEntries(
+      Object.entries(CurationSettings.properties).flatMap(([name, schema]) =>
+        schema.type === 'object' ? [[name, Type.Partial(schema, { additionalProperties: false })]] : [],
+      ),
+    ),
+  }),
+  { additionalProperties: false },
+);
+export type CurationChange = { [Stage in keyof CurationSettings]?: Partial<CurationSettings[Stage]> };
+
+/** The defaults, with changes over them; of two that change the same, the later. */
+export function settingsOf(...changes: Array<CurationChange | null | undefined>): CurationSettings {
+  const settings = Value.Default(CurationSettings, {}) as Record<string, unknown>;
+  for (const change of changes) {
+    for (const [name, said] of Object.entries(change ?? {})) {
+      settings[name] = typeof said === 'object' ? { ...(settings[name] as object), ...said } : said;
+    }
+  }
+  return settings as CurationSettings;
+}

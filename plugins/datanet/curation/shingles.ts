@@ -36,7 +36,8 @@ function wordShingles(words: string[]): Uint32Array {
 
 function characterShingles(text: string): Uint32Array {
   const hashes = new Uint32Array(Math.max(1, text.length - shingleCharacters + 1));
-  for (let i = 0; i < hashes.length; i++) hashes[i] = hash32(text.slice(i, i + shingleCharacters));
+  for (let i = 0; i < hashes.length; i++)
+    hashes[i] = hash32(text, 0, i, Math.min(text.length, i + shingleCharacters));
   return hashes;
 }
 

@@ -4,14 +4,14 @@ import { Growing } from './growing.ts';
 const chunkLength = 2 ** 18;
 
 /** Longest sketch: most rows of conversations have fewer shingles, so that theirs is the whole set. */
-const longest = 256;
+export const longestSketch = 256;
 
 /** Shortest that still tells 0.7 from 0.5. */
 const shortest = 64;
 
 export class Sketches {
   readonly #budget: number;
-  #size = longest;
+  #size = longestSketch;
   #used = 0;
   #chunks: Uint32Array[] = [];
   #filled = chunkLength;
@@ -42,7 +42,8 @@ export class Sketches {
   }
 
   #append(sketch: Uint32Array): void {
-    if (this.#filled + sketch.length > chunkLength) {
+    // An empty one too begins within a chunk.
+    if (this.#filled + sketch.length >= chunkLength) {
       this.#chunks.push(new Uint32Array(chunkLength));
       this.#filled = 0;
     }

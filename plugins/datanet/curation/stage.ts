@@ -1,9 +1,9 @@
 /** The shape of a curation stage; each stage is a file beside this one, and pipeline.ts runs them in order. */
-import type { Content, Datanet, StoredExample } from '../model.ts';
+import type { Content, Datanet } from '../model.ts';
 import type { CurationSettings } from './settings.ts';
 
 export interface Item {
-  example: StoredExample;
+  seq: number;
   content: Content;
 }
 
@@ -46,18 +46,15 @@ export interface HeldOutGrams {
   table: Uint32Array;
 }
 
-/**
- * Stages that look at one example at a time are functions of it (`each`); those that compare examples see all batches in order and say
- * what they found in `end`. `state` of a comparing stage is rebuilt by seeing the batches again: a job that was cut goes on from the
- * beginning of its stage.
- */
+/** A stage that looks at one example at a time: what it says of one never hangs on the others. */
 export interface Stage {
   name: string;
-  each?(items: Item[], input: StageInput): Findings | Promise<Findings>;
-  compare?(input: StageInput): Comparison;
+  each(items: Item[], input: StageInput): Findings | Promise<Findings>;
 }
 
+/** A stage that compares examples: it sees all in their order, and says at the end what it found. */
 export interface Comparison {
-  see(items: Item[]): void | Promise<void>;
-  end(): Iterable<Findings> | AsyncIterable<Findings>;
+  name: string;
+  see(items: Item[]): Promise<void>;
+  end(): Iterable<Findings>;
 }

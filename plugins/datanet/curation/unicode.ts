@@ -8,7 +8,7 @@ export const unicode: Stage = {
   each(items, { settings: { unicode: settings } }) {
     const findings: Finding[] = [];
     const counts: Record<string, number> = {};
-    for (const { example, content } of items) {
+    for (const { seq, content } of items) {
       const changes = new Set<string>();
       let broken: string | undefined;
       const becomes = mapTexts(content, (text, path) => {
@@ -17,7 +17,6 @@ export const unicode: Stage = {
         return normalise(text, settings, changes);
       });
       for (const change of changes) counts[change] = (counts[change] ?? 0) + 1;
-      const { seq } = example;
       if (broken) findings.push({ seq, action: 'quarantine', reason: broken });
       else if (becomes !== content) {
         const reason = `Changed: ${[...changes].join(', ')}.`;

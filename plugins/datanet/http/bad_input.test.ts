@@ -9,6 +9,7 @@ import { ColophonError } from '../../../gateway/contract/index.ts';
 import { places } from '../places.ts';
 import { type OpenService, openService } from '../service.ts';
 import { signedStatement } from '../snapshots/canonical.ts';
+import { withoutModels } from '../testing/without_models.ts';
 import { contributionRoutes } from './contributions.ts';
 import { datanetRoutes } from './datanets.ts';
 import { snapshotRoutes } from './snapshots.ts';
@@ -23,6 +24,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'colophon-datanet-'));
   service = await openService({
     ...places(folder, {}),
+    ...withoutModels,
     uploadBytes: 2 ** 31,
     limits: { rowBytes: 2 ** 16, ratio: 100, expandedBytes: 2 ** 26 },
     log: { debug() {}, info() {}, warn() {}, error() {} },
@@ -35,6 +37,7 @@ beforeAll(async () => {
   const parts = {
     service: async () => service,
     caller: () => ({ tenant: 'ada', operator: false }),
+    files: withoutModels.host.files,
     contributorBytes: 2 ** 31,
   };
   datanetRoutes(app, parts);

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import { datanetFor, roleOf } from '../access.ts';
+import { CurationChange } from '../curation/settings.ts';
 import { now } from '../jobs/runner.ts';
 import type { Datanet, ExampleKind, Role } from '../model.ts';
 import { eraseTexts } from '../store/erase_texts.ts';
@@ -24,6 +25,7 @@ const changeable = {
       outbound: Type.Optional(Type.Union([Type.String({ minLength: 1, maxLength: 100 }), Type.Null()])),
     }),
   ),
+  curation: Type.Optional(CurationChange),
   open: Type.Optional(Type.Boolean({ description: 'Whether every tenant may contribute.' })),
   contributor_bytes: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
 };
@@ -51,6 +53,7 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
         kinds: ['chat'],
         schema: null,
         licencePolicy: { allowed: [], denied: [], outbound: null },
+        curation: {},
         owner: caller(request).tenant,
         open: false,
         contributorBytes,
@@ -151,13 +154,14 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
 }
 
 function changeOf(body: Static<typeof changeBody>, { licencePolicy }: Datanet): Partial<Datanet> {
-  const { domain, description, kinds, schema, licence_policy, open, contributor_bytes } = body;
+  const { domain, description, kinds, schema, licence_policy, curation, open, contributor_bytes } = body;
   return {
     ...(domain === undefined ? {} : { domain }),
     ...(description === undefined ? {} : { description }),
     ...(kinds === undefined ? {} : { kinds: [...new Set(kinds as ExampleKind[])] }),
     ...(schema === undefined ? {} : { schema: schema as Datanet['schema'] }),
     ...(licence_policy === undefined ? {} : { licencePolicy: { ...licencePolicy, ...licence_policy } }),
+    ...(curation === undefined ? {} : { curation }),
     ...(open === undefined ? {} : { open }),
     ...(contributor_bytes === undefined ? {} : { contributorBytes: contributor_bytes }),
   };

@@ -46,6 +46,7 @@ beforeAll(async () => {
   const parts: RouteParts = {
     service: async () => service,
     caller: ({ headers }) => ({ tenant: String(headers.tenant), operator: headers.tenant === 'operator' }),
+    files: { find: async () => undefined },
     contributorBytes: 1e6,
   };
   app = fastify();

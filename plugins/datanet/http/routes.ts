@@ -1,6 +1,7 @@
 /** What routes of Datanets share: the parts they work with, and how pages are asked for and given. */
 import type { FastifyRequest } from 'fastify';
 import { type Static, type TProperties, type TSchema, Type } from 'typebox';
+import type { TenantFiles } from '../../../gateway/contract/index.ts';
 import type { Caller } from '../access.ts';
 import type { Contributions } from '../contributions.ts';
 import type { JobRunner } from '../jobs/runner.ts';
@@ -18,6 +19,7 @@ export interface Service {
 export interface RouteParts {
   service(): Promise<Service>;
   caller(request: FastifyRequest): Caller;
+  files: Pick<TenantFiles, 'find'>;
   /** Bytes of contributions of a contributor, where a Datanet does not say. */
   contributorBytes: number;
 }

@@ -1,4 +1,4 @@
-/** /datanets/{name}/snapshots and /jobs: what was frozen, what is different, what can be proved. */
+/** /datanets/{name}/snapshots: what was frozen, what is different, what can be proved. */
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { type Caller, datanetFor, notFound } from '../access.ts';
@@ -7,7 +7,9 @@ import { countDifferences } from '../snapshots/diff.ts';
 import { Manifest } from '../snapshots/manifest.ts';
 import { proveExample } from '../snapshots/proof.ts';
 import { splitWarnings } from '../snapshots/warnings.ts';
-import type { DatanetStore, Job } from '../store/datanet_store.ts';
+import type { DatanetStore } from '../store/datanet_store.ts';
+import { curationFor } from './curation.ts';
+import { jobJson } from './jobs.ts';
 import {
   type IdParams,
   idParams,
@@ -22,7 +24,11 @@ import {
 
 const share = Type.Number({ minimum: 0, maximum: 1 });
 const snapshotBody = Type.Object({
-  curation: Type.Optional(Type.Union([Type.String({ maxLength: 100 }), Type.Null()])),
+  curation: Type.Optional(
+    Type.Union([Type.String({ maxLength: 100 }), Type.Null()], {
+      description: 'Job of a curation; left out: the latest that is done. Null: none, rows as they came.',
+    }),
+  ),
   seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
   shares: Type.Optional(
     Type.Object(
@@ -67,13 +73,14 @@ export function snapshotRoutes(app: FastifyInstance, { service, caller }: RouteP
       },
     },
     async (request) => {
-      const { jobs, datanet } = await found(request.params.name, caller(request), 'curator');
+      const { store, jobs, datanet } = await found(request.params.name, caller(request), 'curator');
       const {
-        curation = null,
+        curation = (await store.latestCuration(datanet.id))?.id ?? null,
         seed = 0,
         shares = { train: 0.8, validation: 0.1, test: 0.1 },
         apart = 'source',
       } = request.body;
+      if (curation !== null) await curationFor(store, datanet, curation);
       return jobJson(
         await jobs.submit(datanet.id, 'snapshot', { settings: { curation, seed, shares, apart } }),
       );
@@ -141,16 +148,6 @@ export function snapshotRoutes(app: FastifyInstance, { service, caller }: RouteP
       });
     },
   );
-  app.get<{ Params: IdParams }>(
-    '/datanets/:name/jobs/:id',
-    { schema: { params: idParams, ...told('retrieveDatanetJob', 'How a job is getting on') } },
-    async (request) => {
-      const { store, datanet } = await found(request.params.name, caller(request), 'contributor');
-      const job = await store.job(request.params.id);
-      if (job?.datanet !== datanet.id) throw notFound('job', request.params.id);
-      return jobJson(job);
-    },
-  );
 }
 
 /** "latest", or the id; 404 where there is none. */
@@ -165,20 +162,4 @@ function snapshotJson(snapshot: Snapshot) {
   const { createdAt, datanet, ...same } = snapshot;
   const warnings = splitWarnings(snapshot);
   return { object: 'datanet.snapshot' as const, ...same, warnings, created_at: createdAt };
-}
-
-export function jobJson({ id, kind, state, done, total, stage, report, error, createdAt, finishedAt }: Job) {
-  return {
-    object: 'datanet.job' as const,
-    id,
-    kind,
-    state,
-    done,
-    total,
-    stage,
-    report,
-    error,
-    created_at: createdAt,
-    finished_at: finishedAt,
-  };
 }

@@ -50,6 +50,11 @@ export class JobRunner {
     this.#log = log;
   }
 
+  /** Whether it begins nothing more. */
+  get draining(): boolean {
+    return this.#draining;
+  }
+
   /** Goes on with what an earlier process left. Once, before anything is submitted. */
   async resume(): Promise<void> {
     let after: string | undefined;

@@ -1,6 +1,6 @@
 /** Freezes what a Datanet has now. Made anew from the store each time: what was cut off is begun again and comes out equal. */
 import { ColophonError } from '../../../gateway/contract/index.ts';
-import type { Snapshot, SnapshotEntry, SnapshotSettings } from '../model.ts';
+import type { Snapshot, SnapshotEntry, SnapshotSettings, StoredExample } from '../model.ts';
 import type { BlobStore } from '../store/blob_store.ts';
 import type { DatanetStore } from '../store/datanet_store.ts';
 import { Manifest, manifestBytes } from './manifest.ts';
@@ -25,7 +25,8 @@ export interface MakeOptions {
 /**
  * Makes and stores the snapshot of what is kept by a curation: leaves are the distinct example hashes, ascending; of equal
  * examples the first that came is named. The same examples and settings give the snapshot that is there. Throws
- * `empty_snapshot` where nothing is kept, `invalid_shares`, `snapshot_exists` (see DatanetStore.createSnapshot).
+ * `empty_snapshot` where nothing is kept, `curation_outdated` where rows are kept that the curation has not seen, `invalid_shares`,
+ * `snapshot_exists` (see DatanetStore.createSnapshot).
  */
 export async function makeSnapshot(
   store: DatanetStore,
@@ -33,10 +34,14 @@ export async function makeSnapshot(
   { datanet, name, settings, now, signal, onProgress }: MakeOptions,
 ): Promise<Snapshot> {
   checkShares(settings);
+  const curated = await curatedContributions(store, settings.curation);
   const rows = new SnapshotRows();
   for await (const batch of store.kept(datanet, settings.curation)) {
     signal?.throwIfAborted();
-    for (const example of batch) rows.add(example);
+    for (const example of batch) {
+      if (curated && !curated.has(example.contribution)) throw outdated(example, settings);
+      rows.add(example);
+    }
     await onProgress?.(rows.size);
   }
   if (rows.size === 0) {
@@ -69,6 +74,23 @@ async function rootOfProvenance(store: DatanetStore, blobs: BlobStore, name: str
 async function recordHashOf(store: DatanetStore, datanet: string, id: string): Promise<string> {
   const contribution = (await store.contribution(id))!;
   return recordHash(recordOf(datanet, contribution, (await store.contributor(contribution.contributor))!));
+}
+
+/** Contributions that a curation has looked at; undefined: there is none. */
+async function curatedContributions(
+  store: DatanetStore,
+  curation: string | null,
+): Promise<Set<string> | undefined> {
+  if (curation === null) return undefined;
+  const { contributions } = (await store.job(curation))!.checkpoint as { contributions: string[] };
+  return new Set(contributions);
+}
+
+function outdated({ contribution }: StoredExample, { curation }: SnapshotSettings): ColophonError {
+  return new ColophonError(
+    `The contribution '${contribution}' was accepted since the curation '${curation}', which has not seen its rows. Curate again, or make the snapshot with "curation": null.`,
+    { type: 'conflict_error', code: 'curation_outdated', param: 'curation' },
+  );
 }
 
 function checkShares({ shares }: SnapshotSettings): void {

@@ -142,6 +142,7 @@ export interface DatanetStore {
   moveTexts(blob: string, to: string, moves: Array<{ from: number; to: number }>): Promise<void>;
 
   // Curation. Of one job; the latest done one counts unless a snapshot names another.
+  /** A mask of a text that was erased meanwhile is left out, and its blob noted among the erasures. */
   addVerdicts(
     job: string,
     verdicts: Verdict[],
@@ -152,6 +153,9 @@ export interface DatanetStore {
       report: Record<string, unknown>;
     },
   ): Promise<void>;
+  /** Takes all away that a job has found, to begin anew; the blobs of its masks are noted among the erasures. */
+  clearVerdicts(job: string): Promise<void>;
+  latestCuration(datanet: string): Promise<Job | undefined>;
   /** Of each example in the order in which they were given. `limit` counts examples: their verdicts stay together. */
   verdicts(
     job: string,

@@ -15,7 +15,19 @@ export async function endWithdrawals(store: DatanetStore, blobs: BlobStore): Pro
  * Blobs with such texts are deleted. Where others' texts lie in one too, those move to a new blob before. A blob that is still
  * needed as a whole (by a contribution with the same bytes, as a snapshot's manifest) stays.
  */
-export async function eraseTexts(store: DatanetStore, blobs: BlobStore): Promise<void> {
+export function eraseTexts(store: DatanetStore, blobs: BlobStore): Promise<void> {
+  const turn = (turns.get(blobs) ?? Promise.resolve()).then(() => erase(store, blobs));
+  turns.set(
+    blobs,
+    turn.catch(() => {}),
+  );
+  return turn;
+}
+
+/** One at a time: two would read from a blob that the other has deleted. */
+const turns = new WeakMap<BlobStore, Promise<unknown>>();
+
+async function erase(store: DatanetStore, blobs: BlobStore): Promise<void> {
   for (const blob of await store.erasures()) {
     await moveOthers(store, blobs, blob);
     if (!(await store.usesBlob(blob))) await blobs.delete(blob);

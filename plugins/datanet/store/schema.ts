@@ -162,6 +162,7 @@ const migrations: Array<(kind: SqlKind) => string[]> = [
     `UPDATE contributions SET "publicKey" = (SELECT "publicKey" FROM contributors AS c WHERE c.id = contributor)
       WHERE signature IS NOT NULL`,
   ],
+  () => [`ALTER TABLE datanets ADD COLUMN curation TEXT NOT NULL DEFAULT '{}'`],
 ];
 
 /** Brings a database to the newest schema. Two processes that open it at once wait for one another. */

@@ -6,16 +6,21 @@ import { fastify } from 'fastify';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import { contributionRoutes } from '../http/contributions.ts';
 import { contributorRoutes } from '../http/contributors.ts';
+import { curationRoutes } from '../http/curation.ts';
 import { datanetRoutes } from '../http/datanets.ts';
 import { exportRoutes } from '../http/exports.ts';
+import { jobRoutes } from '../http/jobs.ts';
 import { snapshotRoutes } from '../http/snapshots.ts';
 import { places } from '../places.ts';
 import { openService } from '../service.ts';
+
+import { withoutModels } from './without_models.ts';
 
 export async function startDatanetServer() {
   const folder = await mkdtemp(join(tmpdir(), 'colophon-datanet-'));
   const service = await openService({
     ...places(folder, {}),
+    ...withoutModels,
     uploadBytes: 1e8,
     limits: { rowBytes: 1e6, ratio: 100, expandedBytes: 1e9 },
     log: { debug() {}, info() {}, warn() {}, error() {} },
@@ -26,6 +31,7 @@ export async function startDatanetServer() {
       tenant: String(headers.authorization ?? 'Bearer anna').slice(7),
       operator: false,
     }),
+    files: withoutModels.host.files,
     contributorBytes: 1e8,
   };
   const app = fastify();
@@ -34,7 +40,15 @@ export async function startDatanetServer() {
       ? reply.status(error.status).send(error.toBody())
       : reply.status(error.statusCode ?? 500).send({ error: { message: error.message } }),
   );
-  for (const add of [datanetRoutes, contributorRoutes, contributionRoutes, snapshotRoutes, exportRoutes])
+  for (const add of [
+    datanetRoutes,
+    contributorRoutes,
+    contributionRoutes,
+    curationRoutes,
+    snapshotRoutes,
+    exportRoutes,
+    jobRoutes,
+  ])
     add(app, parts);
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   return {

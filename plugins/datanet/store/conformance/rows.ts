@@ -185,6 +185,60 @@ export function rowCases(the: () => DatanetStore): void {
     expect((await store.verdicts(job.id, {}, { limit: 9 })).data).toEqual([{ ...note, reason: 'One. Two.' }]);
   });
 
+  test('takes all verdicts of a job away, notes the blobs of its masks, and knows the latest curation', async () => {
+    const store = the();
+    const { id: datanet } = await newDatanet(store);
+    await newAccepted(store, datanet, 1_200);
+    expect(await store.latestCuration(datanet)).toBeUndefined();
+    const [job, other] = [
+      await newJob(store, datanet, { kind: 'curate' }),
+      await newJob(store, datanet, { kind: 'curate' }),
+    ];
+    const blob = sha256(`masks of ${job.id}`);
+    const progress = { checkpoint: {}, done: 0, stage: 's', report: {} };
+    const verdicts = Array.from({ length: 1_200 }, (_, at): Verdict[] => [
+      { seq: at + 1, stage: 'a', action: 'note', reason: 'One.' },
+      {
+        ...{ seq: at + 1, stage: 'b', action: 'mask', reason: 'Two.' },
+        masked: { hash: sha256(`${at}`), place: { blob, offset: at, bytes: 1 } },
+      },
+    ]).flat();
+    await store.addVerdicts(job.id, verdicts, progress);
+    await store.addVerdicts(other.id, verdicts.slice(0, 1), progress);
+    await store.clearVerdicts(job.id);
+    expect((await store.verdicts(job.id, {}, { limit: 9 })).data).toEqual([]);
+    expect((await store.verdicts(other.id, {}, { limit: 9 })).data).toHaveLength(1);
+    expect(await store.erasures()).toContain(blob);
+    await store.erased(blob);
+    await store.updateJob(other.id, { state: 'succeeded', finishedAt: 1_700_000_001 });
+    expect(await store.latestCuration(datanet)).toMatchObject({ id: other.id });
+  });
+
+  test('stores no mask of a text that was erased', async () => {
+    const store = the();
+    const { id: datanet } = await newDatanet(store);
+    const contribution = await newAccepted(store, datanet, 1);
+    await newAccepted(store, datanet, 1);
+    const job = await newJob(store, datanet, { kind: 'curate' });
+    await store.eraseContribution(contribution.id);
+    for (const blob of await store.erasures()) await store.erased(blob);
+    const blob = sha256(`masks of ${job.id}`);
+    const mask = (seq: number) => ({
+      ...({ seq, stage: 'pii', action: 'mask', reason: 'A name.' } as const),
+      masked: { hash: sha256(`${seq}`), place: { blob, offset: seq, bytes: 1 } },
+    });
+    await store.addVerdicts(job.id, [mask(1), mask(2)], {
+      checkpoint: {},
+      done: 2,
+      stage: 'pii',
+      report: {},
+    });
+    const { masked: _, ...bare } = mask(1);
+    expect((await store.verdicts(job.id, {}, { limit: 9 })).data).toEqual([bare, mask(2)]);
+    expect(await store.erasures()).toEqual([blob]);
+    await store.erased(blob);
+  });
+
   test('finds the texts of a snapshot’s entries, as they came or masked, in their order', async () => {
     const store = the();
     const { id: datanet } = await newDatanet(store);

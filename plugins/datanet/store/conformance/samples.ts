@@ -20,6 +20,7 @@ export async function newDatanet(store: DatanetStore, fields: Partial<Datanet> =
     kinds: ['chat', 'text'],
     schema: { type: 'object', title: oddText },
     licencePolicy: { allowed: ['CC0-1.0'], denied: [], outbound: null },
+    curation: { language: { allowed: ['en'] } },
     owner: 'tenant-a',
     open: true,
     contributorBytes: 5_000_000_000,

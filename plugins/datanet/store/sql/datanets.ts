@@ -15,6 +15,7 @@ const datanets = codec<Datanet>({
   kinds: 'json',
   schema: 'json',
   licencePolicy: 'json',
+  curation: 'json',
   owner: 'plain',
   open: 'flag',
   contributorBytes: 'plain',

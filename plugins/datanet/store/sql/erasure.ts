@@ -245,6 +245,13 @@ async function removeRefused(db: Kysely<Tables>, contribution: number): Promise<
 async function takeTexts(db: Queries, datanet: number, seqs: number[], touched: Set<number>): Promise<void> {
   if (seqs.length === 0) return;
   await noteTexts(db, datanet, seqs, touched);
+  // Before their masks: a curation that stores one holds the example until it is there.
+  await db
+    .updateTable('examples')
+    .set({ blob: null, offset: null, bytes: null, source: null, group: null })
+    .where('datanet', '=', datanet)
+    .where('seq', 'in', seqs)
+    .execute();
   const masks = await db
     .selectFrom('verdicts')
     .select('maskBlob')
@@ -258,12 +265,6 @@ async function takeTexts(db: Queries, datanet: number, seqs: number[], touched: 
     masks.map((row) => row.maskBlob!),
     touched,
   );
-  await db
-    .updateTable('examples')
-    .set({ blob: null, offset: null, bytes: null, source: null, group: null })
-    .where('datanet', '=', datanet)
-    .where('seq', 'in', seqs)
-    .execute();
   await db
     .updateTable('verdicts')
     .set({
@@ -321,7 +322,11 @@ async function noteTexts(db: Queries, datanet: number, seqs: number[], touched: 
   );
 }
 
-async function noteErasure(db: Queries, blobs: Iterable<number>, touched?: Set<number>): Promise<void> {
+export async function noteErasure(
+  db: Queries,
+  blobs: Iterable<number>,
+  touched?: Set<number>,
+): Promise<void> {
   const rows = [...blobs].map((blob) => ({ blob }));
   for (const some of pieces(rows, 1)) {
     await db

@@ -3,14 +3,19 @@ import { sql } from 'kysely';
 import type { Place } from '../../model.ts';
 import { bytes, hex, quoted } from '../codec.ts';
 import type { DatanetStore, Verdict } from '../datanet_store.ts';
-import { blobOrds, cut, ordOf, pieces, type Queries, type Sql } from './common.ts';
-import { exampleOf, placeOf, selectExamples } from './example_rows.ts';
+import { batchRows, blobOrds, cut, ordOf, pieces, type Queries, type Sql } from './common.ts';
+import { noteErasure } from './erasure.ts';
+import { exampleOf, latestCuration, placeOf, selectExamples } from './example_rows.ts';
 import { jobs } from './jobs.ts';
 import { numberOf, windows } from './rows.ts';
 
-type CurationQueries = Pick<DatanetStore, 'addVerdicts' | 'verdicts' | 'override' | 'overrides' | 'kept'>;
+type CurationQueries = Pick<
+  DatanetStore,
+  'addVerdicts' | 'clearVerdicts' | 'latestCuration' | 'verdicts' | 'override' | 'overrides' | 'kept'
+>;
 
-export function curationQueries({ db }: Sql): CurationQueries {
+export function curationQueries(store: Sql): CurationQueries {
+  const { db } = store;
   return {
     async addVerdicts(job, verdicts, progress) {
       const unique = oncePerAction(verdicts);
@@ -24,7 +29,8 @@ export function curationQueries({ db }: Sql): CurationQueries {
           .where('ord', '=', await ordOf(trx, 'jobs', job))
           .returning(['ord', 'verdicts'])
           .executeTakeFirstOrThrow();
-        const rows = await verdictRows(trx, unique, ord, given - unique.length);
+        const there = await withoutErased({ db: trx, kind: store.kind }, job, unique);
+        const rows = await verdictRows(trx, there, ord, given - unique.length);
         for (const some of pieces(rows, 11)) {
           await trx
             .insertInto('verdicts')
@@ -44,6 +50,20 @@ export function curationQueries({ db }: Sql): CurationQueries {
             .execute();
         }
       });
+    },
+
+    async clearVerdicts(job) {
+      const number = await ordOf(db, 'jobs', job);
+      for (let some = true; some; ) {
+        some = await db.transaction().execute((trx) => clearSome(trx, number));
+      }
+    },
+
+    async latestCuration(datanet) {
+      const ord = await latestCuration(db, datanet);
+      if (ord === null) return undefined;
+      const row = await db.selectFrom('jobs').selectAll().where('ord', '=', ord).executeTakeFirst();
+      return row && jobs.decode(row);
     },
 
     async verdicts(job, { stage, action, seq }, { after = 0, limit }) {
@@ -208,6 +228,61 @@ function oncePerAction(verdicts: Verdict[]): Verdict[] {
     unique.set(key, before ? { ...verdict, reason: `${before.reason} ${verdict.reason}` } : verdict);
   }
   return [...unique.values()];
+}
+
+/** The verdicts; masks of examples whose text is gone are left out, since it is in them too. */
+async function withoutErased({ db, kind }: Sql, job: string, verdicts: Verdict[]): Promise<Verdict[]> {
+  const masked = verdicts.filter((verdict) => verdict.masked);
+  const gone = new Set<number>();
+  for (const some of pieces(masked, 1)) {
+    const found = db
+      .selectFrom('examples')
+      .innerJoin('datanets', 'datanets.ord', 'examples.datanet')
+      .innerJoin('jobs', 'jobs.datanet', 'datanets.id')
+      .select(['examples.seq', 'examples.blob'])
+      .where('jobs.id', '=', job)
+      .where(
+        'examples.seq',
+        'in',
+        some.map(({ seq }) => seq),
+      );
+    // Held until the masks are there, so that whoever erases the texts finds them.
+    const rows = await (kind === 'postgres' ? found.forShare() : found).execute();
+    for (const { seq, blob } of rows) if (blob === null) gone.add(seq);
+  }
+  if (gone.size === 0) return verdicts;
+  const blobs = masked.flatMap(({ seq, masked }) => (gone.has(seq) ? [masked!.place.blob] : []));
+  await noteErasure(db, (await blobOrds(db, blobs)).values());
+  return verdicts.map(({ masked, ...verdict }) =>
+    masked && !gone.has(verdict.seq) ? { ...verdict, masked } : verdict,
+  );
+}
+
+/** False: there are none any more. */
+async function clearSome(db: Queries, job: number): Promise<boolean> {
+  const rows = await db
+    .selectFrom('verdicts')
+    .select('seq')
+    .where('job', '=', job)
+    .orderBy('seq')
+    .limit(batchRows)
+    .execute();
+  if (rows.length === 0) return false;
+  const last = rows.at(-1)!.seq;
+  const masks = await db
+    .selectFrom('verdicts')
+    .select('maskBlob')
+    .distinct()
+    .where('job', '=', job)
+    .where('seq', '<=', last)
+    .where('maskBlob', 'is not', null)
+    .execute();
+  await noteErasure(
+    db,
+    masks.map(({ maskBlob }) => maskBlob!),
+  );
+  await db.deleteFrom('verdicts').where('job', '=', job).where('seq', '<=', last).execute();
+  return true;
 }
 
 async function verdictRows(db: Queries, verdicts: Verdict[], job: number, before: number) {
