@@ -1,10 +1,8 @@
 /** Suites that come from PyPI: installed once into an environment in the cache folder, read back from their JUnit reports. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { cacheFolder } from '../../gateway/models/index.ts';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { root } from '../lib/checkout.ts';
-import { Child } from '../lib/child.ts';
-import { say } from '../lib/main.ts';
+import { PythonEnvironment } from '../lib/python_environment.ts';
 import type { ServedModel } from './ai_sdk.ts';
 import { runJunit } from './junit.ts';
 import type { CaseOutcome } from './suite.ts';
@@ -18,27 +16,9 @@ const packages = [
   'schemathesis==4.32.5',
 ];
 
-/** Seconds that installing, and each suite, may take. */
-const limit = 3600;
-
-const environment = () => join(cacheFolder(), 'conformance-env');
-/** A program of the environment, once it is set up. */
-export const pythonTool = (name: string) => join(environment(), 'bin', name);
-
-/** Installs what the suites need, where it is not there yet. */
-export async function setUpPython(): Promise<void> {
-  const done = join(environment(), 'colophon-packages');
-  const wanted = packages.join('\n');
-  if (existsSync(done) && readFileSync(done, 'utf8') === wanted) return;
-  say('Installing the suites of PyPI ...');
-  mkdirSync(dirname(environment()), { recursive: true });
-  await new Child('python3', ['-m', 'venv', environment()]).output(limit);
-  await new Child(pythonTool('python'), [
-    ...['-m', 'pip', 'install', '--disable-pip-version-check', '-q'],
-    ...packages,
-  ]).output(limit);
-  writeFileSync(done, wanted);
-}
+const environment = new PythonEnvironment('conformance-env', packages);
+export const pythonTool = (name: string) => environment.tool(name);
+export const setUpPython = () => environment.setUp();
 
 export async function langchain({ url, model }: ServedModel, folder: string): Promise<CaseOutcome[]> {
   await setUpPython();

@@ -496,7 +496,10 @@ async function layersOf(
 }
 
 /** adapter_config.json, as PEFT reads it. */
-function adapterConfigOf({ model, recipe }: JobObject): Record<string, unknown> {
+export function adapterConfigOf({
+  model,
+  recipe,
+}: Pick<JobObject, 'model' | 'recipe'>): Record<string, unknown> {
   const modules = {
     q: 'q_proj',
     k: 'k_proj',
