@@ -59,8 +59,8 @@ async function main(argv: string[]): Promise<void> {
     gguf: model.path,
     layers: (await baseShapeOf(model.path)).layers,
     threads: wholeNumber(args.flags, 'threads', availableParallelism()),
-    recipe,
-    train: quick ? data.train.slice(0, 64) : data.train,
+    recipe: quick ? { ...recipe, batch_size: 4 } : recipe,
+    train: quick ? data.train.slice(0, 12) : data.train,
     folder: work,
   };
   say(`${data.train.length} examples to train on, ${data.heldOut.length} held out.`);
@@ -88,8 +88,8 @@ function kept(now: string[]): CaseResult[] {
 
 async function speed(task: Task, repeats: number, quick: boolean, peers: string[]): Promise<CaseResult[]> {
   const [warmup, timed] = quick ? [1, 2] : [3, 8];
-  const train = task.train.slice(0, (warmup + timed) * recipe.batch_size);
-  const brief = { ...task, train, recipe: { ...recipe, epochs: 1 } };
+  const train = task.train.slice(0, (warmup + timed) * task.recipe.batch_size);
+  const brief = { ...task, train, recipe: { ...task.recipe, epochs: 1 } };
   const modes = [
     'ours',
     ...(peers.includes('peft-f32') ? (['padded'] as const) : []),
@@ -145,7 +145,7 @@ async function accuracy(
       const name = `${who}-${seed}`;
       const folder = join(task.folder, quick ? `quick-${name}` : name);
       say(`Training ${name} ...`);
-      cpSync(await trained({ ...task, recipe: { ...recipe, seed }, folder }, who), join(served, name), {
+      cpSync(await trained({ ...task, recipe: { ...task.recipe, seed }, folder }, who), join(served, name), {
         recursive: true,
       });
       names[who].push(name);
@@ -186,7 +186,7 @@ async function beside(task: Task, repeats: number, quick: boolean): Promise<Case
       const folder = join(task.folder, 'beside');
       rmSync(folder, { recursive: true, force: true });
       const threads = Math.max(1, Math.floor(task.threads / 2));
-      const job = startOurs({ ...task, threads, recipe: { ...recipe, epochs: 50 }, folder });
+      const job = startOurs({ ...task, threads, recipe: { ...task.recipe, epochs: 50 }, folder });
       try {
         // Until it is in the middle of its work.
         for (let step = 0; step < 1; ) step = JSON.parse(await job.line(600)).step;
