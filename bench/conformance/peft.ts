@@ -7,7 +7,7 @@ import OpenAI, { toFile } from 'openai';
 import { root } from '../lib/checkout.ts';
 import { Child } from '../lib/child.ts';
 import { startColophon } from '../lib/colophon_server.ts';
-import { peftEnvironment, pythonTool, setUpPython } from './python_suites.ts';
+import { peftEnvironment } from '../lib/peft_environment.ts';
 import { type CaseOutcome, runCases } from './suite.ts';
 
 /** Of a log-probability. */
@@ -24,7 +24,7 @@ interface PeftAnswer {
 }
 
 export async function peft(gguf: string, folder: string): Promise<CaseOutcome[]> {
-  await setUpPython(peftEnvironment);
+  await peftEnvironment.setUp();
   const adapterFolder = join(folder, 'peft-adapters');
   mkdirSync(adapterFolder);
   const { url, child } = await startColophon(
@@ -46,7 +46,7 @@ export async function peft(gguf: string, folder: string): Promise<CaseOutcome[]>
     const ours = models.find(({ id }) => id === name)!.root!;
     const script = join(root, 'bench', 'conformance', 'peft_suite.py');
     const theirs = join(adapterFolder, 'by-peft');
-    const python = new Child(pythonTool('python', peftEnvironment), [script, gguf, ours, theirs]);
+    const python = new Child(peftEnvironment.tool('python'), [script, gguf, ours, theirs]);
     const answer = JSON.parse(await python.output(1800)) as PeftAnswer;
     const versions = Object.entries(answer.versions).map((pair) => pair.join(' '));
     const greatest = async (model: string, scores: Scores) =>

@@ -1,68 +1,25 @@
 /** Suites that come from PyPI: installed once into an environment in the cache folder, read back from their JUnit reports. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { cacheFolder } from '../../gateway/models/index.ts';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { root } from '../lib/checkout.ts';
-import { Child } from '../lib/child.ts';
-import { say } from '../lib/main.ts';
+import { PythonEnvironment } from '../lib/python_environment.ts';
 import type { ServedModel } from './ai_sdk.ts';
 import { runJunit } from './junit.ts';
 import type { CaseOutcome } from './suite.ts';
 
-export interface PythonEnvironment {
-  /** In the cache folder. */
-  name: string;
-  packages: readonly string[];
-}
+const packages = [
+  'duckdb==2.0.1',
+  'langchain-tests==1.1.9',
+  'langchain-openai==1.7.4',
+  'mlcroissant==1.1.1',
+  'pyarrow==26.0.1',
+  'pytest==9.2.0',
+  'schemathesis==4.32.5',
+];
 
-const suites: PythonEnvironment = {
-  name: 'conformance-env',
-  packages: [
-    'duckdb==2.0.1',
-    'langchain-tests==1.1.9',
-    'langchain-openai==1.7.4',
-    'mlcroissant==1.1.1',
-    'pyarrow==26.0.1',
-    'pytest==9.2.0',
-    'schemathesis==4.32.5',
-  ],
-};
-
-/** Of its own: torch takes 5 GB. */
-export const peftEnvironment: PythonEnvironment = {
-  name: 'peft-env',
-  packages: [
-    'torch==2.13.0',
-    'transformers==5.19.0',
-    'peft==0.21.2',
-    'accelerate==1.15.0',
-    'gguf==0.19.0',
-    'safetensors==0.8.0',
-  ],
-};
-
-/** Seconds that installing, and each suite, may take. */
-const limit = 3600;
-
-const folderOf = ({ name }: PythonEnvironment) => join(cacheFolder(), name);
-/** A program of the environment, once it is set up. */
-export const pythonTool = (name: string, environment = suites) => join(folderOf(environment), 'bin', name);
-
-/** Installs what the suites need, where it is not there yet. */
-export async function setUpPython(environment = suites): Promise<void> {
-  const folder = folderOf(environment);
-  const done = join(folder, 'colophon-packages');
-  const wanted = environment.packages.join('\n');
-  if (existsSync(done) && readFileSync(done, 'utf8') === wanted) return;
-  say(`Installing ${environment.packages.length} packages of PyPI into ${environment.name} ...`);
-  mkdirSync(dirname(folder), { recursive: true });
-  await new Child('python3', ['-m', 'venv', folder]).output(limit);
-  await new Child(pythonTool('python', environment), [
-    ...['-m', 'pip', 'install', '--disable-pip-version-check', '-q'],
-    ...environment.packages,
-  ]).output(limit);
-  writeFileSync(done, wanted);
-}
+const environment = new PythonEnvironment('conformance-env', packages);
+export const pythonTool = (name: string) => environment.tool(name);
+export const setUpPython = () => environment.setUp();
 
 export async function langchain({ url, model }: ServedModel, folder: string): Promise<CaseOutcome[]> {
   await setUpPython();

@@ -27,3 +27,13 @@ it('prints a table with a dash where a peer is absent', () => {
     ['two', 'MB', '10', '-', '-', '30', '3x'],
   ]);
 });
+
+it('what is nothing gives no ratio', () => {
+  expect(caseResult('accuracy', '%', 40, { base: 0, other: 20 })).toEqual({
+    case: 'accuracy',
+    unit: '%',
+    ours: 40,
+    peers: { base: 0, other: 20 },
+    ratios: { other: 2 },
+  });
+});

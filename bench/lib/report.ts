@@ -15,6 +15,7 @@ export const units = {
   us: { moreIsBetter: false },
   s: { moreIsBetter: false },
   MB: { moreIsBetter: false },
+  '%': { moreIsBetter: true },
 } as const;
 export type Unit = keyof typeof units;
 
@@ -48,7 +49,8 @@ export function caseResult(
   if (ours !== undefined) result.ours = significant(ours, 4);
   for (const [name, value] of Object.entries(peers)) {
     result.peers[name] = significant(value, 4);
-    if (ours === undefined) continue;
+    // Nothing is no measure: a base that knows none of the answers.
+    if (ours === undefined || ours === 0 || value === 0) continue;
     result.ratios[name] = significant(units[unit].moreIsBetter ? ours / value : value / ours, 3);
   }
   return result;

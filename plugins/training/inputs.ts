@@ -100,7 +100,7 @@ async function layersOf(weights: BaseWeights): Promise<number> {
 }
 
 /** adapter_config.json, as PEFT reads it. */
-function adapterConfigOf(base: string, recipe: Recipe): Record<string, unknown> {
+export function adapterConfigOf(base: string, recipe: Recipe): Record<string, unknown> {
   const modules = {
     q: 'q_proj',
     k: 'k_proj',
