@@ -11,6 +11,7 @@ import { type OpenService, openService } from '../service.ts';
 import { signedStatement } from '../snapshots/canonical.ts';
 import { withoutModels } from '../testing/without_models.ts';
 import { contributionRoutes } from './contributions.ts';
+import { contributorRoutes } from './contributors.ts';
 import { datanetRoutes } from './datanets.ts';
 import { snapshotRoutes } from './snapshots.ts';
 
@@ -41,6 +42,7 @@ beforeAll(async () => {
     contributorBytes: 2 ** 31,
   };
   datanetRoutes(app, parts);
+  contributorRoutes(app, parts);
   contributionRoutes(app, parts);
   snapshotRoutes(app, parts);
   url = await app.listen({ port: 0, host: '127.0.0.1' });
