@@ -186,7 +186,7 @@ async function checked(
     const current = (await store.contribution(contribution.id)) ?? contribution;
     if (current.state === 'failed')
       throw new ColophonError(`${current.filename} could not be read: ${current.reason}`, {
-        code: 'invalid_file_format',
+        code: 'damaged_file',
       });
     if (current.state !== 'submitted') return current;
     await pause();

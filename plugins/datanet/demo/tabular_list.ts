@@ -26,7 +26,7 @@ const deepest = 64;
 /** Longest text of an element, characters. */
 const textCharacters = 10_000;
 
-/** Reads the whole list. Throws `invalid_file_format` for what is not XML, or has no chapters. */
+/** Reads the whole list. Throws `damaged_file` for what is not XML, or has no chapters. */
 export async function readTabularList(source: AsyncIterable<Uint8Array>): Promise<Chapter[]> {
   const chapters: Chapter[] = [];
   const path: string[] = [];
@@ -82,7 +82,7 @@ function refused(why: string): ColophonError {
   return new ColophonError(
     `The file is no ICD-10-CM tabular list: ${why}. Name the XML that the CDC publishes.`,
     {
-      code: 'invalid_file_format',
+      code: 'damaged_file',
     },
   );
 }
