@@ -7,7 +7,7 @@ import type { ServedModel } from './ai_sdk.ts';
 import { runJunit } from './junit.ts';
 import type { CaseOutcome } from './suite.ts';
 
-const packages = [
+export const packages = [
   'duckdb==2.0.1',
   'langchain-tests==1.1.9',
   'langchain-openai==1.7.4',

@@ -3,29 +3,33 @@
  *
  *     npm run -s conformance [SUITE...] [--model FILE] [--url URL --name MODEL] [--output FILE] [--quick]
  *
- * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis, parquet-readers, croissant-readers, peft;
+ * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis, parquet-readers, croissant-readers, peft,
+ * guidellm;
  * without a name, all. `--quick`
  * lets schemathesis make a hundred cases, not 5,000. `--url` asks a server that runs already.
  * Saves bench/results/conformance.json, where all suites ran, and prints it. Status 1 where a case failed.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { resolveModel } from '../../gateway/models/index.ts';
 import { UsageError } from '../lib/arguments.ts';
+import { root } from '../lib/checkout.ts';
 import { startColophon } from '../lib/colophon_server.ts';
 import { commit, machine } from '../lib/machine.ts';
 import { runBench, say } from '../lib/main.ts';
+import { peftEnvironment } from '../lib/peft_environment.ts';
 import { aiSdkCases, type ServedModel } from './ai_sdk.ts';
 import { croissantReaders } from './croissant_readers.ts';
+import { guidellm, guidellmPackages } from './guidellm.ts';
 import { openResponses } from './open_responses.ts';
 import { openaiClientCases } from './openai_client.ts';
 import { openaiSocketCases } from './openai_sockets.ts';
 import { openaiStoredCases } from './openai_stored.ts';
 import { parquetReaders } from './parquet_readers.ts';
 import { peft } from './peft.ts';
-import { langchain, schemathesis } from './python_suites.ts';
+import { langchain, packages, schemathesis } from './python_suites.ts';
 import { type CaseOutcome, oneLine, runCases } from './suite.ts';
 
 type Suite = (served: ServedModel, folder: string, quick: boolean, model?: string) => Promise<CaseOutcome[]>;
@@ -39,6 +43,7 @@ const suites: Record<string, Suite> = {
   schemathesis,
   'parquet-readers': (_, folder) => parquetReaders(folder),
   'croissant-readers': (_, folder) => croissantReaders(folder),
+  guidellm,
   peft: async (_, folder, __, model) => peft((await resolveModel(model)).path, folder),
 };
 
@@ -128,6 +133,17 @@ function table(results: SuiteResult[]): string {
   return lines.join('\n');
 }
 
+/** Of the suites and of the clients that they drive. */
+function versions(): string[] {
+  const { dependencies, devDependencies } = JSON.parse(
+    readFileSync(join(root, 'package.json'), 'utf8'),
+  ) as Record<'dependencies' | 'devDependencies', Record<string, string>>;
+  const ours = Object.entries({ ...dependencies, ...devDependencies })
+    .filter(([name]) => ['ai', 'openai', '@ai-sdk/openai-compatible'].includes(name))
+    .map(([name, version]) => `${name}@${version}`);
+  return [...ours, ...packages, ...guidellmPackages, ...peftEnvironment.packages].sort();
+}
+
 function save(results: SuiteResult[], output: string | undefined): void {
   if (output === undefined) {
     say('Only some suites ran: nothing is saved; --output FILE does.');
@@ -140,6 +156,7 @@ function save(results: SuiteResult[], output: string | undefined): void {
     date: new Date().toISOString(),
     commit: commit(),
     machine: machine(),
+    versions: versions(),
     suites: results,
   };
   writeFileSync(file, `${JSON.stringify(report, undefined, 2)}\n`);

@@ -10,11 +10,11 @@ const limit = 3600;
 
 export class PythonEnvironment {
   readonly #folder: string;
-  readonly #packages: string[];
+  readonly packages: readonly string[];
 
-  constructor(name: string, packages: string[]) {
+  constructor(name: string, packages: readonly string[]) {
     this.#folder = join(cacheFolder(), name);
-    this.#packages = packages;
+    this.packages = packages;
   }
 
   /** A program of the environment, once it is set up. */
@@ -25,14 +25,14 @@ export class PythonEnvironment {
   /** Installs what is not there yet. */
   async setUp(): Promise<void> {
     const done = join(this.#folder, 'colophon-packages');
-    const wanted = this.#packages.join('\n');
+    const wanted = this.packages.join('\n');
     if (existsSync(done) && readFileSync(done, 'utf8') === wanted) return;
-    say(`Installing ${this.#packages.join(', ')} ...`);
+    say(`Installing ${this.packages.join(', ')} ...`);
     mkdirSync(this.#folder, { recursive: true });
     await new Child('python3', ['-m', 'venv', this.#folder]).output(limit);
     await new Child(this.tool('python'), [
       ...['-m', 'pip', 'install', '--disable-pip-version-check', '-q'],
-      ...this.#packages,
+      ...this.packages,
     ]).output(limit);
     writeFileSync(done, wanted);
   }
