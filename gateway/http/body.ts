@@ -61,7 +61,7 @@ export function parseJson(body: Uint8Array): unknown {
  * No request has a use for such depth, and whatever reads a value level by level (writing it as JSON, a schema's compiler, a
  * template) would run out of stack: refused here, once, before anything does.
  */
-function refuseDepth(text: string): void {
+export function refuseDepth(text: string): void {
   let depth = 0;
   for (let at = text.length > deepest ? 0 : text.length; at < text.length; at++) {
     const unit = text.charCodeAt(at);

@@ -8,6 +8,7 @@ import type { FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import type { Caller } from '../access/callers.ts';
 import { ColophonError } from '../contract/index.ts';
+import { refuseDepth } from '../http/body.ts';
 import { publicError } from '../http/errors.ts';
 import type { Services } from '../http/services.ts';
 
@@ -247,9 +248,11 @@ function readEvent(data: Buffer, binary: boolean): ClientEvent {
       code: 'unsupported_media_type',
     });
   }
+  const text = data.toString();
+  refuseDepth(text);
   let event: unknown;
   try {
-    event = JSON.parse(data.toString());
+    event = JSON.parse(text);
   } catch (cause) {
     throw new ColophonError(
       `We could not parse the JSON of your message: ${(cause as Error).message}. Each message must be one JSON object.`,
