@@ -197,7 +197,7 @@ describe('the session', () => {
 
   test('refuses tools that are nested without end', async () => {
     const socket = await session();
-    const deep = `${'{"a":'.repeat(5000)}1${'}'.repeat(5000)}`;
+    const deep = `${'{"a":'.repeat(200)}1${'}'.repeat(200)}`;
     socket.send(
       `{"type":"session.update","session":{"tools":[{"type":"function","name":"f","parameters":${deep}}]}}`,
     );
