@@ -51,7 +51,7 @@ export async function peft(gguf: string, folder: string): Promise<CaseOutcome[]>
     const versions = Object.entries(answer.versions).map((pair) => pair.join(' '));
     const greatest = async (model: string, scores: Scores) =>
       Math.max(...(await Promise.all(answer.ids.map((ids, i) => difference(url, model, ids, scores[i]!)))));
-    return runCases([
+    return await runCases([
       {
         name: `PEFT loads what was trained here (${versions.join(', ')})`,
         run: async () => within(await greatest(name, answer.ours)),
