@@ -240,12 +240,6 @@ describe('a job that cannot be', () => {
       'invalid_file_format',
       'Line 11 is longer than 8388608 bytes.',
     ],
-    [
-      'no byte',
-      '',
-      'invalid_n_examples',
-      'Training file has 0 example(s), but must have at least 10 examples.',
-    ],
     ['no text', ten.join('') + line({ messages: [{ role: 'assistant' }] }), 'missing_content', 'line 11'],
     ['no messages', ten.join('') + line({ text: 'x' }), 'missing_messages_list', 'line 11'],
   ])('with %s fails and says why', async (_what, content, code, sentence) => {
@@ -269,6 +263,13 @@ describe('a job that cannot be', () => {
     expect(refused).toBeInstanceOf(OpenAI.APIError);
     expect(refused.status).toBe(status);
     if (code) expect(refused.code).toBe(code);
+  });
+
+  test('of a file of no byte cannot be: it is refused when it comes', async () => {
+    await expect(upload('')).rejects.toMatchObject({
+      status: 400,
+      message: expect.stringContaining('empty'),
+    });
   });
 
   test('is a 404 where there is none', async () => {
