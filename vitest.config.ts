@@ -13,8 +13,8 @@ export default defineConfig({
     // Native addons do not like worker threads that come and go; a process a file also keeps engines apart.
     pool: 'forks',
     // Machines of two cores run engines in several files at once: time must never decide a test.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     globalSetup: ['gateway/models/test_setup.ts'],
   },
 });
