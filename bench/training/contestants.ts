@@ -39,7 +39,7 @@ export function startOurs({ gguf, layers, threads, recipe, train, folder }: Task
     layers,
     recipe,
     threads,
-    activationBytes: 256 * 2 ** 20,
+    activationBytes: 2 ** 30,
     adapterConfig: adapterConfigOf('base', recipe),
   };
   writeFileSync(join(folder, 'job.json'), JSON.stringify(job));

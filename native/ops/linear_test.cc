@@ -207,6 +207,12 @@ TEST(linear_dequantizes_rows_as_the_formats_define) {
         permuted.dequantize_row(row, got.data());
         for (size_t i = 0; i < columns; ++i) CHECK_EQ(got[i], expected[i]);
       }
+      std::vector<float> panels((columns + 15) / 16 * 16 * rows);
+      for (size_t group = 0; group * 16 < rows; ++group) plain.dequantize_group(group, group * 16, rows, panels.data());
+      for (size_t row = 0; row < rows; ++row) {
+        plain.dequantize_row(row, got.data());
+        for (size_t i = 0; i < columns; ++i) CHECK_EQ(panels[(i / 16 * rows + row) * 16 + i % 16], got[i]);
+      }
     }
   }
 }

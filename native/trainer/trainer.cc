@@ -378,22 +378,11 @@ class Trainer::Pass {
     });
   }
 
-  /// weight_ = rows of a matrix in float32, in panels.
+  /// weight_ = rows of a matrix in float32, in panels; `first` is a multiple of 16.
   void widen(const PackedMatrix& matrix, size_t first, size_t rows) {
-    constexpr size_t kRows = 16;
-    context_.pool.parallel_for((rows + kRows - 1) / kRows, [&](size_t task, size_t) {
-      for (size_t row = task * kRows; row < std::min(rows, (task + 1) * kRows); ++row)
-        widen_row(matrix, first + row, row, rows);
+    context_.pool.parallel_for((rows + 15) / 16, [&](size_t group, size_t) {
+      matrix.dequantize_group(first / 16 + group, group * 16, rows, weight_.data());
     });
-  }
-
-  void widen_row(const PackedMatrix& matrix, size_t from, size_t row, size_t rows) {
-    thread_local Floats values;
-    const size_t columns = matrix.columns();
-    values.resize((columns + 15) / 16 * 16);
-    matrix.dequantize_row(from, values.data());
-    for (size_t column = 0; column < columns; column += 16)
-      std::memcpy(&weight_[column * rows + row * 16], &values[column], 16 * sizeof(float));
   }
 
   void norm(const float* x, const Floats& weight, size_t rows, float* out) {

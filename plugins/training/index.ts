@@ -16,7 +16,7 @@ export const trainingConfig = Type.Object(
       }),
     ),
     activation_bytes: Type.Integer({
-      default: 256 * 2 ** 20,
+      default: 2 ** 30,
       minimum: 0,
       maximum: Number.MAX_SAFE_INTEGER,
       bytes: true,
