@@ -15,6 +15,7 @@ import type { DatanetStore, Job, Verdict } from '../store/datanet_store.ts';
 import { eraseTexts } from '../store/erase_texts.ts';
 import { openBlobs } from '../store/open_blobs.ts';
 import { openStore } from '../store/open_store.ts';
+import { withoutModels } from '../testing/without_models.ts';
 import type { CurationTotals, StageReport } from './report.ts';
 import { type CurationChange, settingsOf } from './settings.ts';
 
@@ -64,15 +65,9 @@ async function give(contents: Content[], fields: Partial<Contribution> = {}): Pr
   return contribution;
 }
 
-const host = {
-  all: () => [],
-  text: () => Promise.reject(new Error('no model')),
-  files: { find: async () => undefined, create: async () => '' },
-};
-
 function runnerOf(threads: number, over = store): JobRunner {
   const work = curateWork({
-    ...{ store: over, blobs, threads, limits, host },
+    ...{ store: over, blobs, threads, limits, host: withoutModels.host },
     datanetOf: async () => datanet,
     licenceFault: (licence) => (licence === 'Bad' ? 'The policy forbids Bad.' : undefined),
   });

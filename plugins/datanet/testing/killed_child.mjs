@@ -7,18 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { settingsOf } from '../../../dist/plugins/datanet/curation/settings.js';
 import { places } from '../../../dist/plugins/datanet/places.js';
 import { openService } from '../../../dist/plugins/datanet/service.js';
+import { withoutModels } from '../../../dist/plugins/datanet/testing/without_models.js';
 
 const [file, folder] = process.argv.slice(2);
 const service = await openService({
   ...places(folder, {}),
+  ...withoutModels,
   uploadBytes: 1e9,
   limits: { rowBytes: 1e6, ratio: 100, expandedBytes: 1e9 },
-  threads: 2,
-  host: {
-    all: () => [],
-    text: () => Promise.reject(new Error('no model')),
-    files: { find: async () => undefined },
-  },
   log: { debug() {}, info() {}, warn() {}, error: (fields) => console.error(fields) },
 });
 const { store, jobs, contributions } = service;
