@@ -84,11 +84,17 @@ const loads: Load[] = [
     counts: tokensPerStream,
   },
 ];
-const others = ['cancel-ms', 'cancel-before-first-byte-ms', 'memory-growth'] as const;
+
+/** The streams that go on while a client leaves. */
+const beside = { ...streamBody, max_tokens: 4096 };
+const cancels = [
+  { name: 'cancel-ms', body: { ...streamBody, max_tokens: 1_000_000 }, barePath: '/sse' },
+  { name: 'cancel-before-first-byte-ms', body: { ...streamBody, model: held }, barePath: '/held' },
+] as const;
 
 async function main(argv: string[]): Promise<void> {
   const args = readArguments(argv, {
-    cases: [...loads.map((load) => load.case), ...others],
+    cases: [...loads.map((load) => load.case), ...cancels.map(({ name }) => name), 'memory-growth'],
     peers: loads.map((load) => load.peer),
     values: ['output'],
     switches: [],
@@ -122,16 +128,30 @@ async function main(argv: string[]): Promise<void> {
     const peers: Record<string, number> = peer ? { [load.peer]: median(rates.bare) } : {};
     results.push(caseResult(load.case, load.unit, median(rates.ours), peers));
   }
-  for (const [name, body] of [
-    ['cancel-ms', { ...streamBody, max_tokens: 1_000_000 }],
-    ['cancel-before-first-byte-ms', { ...streamBody, model: held }],
-  ] as const) {
+  const count = args.quick ? 20 : 200;
+  for (const { name, body, barePath } of cancels) {
     if (!args.cases.includes(name)) continue;
-    const times = await cancelTimes(ours, body, args.quick ? 20 : 200);
-    say(
-      `${name}: median ${significant(median(times), 3)} ms, worst ${significant(Math.max(...times), 3)} ms`,
-    );
-    results.push(caseResult(name, 'ms', percentile(times, 0.99), {}));
+    const request = postBytes(chat, body);
+    const streams = body.model === streamed;
+    const oursTimes = await cancelTimes(ours, postBytes(chat, beside), request, streams, count);
+    const bareBytes = postBytes(barePath, body);
+    const bareTimes = await cancelTimes(bare, postBytes('/sse', beside), bareBytes, streams, count);
+    for (const [side, times] of [
+      ['ours', oursTimes],
+      ['bare', bareTimes],
+    ] as const) {
+      say(
+        `${name} ${side}: median ${significant(median(times), 3)} ms, worst ${significant(Math.max(...times), 3)} ms`,
+      );
+    }
+    for (const [suffix, of] of [
+      ['median', median],
+      ['p99', (times: number[]) => percentile(times, 0.99)],
+    ] as const) {
+      results.push(
+        caseResult(`${name}-${suffix}`, 'ms', of(oursTimes), { 'bare-fastify-close': of(bareTimes) }),
+      );
+    }
   }
   if (args.cases.includes('memory-growth')) {
     results.push(...(await memoryGrowth(ours, args.quick ? 10 : 1)));
@@ -211,23 +231,32 @@ function framesOf(events: readonly string[]): string[][] {
   return steps;
 }
 
-/** Milliseconds from a client's leaving to the backend's knowing, while others stream. */
-async function cancelTimes(server: Server, body: object, count: number): Promise<number[]> {
-  const request = postBytes(chat, body);
+/** Milliseconds from a client's leaving to the server's (ours: the backend's) knowing, while eight others stream. */
+async function cancelTimes(
+  server: Server,
+  other: Buffer,
+  request: Buffer,
+  streams: boolean,
+  count: number,
+): Promise<number[]> {
   const times: number[] = [];
-  const beside = ask(server.port, postBytes(chat, { ...streamBody, max_tokens: 4096 }), 8, 8 * 8);
+  let going = true;
+  const streaming = (async () => {
+    while (going) await ask(server.port, other, 8, 8);
+  })();
   for (let i = 0; i < count; i++) {
     const socket = connect(server.port, '127.0.0.1');
     socket.on('error', () => {});
     socket.write(request);
-    const streams = body !== undefined && (body as { model: string }).model === streamed;
     if (streams) await new Promise((resolve) => socket.once('data', resolve));
+    socket.resume();
     await new Promise((resolve) => setTimeout(resolve, 20));
     const left = process.hrtime.bigint();
     socket.destroy();
     times.push(Number((await server.aborted()) - left) / 1e6);
   }
-  await beside;
+  going = false;
+  await streaming;
   return times;
 }
 

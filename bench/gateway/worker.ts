@@ -36,14 +36,15 @@ const collect = runInNewContext('gc') as () => void;
 
 const tell = (value: unknown) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
+/** Nanoseconds of a clock that all processes of a machine share. */
+const aborted = () => tell({ aborted: String(process.hrtime.bigint()) });
+
 async function ours(): Promise<number> {
   const home = mkdtempSync(join(tmpdir(), 'colophon-bench-'));
   process.on('exit', () => rmSync(home, { recursive: true, force: true }));
   const config = loadConfig({
     env: { COLOPHON_HOME: home, COLOPHON_PORT: '0', COLOPHON_LOG_LEVEL: 'error' },
   });
-  // Nanoseconds of a clock that all processes of a machine share.
-  const aborted = () => tell({ aborted: String(process.hrtime.bigint()) });
   const { url } = await startServer(config, { plugins: [freePlugin(aborted)] });
   return Number(new URL(url).port);
 }
@@ -59,15 +60,25 @@ async function bare(file: string): Promise<number> {
     running = [];
     for (const one of all) one();
   };
-  app.post('/sse', async (_request, reply) => {
+  app.post('/held', async (_request, reply) => {
+    reply.hijack();
+    if (reply.raw.destroyed) aborted();
+    else reply.raw.once('close', aborted);
+  });
+  // The recorded answer as often as it takes to have so many tokens.
+  app.post<{ Body: { max_tokens: number } }>('/sse', async (request, reply) => {
     reply.hijack();
     const { raw } = reply;
+    raw.once('close', () => {
+      if (!raw.writableFinished) aborted();
+    });
     raw.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+    const last = request.body.max_tokens - 1;
     let at = 0;
     const one = () => {
       if (raw.destroyed) return;
-      raw.write(writes[at++]);
-      if (at === writes.length) raw.end();
+      raw.write(at === last ? writes.at(-1) : writes[at % (writes.length - 1)]);
+      if (at++ === last) raw.end();
       else if (running.push(one) === 1) setImmediate(step);
     };
     if (running.push(one) === 1) setImmediate(step);

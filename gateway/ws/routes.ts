@@ -43,13 +43,14 @@ export async function acceptSockets(app: FastifyInstance, services: Services): P
 }
 
 export function socketRoutes(app: FastifyInstance, services: Services): void {
-  app.addHook('onRequest', async (request) => {
-    if (request.ws && !request.routeOptions.config.socket) {
-      throw new ColophonError(
-        `No WebSocket is served at ${request.url.split('?', 1)[0]!.slice(0, 200)}. Use /v1/realtime or /v1/responses.`,
-        { code: 'websocket_not_supported' },
-      );
-    }
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!request.ws || request.routeOptions.config.socket) return done();
+    const path = request.url.split('?', 1)[0]!.slice(0, 200);
+    done(
+      new ColophonError(`No WebSocket is served at ${path}. Use /v1/realtime or /v1/responses.`, {
+        code: 'websocket_not_supported',
+      }),
+    );
   });
   socketRoute(app, services, '/v1/realtime', serveRealtime);
   socketRoute(app, services, '/v1/responses', serveResponses);
