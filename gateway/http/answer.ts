@@ -3,6 +3,7 @@ import { setMaxListeners } from 'node:events';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ColophonError } from '../contract/index.ts';
 import { Cancelled, type ChoiceRequest, type ChoiceStep, type ChoiceUsage, runChoice } from './choice.ts';
+import { clientOf } from './client.ts';
 import { publicError } from './errors.ts';
 import { EventStream } from './event_stream.ts';
 import type { Services } from './services.ts';
@@ -68,13 +69,7 @@ export async function serveClient(
   run: (client: AbortController, write: ((events: string) => void) | undefined) => Promise<string>,
   failed = (error: ColophonError) => `data: ${JSON.stringify(error.toBody())}\n\n`,
 ): Promise<FastifyReply> {
-  const client = new AbortController();
-  const leave = () => {
-    if (!reply.raw.writableFinished) client.abort();
-  };
-  reply.raw.once('close', leave);
-  if (reply.raw.destroyed) client.abort();
-  services.answers.add(client);
+  const { control: client, release } = clientOf(services, reply.raw);
   const events = stream
     ? new EventStream(request, reply, services.config.server.stalled_client_seconds)
     : undefined;
@@ -97,8 +92,7 @@ export async function serveClient(
     events.write(failed(shown));
     events.end();
   } finally {
-    reply.raw.off('close', leave);
-    services.answers.delete(client);
+    release();
   }
   return reply;
 }

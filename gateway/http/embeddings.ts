@@ -1,12 +1,13 @@
 /** /v1/embeddings: the model's hidden states over each input, pooled and of length 1. */
 import { setMaxListeners } from 'node:events';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { generateAs } from '../access/callers.ts';
 import { ColophonError, type Embedding, type EmbedRequest } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import type { SpecialReading } from '../text/text_model.ts';
 import type { Served } from './catalogue.ts';
+import { clientOf } from './client.ts';
 import { modelField, tokenId } from './fields.ts';
 import { leastTokens } from './least_tokens.ts';
 import { answers } from './openapi.ts';
@@ -84,7 +85,8 @@ export function embeddingRoutes(app: FastifyInstance, services: Services): void 
         );
       }
       const prompts = await readInputs(body, served, special);
-      const client = clientOf(services, reply);
+      const { control: client, release } = clientOf(services, reply.raw);
+      setMaxListeners(0, client.signal);
       const items: string[] = [];
       let promptTokens = 0;
       try {
@@ -101,7 +103,7 @@ export function embeddingRoutes(app: FastifyInstance, services: Services): void 
         if (reply.raw.destroyed) return reply.hijack();
         throw error;
       } finally {
-        services.answers.delete(client);
+        release();
       }
       request.outcome.promptTokens = promptTokens;
       const usage = JSON.stringify({ prompt_tokens: promptTokens, total_tokens: promptTokens });
@@ -145,18 +147,6 @@ async function readInputs(
     if (ids.length > context) refuse(index, String(ids.length));
     return ids;
   });
-}
-
-/** Aborted when the client goes away, or by a server that cannot wait. */
-function clientOf(services: Services, reply: FastifyReply): AbortController {
-  const client = new AbortController();
-  setMaxListeners(0, client.signal);
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) client.abort();
-  });
-  if (reply.raw.destroyed) client.abort();
-  services.answers.add(client);
-  return client;
 }
 
 /** Works on `most` items at a time; the first failure ends the others, and is what it throws. */

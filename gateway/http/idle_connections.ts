@@ -6,15 +6,17 @@ import type { Socket } from 'node:net';
  * would wait a minute for them when the server closes.
  */
 export function trackConnections(server: Server): { closeIdle(): void } {
-  const requests = new Map<Socket, number>();
+  const requests = new Map<Socket, { count: number }>();
   server.on('connection', (socket) => {
-    requests.set(socket, 0);
+    requests.set(socket, { count: 0 });
     socket.once('close', () => requests.delete(socket));
   });
   server.on('request', ({ socket }, response) => {
-    requests.set(socket, (requests.get(socket) ?? 0) + 1);
+    const underWay = requests.get(socket);
+    if (!underWay) return;
+    underWay.count++;
     response.once('close', () => {
-      if (requests.has(socket)) requests.set(socket, requests.get(socket)! - 1);
+      underWay.count--;
     });
   });
   // A WebSocket has its own end; one that was refused is ended with its answer.
@@ -22,7 +24,7 @@ export function trackConnections(server: Server): { closeIdle(): void } {
   return {
     closeIdle() {
       // end() before destroy(): what was written last is still on its way out.
-      for (const [socket, count] of requests) if (count === 0) socket.destroySoon();
+      for (const [socket, { count }] of requests) if (count === 0) socket.destroySoon();
     },
   };
 }
