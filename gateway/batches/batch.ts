@@ -1,8 +1,9 @@
 /** OpenAI's batch object, and what is kept of a batch beside it. */
 import { randomBytes } from 'node:crypto';
+import type { batchErrors } from '../contract/error_catalogue.ts';
 
 export interface BatchError {
-  code: string;
+  code: keyof typeof batchErrors;
   /** From 1; null where it is about the whole file. */
   line: number | null;
   message: string;

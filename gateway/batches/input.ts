@@ -50,7 +50,7 @@ export async function* readLines(path: string, lineBytes: number): AsyncGenerato
 
 /** What a line asks for, or what is wrong with it. */
 export function readLine({ number, text }: Line, endpoint: string): LineRequest | BatchError {
-  const wrong = (code: string, message: string, param: string | null = null): BatchError => ({
+  const wrong = (code: BatchError['code'], message: string, param: string | null = null): BatchError => ({
     code,
     line: number,
     message,

@@ -1,7 +1,9 @@
 /** Runs the lines of one batch. What was answered before a crash or a stop is on disk, and does not run again. */
+
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { BatchError } from './batch.ts';
 import { addUsage, type BatchEnding, type BatchRecord, type BatchUsage, noUsage, now } from './batch.ts';
 import { type LineRequest, readLine, readLines } from './input.ts';
 import { LineLog } from './line_log.ts';
@@ -123,7 +125,7 @@ export async function runLines(options: RunOptions): Promise<BatchEnding | undef
 }
 
 const expiredError = {
-  code: 'batch_expired',
+  code: 'batch_expired' satisfies BatchError['code'],
   message: 'This request could not be executed before the completion window expired.',
 };
 

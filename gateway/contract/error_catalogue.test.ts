@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { errorCatalogue, errorTable } from './error_catalogue.ts';
+import { batchErrors, batchErrorTable, errorCatalogue, errorTable } from './error_catalogue.ts';
 import { ColophonError, type ErrorType } from './errors.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -83,6 +83,16 @@ describe('the catalogue', () => {
     const docs = readFileSync(`${root}/docs/api.md`, 'utf8');
     const shown = /<!-- errors -->\n([\s\S]*?)\n<!-- \/errors -->/.exec(docs)?.[1];
     expect(shown, 'put errorTable() between the marks').toBe(errorTable());
+  });
+
+  test("has every code of a batch's lines, all used, and in docs/api.md", () => {
+    // Other codes do not compile.
+    const batches = readdirSync(`${root}/gateway/batches`).filter((file) => /(?<!\.test)\.ts$/.test(file));
+    const text = batches.map((file) => readFileSync(`${root}/gateway/batches/${file}`, 'utf8')).join('\n');
+    expect(Object.keys(batchErrors).filter((code) => !text.includes(`'${code}'`))).toEqual([]);
+    const docs = readFileSync(`${root}/docs/api.md`, 'utf8');
+    const shown = /<!-- batch errors -->\n([\s\S]*?)\n<!-- \/batch errors -->/.exec(docs)?.[1];
+    expect(shown, 'put batchErrorTable() between the marks').toBe(batchErrorTable());
   });
 });
 

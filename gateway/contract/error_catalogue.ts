@@ -187,6 +187,28 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   },
 };
 
+/** What a batch says of its file (`errors.data`) and of its requests (`error_file_id`): they have no status. */
+export const batchErrors = {
+  line_too_long: 'A line is longer than a request may be.',
+  invalid_json_line: 'A line is no JSON object.',
+  missing_required_parameter: 'A line lacks a field.',
+  invalid_value: 'A `custom_id` is empty, too long, or no text.',
+  invalid_method: 'The method is not POST.',
+  invalid_type: 'The body is no JSON object.',
+  mismatched_endpoint: 'The URL is not the endpoint of the batch.',
+  duplicate_custom_id: 'A `custom_id` is that of an earlier line.',
+  too_many_requests: 'The file has more lines than a batch may have.',
+  empty_file: 'The file has no requests.',
+  internal_error: 'The server could not go on with the batch; its log says more.',
+  batch_expired: 'The time of the batch was over before the request was answered.',
+} as const;
+
+/** They as docs/api.md shows them. */
+export function batchErrorTable(): string {
+  const rows = Object.entries(batchErrors).map(([code, meaning]) => `| \`${code}\` | ${meaning} |`);
+  return ['| code | meaning |', '|---|---|', ...rows].join('\n');
+}
+
 /** The catalogue as docs/api.md shows it. */
 export function errorTable(): string {
   const rows = Object.entries(errorCatalogue).map(([code, { status, type, meaning, also = [] }]) => {
