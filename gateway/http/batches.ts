@@ -9,9 +9,9 @@ import { maybe } from '../schema/nullable.ts';
 import { checkExpirySeconds } from './files.ts';
 import { checkMetadata, metadataField } from './metadata.ts';
 import { answers } from './openapi.ts';
-import { listJson, readPage } from './page.ts';
+import { listBody, type PagingQuery, pagingFields, readPaging } from './paging.ts';
 import type { Services } from './services.ts';
-import { batchAnswer, idParams, listAnswer, pageQuery } from './stored_schemas.ts';
+import { batchAnswer, idParams, listAnswer } from './stored_schemas.ts';
 
 const endpoints = ['/v1/chat/completions', '/v1/completions', '/v1/embeddings', '/v1/responses'];
 
@@ -73,21 +73,18 @@ export function batchRoutes(app: FastifyInstance, services: Services): void {
     },
   );
 
-  app.get(
+  app.get<{ Querystring: PagingQuery }>(
     '/v1/batches',
     {
       schema: {
-        described: { querystring: Type.Object(pageQuery(100, 20)) },
+        querystring: Type.Object(pagingFields()),
         summary: 'The batches',
         operationId: 'listBatches',
         tags: ['batches'],
         response: answers(listAnswer(batchAnswer)),
       },
     },
-    async (request) => {
-      const page = readPage(request.query, { fallback: 20, most: 100 });
-      return listJson(batches.list(request.caller.tenant, page));
-    },
+    async ({ query, caller }) => listBody(batches.list(caller.tenant, readPaging(query, 'desc'))),
   );
 
   app.get<{ Params: { id: string } }>(

@@ -9,10 +9,10 @@ import { tooLarge } from '../store/files.ts';
 import { Uploads } from '../store/uploads.ts';
 import { readForm } from './multipart.ts';
 import { answers, plainText } from './openapi.ts';
-import { listJson, readPage } from './page.ts';
+import { listBody, type PagingQuery, pagingFields, readPaging } from './paging.ts';
 import { deletedAnswer } from './response_schemas.ts';
 import type { Services } from './services.ts';
-import { fileAnswer, formFile, idParams, listAnswer, pageQuery } from './stored_schemas.ts';
+import { fileAnswer, formFile, idParams, listAnswer } from './stored_schemas.ts';
 import { uploadRoutes } from './uploads.ts';
 
 const purposes = ['fine-tune', 'assistants', 'batch', 'user_data', 'vision', 'evals'];
@@ -27,7 +27,9 @@ const fileForm = Type.Object({
   'expires_after[anchor]': Type.Optional(Type.Literal('created_at')),
   'expires_after[seconds]': Type.Optional(Type.Integer({ minimum: 3600, maximum: batchFileSeconds })),
 });
-const filesQuery = Type.Object({ ...pageQuery(10_000, 10_000), purpose: Type.Optional(Type.String()) });
+/** As OpenAI lists them: nearly always all at once. */
+const filePages = { fallback: 10_000, most: 10_000 };
+const filesQuery = Type.Object({ ...pagingFields(filePages), purpose: Type.Optional(Type.String()) });
 
 /** Expired files are looked for so often. */
 const purgeEveryMs = 60_000;
@@ -89,11 +91,11 @@ export async function fileRoutes(app: FastifyInstance, services: Services): Prom
     );
   });
 
-  app.get(
+  app.get<{ Querystring: PagingQuery & { purpose?: string } }>(
     '/v1/files',
     {
       schema: {
-        described: { querystring: filesQuery },
+        querystring: filesQuery,
         summary: 'The files',
         operationId: 'listFiles',
         tags: ['files'],
@@ -101,10 +103,10 @@ export async function fileRoutes(app: FastifyInstance, services: Services): Prom
       },
     },
     async (request) => {
-      const page = readPage(request.query, { fallback: 10_000, most: 10_000 });
-      const { purpose } = request.query as Record<string, unknown>;
-      return listJson(
-        files.list(request.caller.tenant, { ...page, ...(typeof purpose === 'string' ? { purpose } : {}) }),
+      const { purpose } = request.query;
+      const page = readPaging(request.query, 'desc', filePages);
+      return listBody(
+        files.list(request.caller.tenant, { ...page, ...(purpose === undefined ? {} : { purpose }) }),
       );
     },
   );

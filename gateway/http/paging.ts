@@ -3,24 +3,39 @@ import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import type { ListOptions, Page } from '../store/object_store.ts';
 
+interface PageSize {
+  /** Objects of a page, where the query does not say. */
+  fallback: number;
+  most: number;
+}
+
+const usual: PageSize = { fallback: 20, most: 100 };
+
 /** Fields of a query, where all are text. */
-export const pagingFields = {
+export const pagingFields = ({ fallback, most }: PageSize = usual) => ({
   after: Type.Optional(
     Type.String({ minLength: 1, description: 'Id of the last object of the page before.' }),
   ),
-  limit: Type.Optional(Type.String({ description: '1 to 100; default 20.' })),
+  limit: Type.Optional(Type.String({ description: `1 to ${most}; default ${fallback}.` })),
   order: Type.Optional(Type.Enum(['asc', 'desc'], { description: 'By the time of creation.' })),
-};
+});
 
-const shape = Type.Object(pagingFields);
+const shape = Type.Object(pagingFields());
+
+/** What a query with those fields asks for. */
+export type PagingQuery = Static<typeof shape>;
 
 /** `order`: where the query says none. */
-export function readPaging(query: Static<typeof shape>, order: 'asc' | 'desc'): ListOptions {
-  const { after, limit = '20' } = query;
-  const count = /^\d{1,4}$/.test(limit) ? Number(limit) : Number.NaN;
-  if (!(count >= 1 && count <= 100)) {
+export function readPaging(
+  query: PagingQuery,
+  order: 'asc' | 'desc',
+  { fallback, most } = usual,
+): ListOptions {
+  const { after, limit = String(fallback) } = query;
+  const count = /^\d{1,9}$/.test(limit) ? Number(limit) : Number.NaN;
+  if (!(count >= 1 && count <= most)) {
     throw new ColophonError(
-      `Invalid 'limit': expected an integer from 1 to 100, but got '${limit.slice(0, 64)}' instead.`,
+      `Invalid 'limit': expected an integer from 1 to ${most}, but got '${limit.slice(0, 64)}' instead.`,
       { param: 'limit', code: 'invalid_value' },
     );
   }

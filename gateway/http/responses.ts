@@ -12,7 +12,7 @@ import { keptResponse } from '../responses/state.ts';
 import { serveClient } from './answer.ts';
 import { Cancelled } from './choice.ts';
 import { answers } from './openapi.ts';
-import { listBody, pageOf, pagingFields, readPaging } from './paging.ts';
+import { listBody, type PagingQuery, pageOf, pagingFields, readPaging } from './paging.ts';
 import { inputItem, inputTokensAnswer, responseAnswer, responseAnswers } from './response_object_schemas.ts';
 import { deletedAnswer } from './response_schemas.ts';
 import type { Services } from './services.ts';
@@ -30,7 +30,6 @@ const retrieval = Type.Object({
 const params = idParams('response');
 
 type Retrieval = Static<typeof retrieval>;
-type Paging = Parameters<typeof readPaging>[0];
 
 interface ById {
   Params: { id: string };
@@ -150,14 +149,14 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
   const listed = {
     schema: {
       params,
-      querystring: Type.Object(pagingFields),
+      querystring: Type.Object(pagingFields()),
       summary: 'What the model was given',
       operationId: 'listResponseInputItems',
       tags: ['responses'],
       response: answers(listAnswer(inputItem)),
     },
   };
-  app.get<ById & { Querystring: Paging }>('/v1/responses/:id/input_items', listed, async (request) => {
+  app.get<ById & { Querystring: PagingQuery }>('/v1/responses/:id/input_items', listed, async (request) => {
     const { input } = keptResponse(store, request.caller.tenant, request.params.id);
     return listBody(pageOf(input, readPaging(request.query, 'desc'), 'input item'));
   });

@@ -64,8 +64,8 @@ function askedFor(body: ChatBody) {
   };
 }
 
-const listQuery = Type.Object({ ...pagingFields, model: Type.Optional(Type.String()) });
-const messagesQuery = Type.Object(pagingFields);
+const listQuery = Type.Object({ ...pagingFields(), model: Type.Optional(Type.String()) });
+const messagesQuery = Type.Object(pagingFields());
 const updateBody = Type.Object({ metadata: Type.Union([metadataField, Type.Null()]) });
 const path = '/v1/chat/completions';
 const params = idParams('chat completion');

@@ -18,13 +18,6 @@ export const listAnswer = (item: TSchema) =>
     has_more: Type.Boolean(),
   });
 
-/** Fields of a query that asks for a page, where the route reads them itself. */
-export const pageQuery = (most: number, fallback: number) => ({
-  after: Type.Optional(Type.String({ description: 'Id of the last object of the page before.' })),
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: most, default: fallback })),
-  order: Type.Optional(Type.Enum(['asc', 'desc'], { description: 'By the time of creation. Default desc.' })),
-});
-
 /** A file in a form. */
 export const formFile = (description: string) =>
   Type.String({ description, contentMediaType: 'application/octet-stream' });
