@@ -8,6 +8,8 @@ export interface ServedModel {
   /** "http://127.0.0.1:8080" */
   url: string;
   model: string;
+  /** Another that is served. */
+  other?: string;
 }
 
 /** Few enough values that every answer ends. */

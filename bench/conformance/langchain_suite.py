@@ -31,7 +31,8 @@ class TestColophon(ChatModelIntegrationTests):
     has_structured_output = True
     structured_output_kwargs = {"method": "json_schema"}
     supports_json_mode = True
-    supports_model_override = False
+    supports_model_override = "COLOPHON_SUITE_OTHER_MODEL" in os.environ
+    model_override_value = os.environ.get("COLOPHON_SUITE_OTHER_MODEL")
     # A text model: no images, audio, documents.
     supports_image_inputs = False
     supports_image_urls = False

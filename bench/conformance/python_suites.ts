@@ -21,7 +21,7 @@ const environment = new PythonEnvironment('conformance-env', packages);
 export const pythonTool = (name: string) => environment.tool(name);
 export const setUpPython = () => environment.setUp();
 
-export async function langchain({ url, model }: ServedModel, folder: string): Promise<CaseOutcome[]> {
+export async function langchain({ url, model, other }: ServedModel, folder: string): Promise<CaseOutcome[]> {
   await setUpPython();
   const report = join(folder, 'langchain.xml');
   const suite = join(root, 'bench', 'conformance', 'langchain_suite.py');
@@ -42,6 +42,7 @@ export async function langchain({ url, model }: ServedModel, folder: string): Pr
   return runJunit(pythonTool('python'), [...args, `--junitxml=${report}`], report, {
     COLOPHON_SUITE_URL: url,
     COLOPHON_SUITE_MODEL: model,
+    ...(other === undefined ? {} : { COLOPHON_SUITE_OTHER_MODEL: other }),
     PYTHONDONTWRITEBYTECODE: '1',
     LANGSMITH_TRACING: 'false',
   });

@@ -15,11 +15,13 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { resolveModel } from '../../gateway/models/index.ts';
 import { UsageError } from '../lib/arguments.ts';
+import { baseShapeOf } from '../lib/base_shape.ts';
 import { root } from '../lib/checkout.ts';
 import { startColophon } from '../lib/colophon_server.ts';
 import { commit, machine } from '../lib/machine.ts';
 import { runBench, say } from '../lib/main.ts';
 import { peftEnvironment } from '../lib/peft_environment.ts';
+import { adapterName, makeAdapters } from '../lib/synthetic_adapters.ts';
 import { aiSdkCases, type ServedModel } from './ai_sdk.ts';
 import { croissantReaders } from './croissant_readers.ts';
 import { guidellm, guidellmPackages } from './guidellm.ts';
@@ -108,6 +110,7 @@ async function start(folder: string, file: string | undefined): Promise<ServedMo
   const model = await resolveModel(file);
   const adapterFolder = join(folder, 'adapters');
   mkdirSync(adapterFolder);
+  makeAdapters(adapterFolder, await baseShapeOf(model.path), 4, 1);
   const { url } = await startColophon(
     {
       gguf: model.path,
@@ -119,7 +122,7 @@ async function start(folder: string, file: string | undefined): Promise<ServedMo
     },
     false,
   );
-  return { url, model: 'base' };
+  return { url, model: 'base', other: adapterName(0) };
 }
 
 /** What did not pass is named, with its reason. */
