@@ -1,12 +1,13 @@
 /** Which language rows are in, by n-grams (library eld, its small database): by a beginning, of a sentence's length. */
-import { type EldTables, LanguageScores, longestText } from './language_scores.ts';
+import { LanguageScores, longestText } from './language_scores.ts';
+import type { LanguageTables } from './language_tables.ts';
 import type { Finding, Stage } from './stage.ts';
 import { ownText } from './texts.ts';
 
 export const language: Stage = {
   name: 'language',
-  async each(items, { settings: { language: settings } }) {
-    const scores = await detector();
+  each(items, { settings: { language: settings }, languages }) {
+    const scores = scoresOf(languages!);
     const findings: Finding[] = [];
     const counts: Record<string, number> = {};
     for (const { seq, content } of items) {
@@ -25,19 +26,11 @@ export const language: Stage = {
   },
 };
 
-/** Read at its first use: it takes a second and 20 MB. */
-let loaded: Promise<LanguageScores> | undefined;
-function detector() {
-  loaded ??= readTables().then((tables) => new LanguageScores(tables));
-  return loaded;
-}
-
-/** They are beside what the library exports. */
-async function readTables(): Promise<EldTables> {
-  const entry = import.meta.resolve('eld/small');
-  const files = ['ngrams/small.js', 'dictionary.js', 'regexPatterns.js', 'avgScore.js'];
-  const modules = await Promise.all(files.map((file) => import(new URL(`../${file}`, entry).href)));
-  return Object.assign({}, ...modules);
+/** Of the tables that a thread was given. */
+let scorer: { of: LanguageTables; scores: LanguageScores } | undefined;
+function scoresOf(tables: LanguageTables): LanguageScores {
+  if (scorer?.of !== tables) scorer = { of: tables, scores: new LanguageScores(tables) };
+  return scorer.scores;
 }
 
 const names = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'code' });
