@@ -11,9 +11,9 @@ import type { Findings } from './stage.ts';
 
 /**
  * MiB. Left alone a heap grows to what the machine has before it is cleaned well; chunks are small, and what a thread holds besides are
- * tables of phone numbers.
+ * tables of phone numbers. The young are given room for a chunk's rows: of a third as much, an eighth of all time went into moving them.
  */
-const heap = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 512 };
+const heap = { maxYoungGenerationSizeMb: 24, maxOldGenerationSizeMb: 512 };
 
 export class CurationThreads {
   readonly #rows: Piscina<Chunk, ChunkResult>;
