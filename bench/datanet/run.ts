@@ -7,15 +7,15 @@
  * One repeat where nothing else is said; --quick: 20,000 rows, without the peer. Fails where F1 is below 0.95, the memory above
  * 1 GiB or a fault of the rows was not found.
  */
-import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { cacheFolder } from '../../gateway/models/index.ts';
 import { readArguments, wholeNumber } from '../lib/arguments.ts';
 import { root } from '../lib/checkout.ts';
 import { Child } from '../lib/child.ts';
 import { publish, runBench, say } from '../lib/main.ts';
+import { PythonEnvironment } from '../lib/python_environment.ts';
 import { caseResult, report } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
 import { benchRows } from './rows.ts';
@@ -140,7 +140,9 @@ async function runOurs(folder: string, rows: Rows, threads: number): Promise<Run
 }
 
 async function runPeer(folder: string, rows: Rows): Promise<Run> {
-  const python = await setUpPeer();
+  const environment = new PythonEnvironment('bench-datanet-env', [peerPackage]);
+  await environment.setUp();
+  const python = environment.tool('python');
   const clusters = join(folder, 'theirs.clusters');
   const script = join(root, 'bench', 'datanet', 'text_dedup_worker.py');
   const place = join(folder, 'theirs');
@@ -175,18 +177,5 @@ function clustersOf(file: string): Int32Array {
 
 const told = ({ precision, recall, f1 }: Score) =>
   `precision ${precision.toFixed(4)}, recall ${recall.toFixed(4)}, F1 ${f1.toFixed(4)}`;
-
-async function setUpPeer(): Promise<string> {
-  const environment = join(cacheFolder(), 'bench-datanet-env');
-  const python = join(environment, 'bin', 'python');
-  const done = join(environment, 'colophon-packages');
-  if (existsSync(done) && readFileSync(done, 'utf8') === peerPackage) return python;
-  say(`Installing ${peerPackage} ...`);
-  await new Child('python3', ['-m', 'venv', environment]).output(limit);
-  const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '-q', peerPackage];
-  await new Child(python, pip).output(limit);
-  writeFileSync(done, peerPackage);
-  return python;
-}
 
 runBench(main);

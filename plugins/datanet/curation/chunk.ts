@@ -1,5 +1,5 @@
 /** What a thread does to a chunk of rows: every row stage, one after another, and the fingerprints for the search for duplicates. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Content } from '../model.ts';
 import { canonicalContent } from '../snapshots/canonical.ts';
 import { Fingerprinter, type Fingerprints } from './fingerprints.ts';
@@ -82,13 +82,13 @@ export class ChunkCurator {
     for (const [row, { seq, content }] of items.entries()) {
       const finding = changed.get(seq);
       if (!finding) {
-        if (this.#fingerprinter) digests.push(createHash('sha256').update(texts[row]!).digest());
+        if (this.#fingerprinter) digests.push(hash('sha256', texts[row]!, 'buffer'));
         continue;
       }
-      const { bytes: mask, hash } = canonicalContent(content);
+      const { bytes: mask, hash: hex } = canonicalContent(content);
       masks.push(mask);
-      digests.push(Buffer.from(hash, 'hex'));
-      finding.masked = { hash, offset, bytes: mask.length };
+      digests.push(Buffer.from(hex, 'hex'));
+      finding.masked = { hash: hex, offset, bytes: mask.length };
       offset += mask.length;
     }
     const rows = () =>

@@ -1,21 +1,19 @@
-/** Which language rows are in, by n-grams (library eld, its small database). */
+/** Which language rows are in, by n-grams (library eld, its small database): by a beginning, of a sentence's length. */
+import { LanguageScores, longestText } from './language_scores.ts';
+import type { LanguageTables } from './language_tables.ts';
 import type { Finding, Stage } from './stage.ts';
 import { ownText } from './texts.ts';
 
-/** Characters that are looked at, a sentence: the library is sure of them, and takes a microsecond for each. */
-const lookedAt = 100;
-
 export const language: Stage = {
   name: 'language',
-  async each(items, { settings: { language: settings } }) {
-    const { eld } = await detector();
+  each(items, { settings: { language: settings }, languages }) {
+    const scores = scoresOf(languages!);
     const findings: Finding[] = [];
     const counts: Record<string, number> = {};
     for (const { seq, content } of items) {
-      const text = ownText(content).slice(0, lookedAt);
+      const text = ownText(content).slice(0, longestText);
       const letters = text.replace(/\P{L}+/gu, '').length;
-      const found = letters < settings.minCharacters ? undefined : eld.detect(text);
-      const name = found?.isReliable() ? found.language : 'unknown';
+      const name = (letters < settings.minCharacters ? undefined : scores.tell(text)) ?? 'unknown';
       counts[name] = (counts[name] ?? 0) + 1;
       if (name === 'unknown' || settings.allowed.length === 0 || settings.allowed.includes(name)) continue;
       findings.push({
@@ -28,11 +26,11 @@ export const language: Stage = {
   },
 };
 
-/** Read at its first use: it takes a second and 20 MB. */
-let loaded: Promise<typeof import('eld/small')> | undefined;
-function detector() {
-  loaded ??= import('eld/small');
-  return loaded;
+/** Of the tables that a thread was given. */
+let scorer: { of: LanguageTables; scores: LanguageScores } | undefined;
+function scoresOf(tables: LanguageTables): LanguageScores {
+  if (scorer?.of !== tables) scorer = { of: tables, scores: new LanguageScores(tables) };
+  return scorer.scores;
 }
 
 const names = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'code' });

@@ -1,5 +1,6 @@
 /** The shape of a curation stage; each stage is a file beside this one, and pipeline.ts runs them in order. */
 import type { Content, Datanet } from '../model.ts';
+import type { LanguageTables } from './language_tables.ts';
 import type { CurationSettings } from './settings.ts';
 
 export interface Item {
@@ -36,6 +37,8 @@ export interface StageInput {
   schema: Datanet['schema'];
   /** See heldout_grams.ts; null: nothing is held out. */
   heldOut: HeldOutGrams | null;
+  /** null: the stage `language` is off. */
+  languages: LanguageTables | null;
 }
 
 /** Hashes of word n-grams of held-out texts, in memory that threads share. */

@@ -6,6 +6,7 @@ import { DuplicateSearch } from './duplicates.ts';
 import { Fingerprinter } from './fingerprints.ts';
 import { heldOutGrams } from './heldout_grams.ts';
 import { language } from './language.ts';
+import { readLanguageTables } from './language_tables.ts';
 import { length, tokens } from './length.ts';
 import { licence } from './licence.ts';
 import { pii } from './pii.ts';
@@ -19,6 +20,7 @@ const inputOf = (change: CurationChange = {}): StageInput => ({
   settings: settingsOf(change),
   schema: null,
   heldOut: null,
+  languages: null,
 });
 const input = inputOf();
 
@@ -122,7 +124,10 @@ test('language keeps those that are allowed, and those of which it is not sure',
     'Der Patient wurde heute Morgen mit Fieber und Husten in das Krankenhaus eingeliefert.',
     'ok',
   ];
-  const { findings, counts } = await language.each(items(texts), inputOf({ language: { allowed: ['en'] } }));
+  const { findings, counts } = await language.each(items(texts), {
+    ...inputOf({ language: { allowed: ['en'] } }),
+    languages: await readLanguageTables(),
+  });
   expect(counts).toEqual({ en: 1, de: 1, unknown: 1 });
   expect(findings).toEqual([
     { seq: 1, action: 'quarantine', reason: 'The row is in German ("de"); allowed are en.' },

@@ -5,6 +5,7 @@ import { heldOutTexts } from '../curation/heldout_files.ts';
 import { heldOutGrams } from '../curation/heldout_grams.ts';
 import { curate } from '../curation/pipeline.ts';
 import type { CurationSettings } from '../curation/settings.ts';
+import { languageTables } from '../curation/threads.ts';
 import type { ReadLimits } from '../formats/format.ts';
 import type { Datanet, LicencePolicy } from '../model.ts';
 import type { BlobStore } from '../store/blob_store.ts';
@@ -63,6 +64,7 @@ async function run(job: Job, signal: AbortSignal, parts: CurateParts): Promise<R
         settings,
         schema,
         heldOut: await heldOutGrams(heldOut.texts),
+        languages: settings.language.enabled ? await languageTables() : null,
         contents: engine.rows.length + engine.whole.length > 0,
       },
       licenceFault: async (id) => {

@@ -1,5 +1,5 @@
 /** The bytes that stand for an example or a statement wherever it is hashed or signed: RFC 8785 (JSON Canonicalization Scheme). */
-import { createHash, createPublicKey, verify } from 'node:crypto';
+import { createPublicKey, hash, verify } from 'node:crypto';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import type { Content, Contribution } from '../model.ts';
 
@@ -53,7 +53,7 @@ export function canonicalContent(content: Content): { bytes: Buffer; hash: strin
 }
 
 /** SHA-256 of canonical bytes, hex: an example's hash. */
-export const contentHash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+export const contentHash = (bytes: Uint8Array) => hash('sha256', bytes, 'hex');
 
 /** What a contributor signs: all that makes a contribution theirs. `datanet` is the Datanet's name. */
 export function signedStatement(
