@@ -1,10 +1,11 @@
-/** The life of a contribution: submitted -> checked -> accepted or rejected; withdrawn from any state. */
+/** The life of a contribution: submitted -> checked -> accepted or rejected; withdrawn from any state, or one example of it. */
 import { randomUUID } from 'node:crypto';
 import { ColophonError } from '../../gateway/contract/index.ts';
+import { notFound } from './access.ts';
 import { type JobRunner, now } from './jobs/runner.ts';
 import type { Contribution, Contributor, Datanet, FormatOptions, LicencePolicy } from './model.ts';
 import type { BlobStore } from './store/blob_store.ts';
-import type { DatanetStore, Job } from './store/datanet_store.ts';
+import type { Copy, DatanetStore, Job } from './store/datanet_store.ts';
 import { endWithdrawals } from './store/erase_texts.ts';
 
 /** What a contributor says of a file. */
@@ -121,6 +122,40 @@ export class Contributions {
       : (await store.contribution(contribution.id))!;
   }
 
+  /**
+   * Takes the examples of a hash back, in every contribution of which `isTheirs` says that the caller may: their texts go, and with them the
+   * files in which they came; the hash stays. `remaining`: copies that are left, as others gave them. Throws
+   * `datanet_object_not_found` where the caller has none, `example_being_checked`.
+   */
+  async withdrawExample(
+    datanet: Datanet,
+    hash: string,
+    { by, reason, isTheirs }: { by: string; reason: string | null; isTheirs(copy: Copy): Promise<boolean> },
+  ): Promise<{ withdrawn: number; remaining: number }> {
+    const { store, blobs } = this.#parts;
+    const seqs: number[] = [];
+    let known = false;
+    let remaining = 0;
+    for await (const copies of store.copiesOf(datanet.id, hash)) {
+      for (const copy of copies) {
+        const may = await isTheirs(copy);
+        known ||= may;
+        if (!copy.hasText) continue;
+        if (may && copy.state === 'submitted') throw beingChecked(hash, copy);
+        if (may) seqs.push(copy.seq);
+        else remaining++;
+      }
+    }
+    if (!known) throw notFound('example', hash);
+    const withdrawal = { datanet: datanet.id, hash, by, reason, at: now() };
+    const withdrawn = await this.#inTurn(async () => {
+      const taken = await store.withdrawExamples(withdrawal, seqs);
+      await endWithdrawals(store, blobs);
+      return taken;
+    });
+    return { withdrawn, remaining };
+  }
+
   async #stopChecking({ id, datanet }: Contribution, jobs: JobRunner): Promise<void> {
     let after: string | undefined;
     for (;;) {
@@ -177,6 +212,13 @@ export class Contributions {
     this.#turn = result.catch(() => {});
     return result;
   }
+}
+
+function beingChecked(hash: string, { contribution }: Copy): ColophonError {
+  return new ColophonError(
+    `The contribution '${contribution}', which has the example '${hash}', is still being checked. Withdraw the example once that is done, or the contribution now.`,
+    { type: 'conflict_error', code: 'example_being_checked' },
+  );
 }
 
 function overQuota(contributor: Contributor, datanet: Datanet): ColophonError {

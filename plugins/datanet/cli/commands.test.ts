@@ -126,6 +126,35 @@ test('a Datanet is made, filled, frozen, compared, and proved with nothing but a
   await refused(['show', 'farm'], "There is no Datanet 'farm'.");
 });
 
+test('one example is taken back by its hash', async () => {
+  await json(['create', 'garden']);
+  await writeFile(file('plants.jsonl'), `${chat('Rose')}${chat('Nettle')}`);
+  await writeFile(file('weeds.jsonl'), `${chat('Nettle')}${chat('Thistle')}`);
+  const [plants, weeds] = [
+    await json(['contribute', 'garden', file('plants.jsonl'), ...said('Rosa')]),
+    await json(['contribute', 'garden', file('weeds.jsonl'), ...said('Bo')]),
+  ];
+  for (const { id } of [plants, weeds]) await json(['review', 'garden', id, '--accept']);
+  const { canonicalContent } = await import('../snapshots/canonical.ts');
+  const { hash } = canonicalContent(JSON.parse(chat('Nettle')));
+  const one = ['withdraw', 'garden', weeds.id, '--example', hash];
+  await refused(one, 'Without a terminal add --yes.', 2);
+  await refused(['withdraw', 'garden', '--example', 'xy', '--yes'], 'is no hash of an example', 2);
+  await refused(['withdraw', 'garden', '--yes'], 'Name a contribution, or --example HASH.', 2);
+  await refused(
+    ['withdraw', 'garden', '--example', 'ab'.repeat(32), '--yes'],
+    `There is no example '${'ab'.repeat(32)}'.`,
+  );
+  expect(await json([...one, '--yes', '--reason', 'It stings.'])).toMatchObject({
+    withdrawn: 1,
+    remaining: 1,
+  });
+  expect((await json(['snapshot', 'garden'])).counts.examples).toBe(3);
+  const all = ['withdraw', 'garden', '--example', hash, '--yes', '--url', server.url];
+  expect((await run(all)).stdout).toBe(`${hash}  withdrawn from 1 rows\n`);
+  expect((await json(['snapshot', 'garden'])).counts.examples).toBe(2);
+});
+
 test('what is refused is told in a sentence', async () => {
   await json(['create', 'strict', '--allow', 'MIT']);
   await refused(['create', 'strict'], "There is a Datanet 'strict' already.");

@@ -69,7 +69,8 @@ const addCommands: AddCommands = (program, { add, group, output, exit }) => {
     async () => (await contributions()).review,
   );
   runs(
-    onServer('withdraw <name> <contribution>', 'take a contribution back: its texts are erased')
+    onServer('withdraw <name> [contribution]', 'take a contribution or an example back: texts are erased')
+      .option('--example <hash>', 'only the examples of this hash: of the contribution, or of all')
       .option('--reason <text>', 'why')
       .option('-y, --yes', 'do not ask'),
     async () => (await contributions()).withdraw,

@@ -10,7 +10,7 @@ import { type Output, table } from '../../../gateway/cli/output.ts';
 import { terminalProgress } from '../../../gateway/cli/progress.ts';
 import { signedStatement } from '../snapshots/canonical.ts';
 import { confirmed } from './datanets.ts';
-import { type Answer, clientOf, listed, path, type ServerFlags, waitFor } from './server.ts';
+import { type Answer, checkHash, clientOf, listed, path, type ServerFlags, waitFor } from './server.ts';
 
 /** What is said of a file. */
 export interface Said {
@@ -87,15 +87,35 @@ export async function review(
 
 export async function withdraw(
   name: string,
-  id: string,
-  flags: ServerFlags & { reason?: string; yes?: boolean },
+  id: string | undefined,
+  flags: ServerFlags & { example?: string; reason?: string; yes?: boolean },
   output: Output,
 ): Promise<number> {
+  if (flags.example !== undefined) return withdrawExample(name, flags.example, id, flags, output);
+  if (id === undefined) throw new CliError('Name a contribution, or --example HASH.', exitCodes.usage);
   const question = `Withdraw the contribution "${id}"? Its texts are erased for good.`;
   if (!(await confirmed(question, flags, output))) return exitCodes.failure;
   const body = { reason: flags.reason ?? null };
   const gone = await clientOf(flags).json<Answer>('POST', path(name, 'contributions', id, 'withdraw'), body);
   output.result(gone, `${id}  ${gone.state}`);
+  output.next(`colophon datanet snapshot ${name}`);
+  return exitCodes.ok;
+}
+
+async function withdrawExample(
+  name: string,
+  hash: string,
+  contribution: string | undefined,
+  flags: ServerFlags & { reason?: string; yes?: boolean },
+  output: Output,
+): Promise<number> {
+  checkHash(hash);
+  const question = `Withdraw the example "${hash}"? Its text is erased for good.`;
+  if (!(await confirmed(question, flags, output))) return exitCodes.failure;
+  const body = { reason: flags.reason ?? null, ...(contribution === undefined ? {} : { contribution }) };
+  const gone = await clientOf(flags).json<Answer>('POST', path(name, 'examples', hash, 'withdraw'), body);
+  const others = gone.remaining > 0 ? `; others gave the same text, of which ${gone.remaining} stay` : '';
+  output.result(gone, `${hash}  withdrawn from ${gone.withdrawn} rows${others}`);
   output.next(`colophon datanet snapshot ${name}`);
   return exitCodes.ok;
 }

@@ -12,10 +12,10 @@ import {
   listJson,
   type NameParams,
   nameParams,
-  nullable,
   pageOf,
   pageQuery,
   type RouteParts,
+  reasonText,
   told,
 } from './routes.ts';
 
@@ -41,9 +41,9 @@ const uploadQuery = Type.Object({
 const listQuery = pageQuery({ state: Type.Optional(Type.Enum([...states])) });
 const reviewBody = Type.Object({
   decision: Type.Enum(['accept', 'reject']),
-  reason: nullable(Type.String({ maxLength: 4000 })),
+  reason: reasonText,
 });
-const withdrawBody = Type.Object({ reason: nullable(Type.String({ maxLength: 4000 })) });
+const withdrawBody = Type.Object({ reason: reasonText });
 
 export function contributionRoutes(app: FastifyInstance, { service, caller }: RouteParts): void {
   // The file is the body as it comes, of any size; what is said of it is in the query.
@@ -102,7 +102,7 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
     { schema: { params: idParams, ...told('retrieveContribution', 'One contribution') } },
     async (request) => {
       const { store } = await service();
-      return contributionJson((await find(store, request.params, caller(request))).contribution);
+      return contributionJson((await contributionFor(store, request.params, caller(request))).contribution);
     },
   );
 
@@ -117,7 +117,7 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
     },
     async (request) => {
       const { store } = await service();
-      const { contribution } = await find(store, request.params, caller(request));
+      const { contribution } = await contributionFor(store, request.params, caller(request));
       return listJson(await store.refusedRows(contribution.id, pageOf(request.query)), (row) => row);
     },
   );
@@ -127,7 +127,7 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
     { schema: { params: idParams, body: reviewBody, ...told('reviewContribution', 'Accept or reject it') } },
     async (request) => {
       const { store, contributions } = await service();
-      const { contribution } = await find(store, request.params, caller(request), 'curator');
+      const { contribution } = await contributionFor(store, request.params, caller(request), 'curator');
       const { decision, reason } = request.body;
       const word = {
         accept: decision === 'accept',
@@ -143,7 +143,7 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
     { schema: { params: idParams, body: withdrawBody, ...told('withdrawContribution', 'Take it back') } },
     async (request) => {
       const { store, contributions } = await service();
-      const { contribution } = await find(store, request.params, caller(request));
+      const { contribution } = await contributionFor(store, request.params, caller(request));
       return contributionJson(await contributions.withdraw(contribution, request.body.reason ?? null));
     },
   );
@@ -166,7 +166,7 @@ function columnsOf(columns: string): ColumnMapping {
 }
 
 /** A contribution of the caller's own tenant, or any for a curator; 404 for others, 403 where its role is below `needed`. */
-async function find(
+export async function contributionFor(
   store: DatanetStore,
   { name, id }: IdParams,
   caller: Caller,

@@ -63,5 +63,7 @@ export function told(operationId: string, summary: string) {
 export const nullable = <Schema extends TSchema>(schema: Schema) =>
   Type.Optional(Type.Union([schema, Type.Null()]));
 
+export const reasonText = nullable(Type.String({ maxLength: 4000 }));
+
 export type NameParams = Static<typeof nameParams>;
 export type IdParams = Static<typeof idParams>;

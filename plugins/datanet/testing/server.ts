@@ -8,6 +8,7 @@ import { contributionRoutes } from '../http/contributions.ts';
 import { contributorRoutes } from '../http/contributors.ts';
 import { curationRoutes } from '../http/curation.ts';
 import { datanetRoutes } from '../http/datanets.ts';
+import { exampleWithdrawalRoutes } from '../http/example_withdrawals.ts';
 import { exportRoutes } from '../http/exports.ts';
 import { jobRoutes } from '../http/jobs.ts';
 import { snapshotRoutes } from '../http/snapshots.ts';
@@ -44,6 +45,7 @@ export async function startDatanetServer() {
     datanetRoutes,
     contributorRoutes,
     contributionRoutes,
+    exampleWithdrawalRoutes,
     curationRoutes,
     snapshotRoutes,
     exportRoutes,
