@@ -142,7 +142,7 @@ function serviceCases(stores: () => TestStores, name: string): void {
       readRows,
       canonical: (content) => canonicalContent(content).bytes,
       limits,
-      kindsOf: async () => ['chat'],
+      takenBy: async () => ({ kinds: ['chat'], schema: null }),
     });
     const jobs = new JobRunner(store, { check }, log, { first: 1, longest: 4, attempts: 3 });
     const contributions = new Contributions({

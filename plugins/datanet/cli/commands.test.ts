@@ -126,6 +126,24 @@ test('a Datanet is made, filled, frozen, compared, and proved with nothing but a
   await refused(['show', 'farm'], "There is no Datanet 'farm'.");
 });
 
+test('a schema is checked when it is set, and then by it each row', async () => {
+  await writeFile(file('schema.json'), '{"properties":{"completion":{"enum":["yes","no"]}}}');
+  await writeFile(file('wrong.json'), '{"properties":{"completion":{"type":"strin"}}}');
+  const create = ['create', 'votes', '--kinds', 'completion', '--schema'];
+  await refused([...create, file('wrong.json')], "at '/properties/completion/type' it must be equal to one");
+  await refused([...create, file('none.json')], 'cannot be read as JSON', 2);
+  expect((await json([...create, file('schema.json')])).schema.properties.completion.enum).toHaveLength(2);
+  await writeFile(
+    file('votes.jsonl'),
+    '{"prompt":"a","completion":"yes"}\n{"prompt":"b","completion":"perhaps"}\n',
+  );
+  const given = await json(['contribute', 'votes', file('votes.jsonl'), ...said('Eve')]);
+  expect(given).toMatchObject({ rows: 2, refused: 1 });
+  expect(given.first_refused_rows).toMatchObject([
+    { line: 2, field: 'completion', reason: expect.stringContaining('(["yes","no"])') },
+  ]);
+});
+
 test('one example is taken back by its hash', async () => {
   await json(['create', 'garden']);
   await writeFile(file('plants.jsonl'), `${chat('Rose')}${chat('Nettle')}`);

@@ -30,6 +30,7 @@ const addCommands: AddCommands = (program, { add, group, output, exit }) => {
       .option('--domain <text>', 'what it is about')
       .option('--description <text>', 'what it holds')
       .option('--kinds <list>', 'chat, completion, text, preference; with commas between', list)
+      .option('--schema <file>', 'JSON Schema that every example must meet')
       .option('--allow <licences>', 'SPDX ids that it takes; with commas between', list)
       .option('--deny <licences>', 'SPDX ids that it does not take', list)
       .option('--outbound <licence>', 'SPDX id under which its snapshots are published')

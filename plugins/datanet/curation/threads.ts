@@ -1,8 +1,6 @@
 /** The threads of one curation, begun with it and ended with it. */
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
+import { threadFile } from '../thread_file.ts';
 import type { Chunk, ChunkInput, ChunkResult } from './chunk.ts';
 import type { DuplicatesTask } from './duplicates_thread.ts';
 import type { Fingerprints } from './fingerprints.ts';
@@ -20,7 +18,7 @@ export class CurationThreads {
 
   constructor(input: ChunkInput, threads: number) {
     this.#rows = new Piscina({
-      filename: threadFile('row_thread'),
+      filename: threadFile(import.meta.url, 'row_thread'),
       workerData: input,
       minThreads: threads,
       maxThreads: threads,
@@ -29,7 +27,7 @@ export class CurationThreads {
     const { duplicates } = input.settings;
     if (!duplicates.enabled) return;
     this.#duplicates = new Piscina({
-      filename: threadFile('duplicates_thread'),
+      filename: threadFile(import.meta.url, 'duplicates_thread'),
       workerData: { threshold: duplicates.threshold, permutations: duplicates.permutations },
       minThreads: 1,
       maxThreads: 1,
@@ -63,11 +61,4 @@ export class CurationThreads {
   async end(): Promise<void> {
     await Promise.all([this.#rows.destroy(), this.#duplicates?.destroy()]);
   }
-}
-
-/** Compiled: Node 20 starts no thread from TypeScript. Tests, which are not compiled, take what the build has made. */
-function threadFile(name: string): string {
-  const beside = fileURLToPath(new URL(`${name}.js`, import.meta.url));
-  if (existsSync(beside)) return beside;
-  return join(dirname(beside), '..', '..', '..', 'dist', 'plugins', 'datanet', 'curation', `${name}.js`);
 }

@@ -7,6 +7,7 @@ import { datanetFor, roleOf } from '../access.ts';
 import { CurationChange } from '../curation/settings.ts';
 import { now } from '../jobs/runner.ts';
 import type { Datanet, ExampleKind, Role } from '../model.ts';
+import { compileSchema, type DatanetSchema } from '../schemas/json_schema.ts';
 import { eraseTexts } from '../store/erase_texts.ts';
 import { listJson, type NameParams, nameParams, pageOf, pageQuery, type RouteParts, told } from './routes.ts';
 
@@ -155,6 +156,7 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
 
 function changeOf(body: Static<typeof changeBody>, { licencePolicy }: Datanet): Partial<Datanet> {
   const { domain, description, kinds, schema, licence_policy, curation, open, contributor_bytes } = body;
+  if (schema) compileSchema(schema as DatanetSchema);
   return {
     ...(domain === undefined ? {} : { domain }),
     ...(description === undefined ? {} : { description }),
