@@ -6,6 +6,7 @@ import { type Caller, contributorFor, datanetFor, has, notFound } from '../acces
 import { checkMapping } from '../formats/mapped.ts';
 import type { ColumnMapping, Contribution, FormatName, Role } from '../model.ts';
 import type { DatanetStore } from '../store/datanet_store.ts';
+import { contributionAnswer, givenAnswer, listAnswer, refusedRowAnswer } from './answers.ts';
 import {
   type IdParams,
   idParams,
@@ -54,7 +55,11 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
       '/datanets/:name/contributions',
       {
         bodyLimit: Number.MAX_SAFE_INTEGER,
-        schema: { params: nameParams, querystring: uploadQuery, ...told('contribute', 'Give a file') },
+        schema: {
+          params: nameParams,
+          querystring: uploadQuery,
+          ...told('contribute', 'Give a file', givenAnswer),
+        },
       },
       async (request) => {
         const { store, contributions } = await service();
@@ -82,7 +87,11 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
       schema: {
         params: nameParams,
         querystring: listQuery,
-        ...told('listContributions', 'The contributions; of others, a curator alone sees them'),
+        ...told(
+          'listContributions',
+          'The contributions; of others, a curator alone sees them',
+          listAnswer(contributionAnswer),
+        ),
       },
     },
     async (request) => {
@@ -99,7 +108,7 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
 
   app.get<{ Params: IdParams }>(
     '/datanets/:name/contributions/:id',
-    { schema: { params: idParams, ...told('retrieveContribution', 'One contribution') } },
+    { schema: { params: idParams, ...told('retrieveContribution', 'One contribution', contributionAnswer) } },
     async (request) => {
       const { store } = await service();
       return contributionJson((await contributionFor(store, request.params, caller(request))).contribution);
@@ -112,7 +121,7 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
       schema: {
         params: idParams,
         querystring: pageQuery({}),
-        ...told('listRefusedRows', 'Its rows that are no examples, and why'),
+        ...told('listRefusedRows', 'Its rows that are no examples, and why', listAnswer(refusedRowAnswer)),
       },
     },
     async (request) => {
@@ -124,7 +133,13 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
 
   app.post<{ Params: IdParams; Body: Static<typeof reviewBody> }>(
     '/datanets/:name/contributions/:id/review',
-    { schema: { params: idParams, body: reviewBody, ...told('reviewContribution', 'Accept or reject it') } },
+    {
+      schema: {
+        params: idParams,
+        body: reviewBody,
+        ...told('reviewContribution', 'Accept or reject it', contributionAnswer),
+      },
+    },
     async (request) => {
       const { store, contributions } = await service();
       const { contribution } = await contributionFor(store, request.params, caller(request), 'curator');
@@ -140,7 +155,13 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
 
   app.post<{ Params: IdParams; Body: Static<typeof withdrawBody> }>(
     '/datanets/:name/contributions/:id/withdraw',
-    { schema: { params: idParams, body: withdrawBody, ...told('withdrawContribution', 'Take it back') } },
+    {
+      schema: {
+        params: idParams,
+        body: withdrawBody,
+        ...told('withdrawContribution', 'Take it back', contributionAnswer),
+      },
+    },
     async (request) => {
       const { store, contributions } = await service();
       const { contribution } = await contributionFor(store, request.params, caller(request));

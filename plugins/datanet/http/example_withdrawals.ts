@@ -4,6 +4,7 @@ import { type Static, Type } from 'typebox';
 import { datanetFor, has } from '../access.ts';
 import type { ExampleWithdrawal } from '../model.ts';
 import type { Copy } from '../store/datanet_store.ts';
+import { exampleWithdrawalAnswer, exampleWithdrawnAnswer, listAnswer } from './answers.ts';
 import { contributionFor } from './contributions.ts';
 import {
   listJson,
@@ -38,7 +39,11 @@ export function exampleWithdrawalRoutes(app: FastifyInstance, { service, caller 
       schema: {
         params: hashParams,
         body: withdrawBody,
-        ...told('withdrawExample', 'Take an example back: your own copies of it, or as a curator all'),
+        ...told(
+          'withdrawExample',
+          'Take an example back: your own copies of it, or as a curator all',
+          exampleWithdrawnAnswer,
+        ),
       },
     },
     async (request) => {
@@ -71,7 +76,11 @@ export function exampleWithdrawalRoutes(app: FastifyInstance, { service, caller 
       schema: {
         params: nameParams,
         querystring: withdrawalsQuery,
-        ...told('listExampleWithdrawals', 'Examples that were taken back, by whom and why'),
+        ...told(
+          'listExampleWithdrawals',
+          'Examples that were taken back, by whom and why',
+          listAnswer(exampleWithdrawalAnswer),
+        ),
       },
     },
     async (request) => {
