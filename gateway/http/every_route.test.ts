@@ -28,7 +28,8 @@ function routes(): Route[] {
     const url = parents
       .join('')
       .replace(/\/?\*/, '/x')
-      .replace(/:[a-z_]+/gi, 'x');
+      // Where routes name a parameter each in its way: all of them.
+      .replace(/:[a-z_]+(\|:[a-z_]+)*/gi, 'x');
     for (const method of match[3]?.split(', ') ?? []) if (method !== 'HEAD') found.push({ method, url });
   }
   return found;

@@ -19,6 +19,12 @@ export interface Statement {
   signature: string | null;
 }
 
+/** A file that lies in the blobs, and is no contribution yet. */
+export interface Arrival {
+  sha256: string;
+  bytes: number;
+}
+
 export interface ContributionParts {
   store: DatanetStore;
   blobs: BlobStore;
@@ -33,12 +39,17 @@ export interface ContributionParts {
 export class Contributions {
   readonly #parts: ContributionParts;
   /** Uploads on their way: a blob that one of them refuses may be another's. */
-  #arriving = 0;
+  readonly #arriving = new Set<Arrival>();
   /** Quota and duplicates are looked at by one submission at a time; none may count on a blob that a withdrawal erases. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: ContributionParts) {
     this.#parts = parts;
+  }
+
+  /** Bytes of the longest file. */
+  get uploadBytes(): number {
+    return this.#parts.uploadBytes;
   }
 
   /** Takes a file in and has it checked. What is refused leaves nothing. */
@@ -48,47 +59,76 @@ export class Contributions {
     statement: Statement,
     file: AsyncIterable<Uint8Array>,
   ): Promise<{ contribution: Contribution; job: Job }> {
-    const { store, blobs, jobs, uploadBytes } = this.#parts;
+    const { store, uploadBytes } = this.#parts;
     this.#parts.checkLicence(statement.licence, datanet.licencePolicy);
     const left = datanet.contributorBytes - (await store.contributedBytes(datanet.id, contributor.id));
     if (left <= 0) throw overQuota(contributor, datanet);
-    this.#arriving++;
+    const arrival = await this.receive(file, Math.min(left, uploadBytes)).catch((error) => {
+      const tooLarge = error instanceof ColophonError && error.code === 'too_large';
+      throw tooLarge && left < uploadBytes ? overQuota(contributor, datanet) : error;
+    });
+    return this.keep(datanet, contributor, statement, arrival);
+  }
+
+  /** Takes a file in of which it is said later what it is: then it is kept or discarded. Throws `too_large`. */
+  async receive(file: AsyncIterable<Uint8Array>, limit = this.uploadBytes): Promise<Arrival> {
+    const arrival: Arrival = { sha256: '', bytes: 0 };
+    this.#arriving.add(arrival);
     try {
-      const written = await blobs.write(file, Math.min(left, uploadBytes)).catch((error) => {
-        const tooLarge = error instanceof ColophonError && error.code === 'too_large';
-        throw tooLarge && left < uploadBytes ? overQuota(contributor, datanet) : error;
-      });
-      const contribution: Contribution = {
-        id: `contribution_${randomUUID().replaceAll('-', '')}`,
-        datanet: datanet.id,
-        contributor: contributor.id,
-        ...statement,
-        publicKey: statement.signature === null ? null : contributor.publicKey,
-        ...written,
-        state: 'submitted',
-        reviewer: null,
-        reason: null,
-        rows: 0,
-        refused: 0,
-        createdAt: now(),
-        reviewedAt: null,
-      };
-      return await this.#inTurn(async () => {
-        try {
-          await this.#check(datanet, contributor, contribution);
-          const job = await jobs.submit(datanet.id, 'check', { contribution: contribution.id }, () =>
-            store.createContribution(contribution),
-          );
-          return { contribution, job };
-        } catch (error) {
-          if (this.#arriving === 1 && !(await store.usesBlob(written.sha256)))
-            await blobs.delete(written.sha256);
-          throw error;
-        }
-      });
-    } finally {
-      this.#arriving--;
+      return Object.assign(arrival, await this.#parts.blobs.write(file, limit));
+    } catch (error) {
+      this.#arriving.delete(arrival);
+      throw error;
     }
+  }
+
+  /** Has it checked, as a contribution. What is refused is discarded. */
+  async keep(
+    datanet: Datanet,
+    contributor: Contributor,
+    statement: Statement,
+    arrival: Arrival,
+  ): Promise<{ contribution: Contribution; job: Job }> {
+    const contribution: Contribution = {
+      id: `contribution_${randomUUID().replaceAll('-', '')}`,
+      datanet: datanet.id,
+      contributor: contributor.id,
+      ...statement,
+      publicKey: statement.signature === null ? null : contributor.publicKey,
+      ...arrival,
+      state: 'submitted',
+      reviewer: null,
+      reason: null,
+      rows: 0,
+      refused: 0,
+      createdAt: now(),
+      reviewedAt: null,
+    };
+    return this.#inTurn(async () => {
+      try {
+        await this.#check(datanet, contributor, contribution);
+        const { store, jobs } = this.#parts;
+        const job = await jobs.submit(datanet.id, 'check', { contribution: contribution.id }, () =>
+          store.createContribution(contribution),
+        );
+        this.#arriving.delete(arrival);
+        return { contribution, job };
+      } catch (error) {
+        await this.#forget(arrival);
+        throw error;
+      }
+    });
+  }
+
+  /** Of what was kept or discarded before, nothing. */
+  discard(arrival: Arrival): Promise<void> {
+    return this.#inTurn(() => this.#forget(arrival));
+  }
+
+  async #forget(arrival: Arrival): Promise<void> {
+    if (!this.#arriving.delete(arrival) || this.#arriving.size > 0) return;
+    const { store, blobs } = this.#parts;
+    if (!(await store.usesBlob(arrival.sha256))) await blobs.delete(arrival.sha256);
   }
 
   /** Accepts or rejects what was checked; a word may be changed. */
@@ -174,6 +214,7 @@ export class Contributions {
   async #check(datanet: Datanet, contributor: Contributor, contribution: Contribution): Promise<void> {
     const { store } = this.#parts;
     const { bytes, sha256, filename, signature } = contribution;
+    this.#parts.checkLicence(contribution.licence, datanet.licencePolicy);
     if (bytes === 0) {
       throw new ColophonError(`The file '${filename}' is empty.`, { param: 'file', code: 'empty_file' });
     }
