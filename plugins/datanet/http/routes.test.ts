@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type FastifyInstance, fastify } from 'fastify';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ColophonError } from '../../../gateway/contract/index.ts';
+import { validatorCompiler } from '../../../gateway/http/validation.ts';
 import { Contributions } from '../contributions.ts';
 import { readRows } from '../formats/read_rows.ts';
 import { checkWork } from '../jobs/check.ts';
@@ -50,6 +51,9 @@ beforeAll(async () => {
     contributorBytes: 1e6,
   };
   app = fastify();
+  // As the server does.
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler((error, _request, reply) =>
     error instanceof ColophonError
       ? reply.status(error.status).send(error.toBody())

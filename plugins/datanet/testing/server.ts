@@ -37,7 +37,9 @@ export async function startDatanetServer() {
     contributorBytes: 1e8,
   };
   const app = fastify();
+  // As the server does.
   app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) =>
     error instanceof ColophonError
       ? reply.status(error.status).send(error.toBody())
