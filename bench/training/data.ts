@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { TextModel } from '../../gateway/text/text_model.ts';
 import { native, type TrainingExample } from '../../native/binding/index.ts';
 import { textDefinitionOfGguf } from '../../plugins/backends/native/gguf_text.ts';
-import { demoChapters } from '../../plugins/datanet/demo/make_demo.ts';
 import { type CodingExample, codingExamples } from '../../plugins/datanet/demo/medical_coding.ts';
+import { demoChapters } from '../../plugins/datanet/demo/origin.ts';
 import { readItems } from '../../plugins/training/examples.ts';
 
 /** Blood and breathing: 93 categories, trained in some minutes on two cores. */

@@ -134,6 +134,8 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   curation_not_done: conflict('The curation of a Datanet runs still, failed, or was cancelled.'),
   curation_outdated: conflict('Rows were accepted since the curation that a snapshot was to be made by.'),
   contribution_withdrawn: conflict('A contribution of the snapshot was withdrawn; its texts are gone.'),
+  example_withdrawn: conflict('An example of the snapshot was withdrawn; its text is gone.'),
+  example_being_checked: conflict('An example cannot be withdrawn before its contribution is checked.'),
   snapshot_exists: conflict('A snapshot of the same examples is there already, with other settings.'),
   request_too_large: tooLarge('The body is larger than `server.body_limit`.'),
   file_too_large: tooLarge('A file is larger than `store.file_bytes`.'),

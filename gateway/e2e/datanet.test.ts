@@ -150,6 +150,20 @@ test('it is a file wherever OpenAI takes one, and is trained on', async () => {
   expect(again.stdout).toBe(`${done.fine_tuned_model} was trained again: every byte is the same.\n`);
 });
 
+test('training on a snapshot with an example that was taken back is refused, and says which', async () => {
+  const entries = (await ask('GET', `/datanets/farm/snapshots/${second}/entries`)).body.data;
+  const { hash } = entries.find(({ contribution }: { contribution: string }) => contribution === secret);
+  const taken = await ask('POST', `/datanets/farm/examples/${hash}/withdraw`, { reason: 'A slip.' });
+  expect(taken).toMatchObject({ status: 200, body: { withdrawn: 1, remaining: 0 } });
+  const training_file = `datanet:farm@${second}`;
+  const refused = await ask('POST', '/v1/fine_tuning/jobs', { model: 'base', training_file });
+  expect(refused.status).toBe(409);
+  expect(refused.body.error).toMatchObject({
+    code: 'example_withdrawn',
+    message: expect.stringContaining(hash),
+  });
+});
+
 test('what is taken back leaves no text, and old proofs still hold', async () => {
   const texts = {
     messages: [

@@ -72,7 +72,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
 
 export async function answered(response: Response): Promise<Answered> {
   const text = await response.text();
-  const json = response.headers.get('content-type')?.startsWith('application/json');
+  const json = /^application\/json(;|$)/.test(response.headers.get('content-type') ?? '');
   return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text };
 }
 

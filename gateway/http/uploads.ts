@@ -1,11 +1,10 @@
 /** /v1/uploads: files that come in parts. */
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
-import { ColophonError } from '../contract/index.ts';
+import { ColophonError, readForm } from '../contract/index.ts';
 import { maybe } from '../schema/nullable.ts';
 import { tooLarge } from '../store/files.ts';
 import { partBytes, type Uploads } from '../store/uploads.ts';
-import { readForm } from './multipart.ts';
 import { answers } from './openapi.ts';
 import type { Services } from './services.ts';
 import { formFile, idParams, uploadAnswer, uploadPartAnswer } from './stored_schemas.ts';

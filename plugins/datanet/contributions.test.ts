@@ -34,7 +34,7 @@ async function open() {
     readRows,
     canonical: (content) => Buffer.from(JSON.stringify(content)),
     limits,
-    kindsOf: async () => datanet.kinds,
+    takenBy: async () => datanet,
   });
   jobs = new JobRunner(store, { check }, log);
   contributions = new Contributions({
@@ -101,7 +101,7 @@ describe.each(storeKinds)('$name', ({ here, start }) => {
     beforeEach(async () => {
       place = await stores.fresh();
       await open();
-      datanet = await newDatanet(store, { contributorBytes: 5000 });
+      datanet = await newDatanet(store, { contributorBytes: 5000, schema: null });
       contributor = await newContributor(store, { publicKey: null });
     });
     afterEach(async () => {
@@ -132,6 +132,33 @@ function contributionCases(): void {
     expect(contribution).toMatchObject({ state: 'checked', rows: 1, refused: 1 });
     const { data } = await store.refusedRows(contribution.id, { limit: 1 });
     expect(data[0]!.reason).toBe("An example of kind 'completion' on line 1; the Datanet takes chat, text.");
+  });
+
+  test("a row that does not meet the Datanet's schema is refused with its line, field and why", async () => {
+    const messages = { items: { properties: { content: { maxLength: 6 } } } };
+    const schema = { properties: { messages } };
+    datanet = { ...datanet, schema };
+    await store.updateDatanet(datanet.id, { schema });
+    const broken = '{"no row"';
+    const contribution = await checked(
+      `${chat('short')}\n${chat('far too long')}\n${broken}\n${chat('brief')}\n`,
+    );
+    expect(contribution).toMatchObject({ state: 'checked', rows: 4, refused: 2 });
+    expect((await store.refusedRows(contribution.id, { limit: 9 })).data).toMatchObject([
+      {
+        line: 2,
+        field: 'messages[0].content',
+        reason:
+          "On line 2: messages[0].content must NOT have more than 6 characters by the Datanet's schema at #/properties/messages/items/properties/content/maxLength.",
+        raw: chat('far too long'),
+      },
+      { line: 3 },
+    ]);
+    expect((await store.examples(datanet.id, {}, { limit: 9 })).data.map(({ line }) => line)).toEqual([1, 4]);
+    // What an earlier version let in.
+    datanet = { ...datanet, schema: { type: 'strin' } };
+    const failed = await checked(chat('any'));
+    expect(failed).toMatchObject({ state: 'failed', reason: expect.stringContaining("at '/type'") });
   });
 
   test('a file that cannot be read fails with a reason, and can come again', async () => {

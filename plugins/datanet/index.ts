@@ -7,6 +7,7 @@ import { contributionRoutes } from './http/contributions.ts';
 import { contributorRoutes } from './http/contributors.ts';
 import { curationRoutes } from './http/curation.ts';
 import { datanetRoutes } from './http/datanets.ts';
+import { exampleWithdrawalRoutes } from './http/example_withdrawals.ts';
 import { exportRoutes } from './http/exports.ts';
 import { jobRoutes } from './http/jobs.ts';
 import { snapshotRoutes } from './http/snapshots.ts';
@@ -114,6 +115,7 @@ export default definePlugin({
       datanetRoutes(app, parts);
       contributorRoutes(app, parts);
       contributionRoutes(app, parts);
+      exampleWithdrawalRoutes(app, parts);
       curationRoutes(app, parts);
       snapshotRoutes(app, parts);
       exportRoutes(app, parts);

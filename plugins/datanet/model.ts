@@ -188,6 +188,21 @@ export interface StoredExample {
   place: Place | null;
 }
 
+/** Examples of one hash that were withdrawn at once, while their contributions stayed. */
+export interface ExampleWithdrawal {
+  /** In the order in which they came. */
+  id: number;
+  datanet: string;
+  hash: string;
+  /** Tenant. */
+  by: string;
+  reason: string | null;
+  /** How many lost their text. */
+  examples: number;
+  /** Unix seconds. */
+  at: number;
+}
+
 /** A stretch of a blob. */
 export interface Place {
   /** SHA-256 of the blob, hex. */

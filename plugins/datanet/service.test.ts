@@ -1,96 +1,27 @@
 /** The service as it is opened by a server, on every store: crashes, outages, what is erased, and that snapshots are equal. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ColophonError } from '../../gateway/contract/index.ts';
 import { Contributions } from './contributions.ts';
 import { readRows } from './formats/read_rows.ts';
 import { checkWork } from './jobs/check.ts';
 import { JobRunner } from './jobs/runner.ts';
-import type { Contribution } from './model.ts';
-import { type OpenService, openService } from './service.ts';
 import { canonicalContent } from './snapshots/canonical.ts';
 import type { BlobStore } from './store/blob_store.ts';
 import { newContributor, newDatanet } from './store/conformance/samples.ts';
-import type { DatanetStore } from './store/datanet_store.ts';
-import { storeKinds, type TestPlace, type TestStores } from './testing/stores.ts';
-import { withoutModels } from './testing/without_models.ts';
-
-const log = { debug() {}, info() {}, warn() {}, error() {} };
-const limits = { rowBytes: 100_000, ratio: 100, expandedBytes: 1e9 };
-const open = ({ options }: TestPlace) =>
-  openService({ ...options, ...withoutModels, uploadBytes: 1e7, limits, log });
-const chat = (word: string) =>
-  JSON.stringify({
-    messages: [
-      { role: 'user', content: word },
-      { role: 'assistant', content: 'Yes.' },
-    ],
-  });
-
-async function* bytesOf(text: string) {
-  yield Buffer.from(text);
-}
-
-async function ended(store: DatanetStore, id: string) {
-  await expect
-    .poll(async () => (await store.job(id))?.state, { timeout: 60_000 })
-    .toMatch(/succeeded|failed|cancelled/);
-  return (await store.job(id))!;
-}
-
-async function give({ store, contributions }: OpenService, text: string, datanet?: string) {
-  const net = (datanet && (await store.datanet(datanet))) || (await newDatanet(store));
-  const contributor = await newContributor(store, { publicKey: null });
-  const said = {
-    filename: 'rows.jsonl',
-    format: {},
-    licence: 'CC0-1.0',
-    source: 'own work',
-    rights: 'Mine.',
-  };
-  const given = await contributions.submit(net, contributor, { ...said, signature: null }, bytesOf(text));
-  await ended(store, given.job.id);
-  const contribution = (await store.contribution(given.contribution.id))!;
-  return { net, contribution };
-}
-
-async function accept({ store, contributions }: OpenService, contribution: Contribution) {
-  await contributions.review(contribution, { accept: true, reviewer: 'r', reason: null });
-  return (await store.contribution(contribution.id))!;
-}
-
-async function freeze({ store, jobs }: OpenService, datanet: string, shares = [1, 0, 0]) {
-  const [train, validation, test] = shares;
-  const settings = { curation: null, seed: 3, shares: { train, validation, test }, apart: 'contributor' };
-  const { id } = await jobs.submit(datanet, 'snapshot', { settings });
-  const { report, error } = await ended(store, id);
-  expect(error).toBeNull();
-  return report!;
-}
-
-/** Files of a place in which a word is. */
-function filesWith({ folders }: TestPlace, word: string): string[] {
-  return folders
-    .flatMap((folder) => readdirSync(folder, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((path) => readFileSync(path).includes(word));
-}
-
-/** The same, but from its `calls`th write on nothing is done any more: what a process that is killed there leaves. */
-function killedAt<T extends object>(real: T, writes: string[], left: { calls: number }): T {
-  return new Proxy(real, {
-    get: (target, name) => {
-      const method: unknown = Reflect.get(target, name);
-      if (typeof method !== 'function' || !writes.includes(String(name))) return method;
-      return async (...args: unknown[]) => {
-        if (left.calls-- <= 0) throw new Error('killed');
-        return method.apply(target, args);
-      };
-    },
-  });
-}
+import {
+  accept,
+  bytesOf,
+  chat,
+  ended,
+  filesWith,
+  freeze,
+  give,
+  killedAt,
+  limits,
+  log,
+  open,
+} from './testing/life.ts';
+import { storeKinds, type TestStores } from './testing/stores.ts';
 
 const snapshotIds: unknown[] = [];
 
@@ -211,7 +142,7 @@ function serviceCases(stores: () => TestStores, name: string): void {
       readRows,
       canonical: (content) => canonicalContent(content).bytes,
       limits,
-      kindsOf: async () => ['chat'],
+      takenBy: async () => ({ kinds: ['chat'], schema: null }),
     });
     const jobs = new JobRunner(store, { check }, log, { first: 1, longest: 4, attempts: 3 });
     const contributions = new Contributions({

@@ -62,7 +62,7 @@ export async function openService(options: ServiceOptions): Promise<OpenService>
     readRows,
     canonical: (content) => canonicalContent(content).bytes,
     limits,
-    kindsOf: async ({ datanet }) => (await datanetOf(datanet)).kinds,
+    takenBy: ({ datanet }) => datanetOf(datanet),
   });
   const curate = curateWork({ store, blobs, threads, limits, host, datanetOf, licenceFault });
   const snapshot = snapshotWork(store, blobs, async (id) => (await datanetOf(id)).name);

@@ -126,6 +126,53 @@ test('a Datanet is made, filled, frozen, compared, and proved with nothing but a
   await refused(['show', 'farm'], "There is no Datanet 'farm'.");
 });
 
+test('a schema is checked when it is set, and then by it each row', async () => {
+  await writeFile(file('schema.json'), '{"properties":{"completion":{"enum":["yes","no"]}}}');
+  await writeFile(file('wrong.json'), '{"properties":{"completion":{"type":"strin"}}}');
+  const create = ['create', 'votes', '--kinds', 'completion', '--schema'];
+  await refused([...create, file('wrong.json')], "at '/properties/completion/type' it must be equal to one");
+  await refused([...create, file('none.json')], 'cannot be read as JSON', 2);
+  expect((await json([...create, file('schema.json')])).schema.properties.completion.enum).toHaveLength(2);
+  await writeFile(
+    file('votes.jsonl'),
+    '{"prompt":"a","completion":"yes"}\n{"prompt":"b","completion":"perhaps"}\n',
+  );
+  const given = await json(['contribute', 'votes', file('votes.jsonl'), ...said('Eve')]);
+  expect(given).toMatchObject({ rows: 2, refused: 1 });
+  expect(given.first_refused_rows).toMatchObject([
+    { line: 2, field: 'completion', reason: expect.stringContaining('(["yes","no"])') },
+  ]);
+});
+
+test('one example is taken back by its hash', async () => {
+  await json(['create', 'garden']);
+  await writeFile(file('plants.jsonl'), `${chat('Rose')}${chat('Nettle')}`);
+  await writeFile(file('weeds.jsonl'), `${chat('Nettle')}${chat('Thistle')}`);
+  const [plants, weeds] = [
+    await json(['contribute', 'garden', file('plants.jsonl'), ...said('Rosa')]),
+    await json(['contribute', 'garden', file('weeds.jsonl'), ...said('Bo')]),
+  ];
+  for (const { id } of [plants, weeds]) await json(['review', 'garden', id, '--accept']);
+  const { canonicalContent } = await import('../snapshots/canonical.ts');
+  const { hash } = canonicalContent(JSON.parse(chat('Nettle')));
+  const one = ['withdraw', 'garden', weeds.id, '--example', hash];
+  await refused(one, 'Without a terminal add --yes.', 2);
+  await refused(['withdraw', 'garden', '--example', 'xy', '--yes'], 'is no hash of an example', 2);
+  await refused(['withdraw', 'garden', '--yes'], 'Name a contribution, or --example HASH.', 2);
+  await refused(
+    ['withdraw', 'garden', '--example', 'ab'.repeat(32), '--yes'],
+    `There is no example '${'ab'.repeat(32)}'.`,
+  );
+  expect(await json([...one, '--yes', '--reason', 'It stings.'])).toMatchObject({
+    withdrawn: 1,
+    remaining: 1,
+  });
+  expect((await json(['snapshot', 'garden'])).counts.examples).toBe(3);
+  const all = ['withdraw', 'garden', '--example', hash, '--yes', '--url', server.url];
+  expect((await run(all)).stdout).toBe(`${hash}  withdrawn from 1 rows\n`);
+  expect((await json(['snapshot', 'garden'])).counts.examples).toBe(2);
+});
+
 test('what is refused is told in a sentence', async () => {
   await json(['create', 'strict', '--allow', 'MIT']);
   await refused(['create', 'strict'], "There is a Datanet 'strict' already.");

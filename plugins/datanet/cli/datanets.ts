@@ -3,11 +3,13 @@ import { createInterface } from 'node:readline/promises';
 import { CliError, exitCodes } from '../../../gateway/cli/failure.ts';
 import { type Output, table } from '../../../gateway/cli/output.ts';
 import { clientOf, listed, path, type ServerFlags } from './server.ts';
+import { readJson } from './snapshots.ts';
 
 export interface CreateFlags extends ServerFlags {
   domain?: string;
   description?: string;
   kinds?: string[];
+  schema?: string;
   allow?: string[];
   deny?: string[];
   outbound?: string;
@@ -16,9 +18,10 @@ export interface CreateFlags extends ServerFlags {
 
 export async function create(name: string, flags: CreateFlags, output: Output): Promise<number> {
   const { domain, description, kinds, allow, deny, outbound, open } = flags;
+  const schema = flags.schema === undefined ? undefined : await readJson(flags.schema);
   const policy = { allowed: allow, denied: deny, outbound };
   const made = await clientOf(flags).json('POST', '/datanets', {
-    ...{ name, domain, description, kinds, open },
+    ...{ name, domain, description, kinds, schema, open },
     licence_policy: policy,
   });
   output.result(made, `Made the Datanet ${name}.`);

@@ -6,11 +6,12 @@ import { Type } from 'typebox';
 import type { Client } from '../../../gateway/cli/client.ts';
 import { CliError, exitCodes } from '../../../gateway/cli/failure.ts';
 import { type Output, table } from '../../../gateway/cli/output.ts';
+import { terminalProgress } from '../../../gateway/cli/progress.ts';
 import { fileIn } from '../folder/files.ts';
 import { readHuggingFaceFolder } from '../folder/hugging_face.ts';
 import { checkedFiles, parsed, rowsByContribution } from '../folder/read_export.ts';
 import { spdxId } from '../snapshots/licences.ts';
-import { contributorOf, type Said, upload } from './contributions.ts';
+import { contributorOf, fileToSend, type Said, upload } from './contributions.ts';
 import { type Answer, clientOf, path, type ServerFlags, waitFor } from './server.ts';
 
 export type ImportFlags = ServerFlags & Partial<Said>;
@@ -141,7 +142,8 @@ async function checkedUpload(
   output: Output,
   filename: string,
 ): Promise<Answer> {
-  const given = await upload(client, name, file, said, output, filename);
+  const sent = await fileToSend(file, filename);
+  const given = await upload(client, name, sent, said, terminalProgress(output, 'upload'));
   await waitFor(client, name, given.job, output);
   return client.json<Answer>('GET', path(name, 'contributions', given.id));
 }

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { CliError, exitCodes } from '../../../gateway/cli/failure.ts';
 import type { Output } from '../../../gateway/cli/output.ts';
 import { checkProof, type Proof } from '../snapshots/proof.ts';
-import { clientOf, path, type ServerFlags, snapshotOf } from './server.ts';
+import { checkHash, clientOf, path, type ServerFlags, snapshotOf } from './server.ts';
 import { readJson } from './snapshots.ts';
 
 export interface ProveFlags extends ServerFlags {
@@ -26,11 +26,7 @@ export async function prove(
       'Name a snapshot and an example: NAME@SNAPSHOT HASH, or a proof: --verify FILE.',
       exitCodes.usage,
     );
-  if (!/^[0-9a-f]{64}$/.test(hash))
-    throw new CliError(
-      `"${hash}" is no hash of an example: 64 digits of hex, as the snapshot's entries have them.`,
-      exitCodes.usage,
-    );
+  checkHash(hash);
   const { name, snapshot } = snapshotOf(at);
   const proof = await clientOf(flags).json('GET', path(name, 'snapshots', snapshot, 'proofs', hash));
   const text = JSON.stringify(proof, null, 2);

@@ -61,3 +61,12 @@ export function snapshotOf(text: string): { name: string; snapshot: string } {
     exitCodes.usage,
   );
 }
+
+/** CliError where it is no example's. */
+export function checkHash(hash: string): void {
+  if (/^[0-9a-f]{64}$/.test(hash)) return;
+  throw new CliError(
+    `"${hash}" is no hash of an example: 64 digits of hex, as the snapshot's entries have them.`,
+    exitCodes.usage,
+  );
+}

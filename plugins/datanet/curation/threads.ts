@@ -1,8 +1,6 @@
 /** The threads of one curation, begun with it and ended with it. */
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
+import { threadFile } from '../thread_file.ts';
 import type { Chunk, ChunkInput, ChunkResult } from './chunk.ts';
 import type { DuplicatesTask } from './duplicates_thread.ts';
 import type { Fingerprints } from './fingerprints.ts';
@@ -21,7 +19,7 @@ export class CurationThreads {
 
   constructor(input: ChunkInput, threads: number) {
     this.#rows = new Piscina({
-      filename: threadFile('row_thread'),
+      filename: threadFile(import.meta.url, 'row_thread'),
       workerData: input,
       minThreads: threads,
       maxThreads: threads,
@@ -30,7 +28,7 @@ export class CurationThreads {
     const { duplicates } = input.settings;
     if (!duplicates.enabled) return;
     this.#duplicates = new Piscina({
-      filename: threadFile('duplicates_thread'),
+      filename: threadFile(import.meta.url, 'duplicates_thread'),
       workerData: { threshold: duplicates.threshold, permutations: duplicates.permutations },
       minThreads: 1,
       maxThreads: 1,
@@ -78,7 +76,7 @@ export function languageTables(): Promise<LanguageTables> {
 
 async function readTables(): Promise<LanguageTables> {
   const thread = new Piscina<null, LanguageTables>({
-    filename: threadFile('language_thread'),
+    filename: threadFile(import.meta.url, 'language_thread'),
     minThreads: 1,
     maxThreads: 1,
   });
@@ -87,11 +85,4 @@ async function readTables(): Promise<LanguageTables> {
   } finally {
     await thread.destroy();
   }
-}
-
-/** Compiled: Node 20 starts no thread from TypeScript. Tests, which are not compiled, take what the build has made. */
-function threadFile(name: string): string {
-  const beside = fileURLToPath(new URL(`${name}.js`, import.meta.url));
-  if (existsSync(beside)) return beside;
-  return join(dirname(beside), '..', '..', '..', 'dist', 'plugins', 'datanet', 'curation', `${name}.js`);
 }

@@ -1,33 +1,39 @@
 /** /datanets/{name}/contributions: what is given, and what becomes of it. */
-import type { FastifyInstance } from 'fastify';
+import multipart from '@fastify/multipart';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import { ColophonError } from '../../../gateway/contract/index.ts';
+import { ColophonError, readForm } from '../../../gateway/contract/index.ts';
 import { type Caller, contributorFor, datanetFor, has, notFound } from '../access.ts';
+import type { Arrival } from '../contributions.ts';
 import { checkMapping } from '../formats/mapped.ts';
 import type { ColumnMapping, Contribution, FormatName, Role } from '../model.ts';
 import type { DatanetStore } from '../store/datanet_store.ts';
+import { tooLarge } from '../store/spool.ts';
+import { contributionAnswer, givenAnswer, listAnswer, refusedRowAnswer } from './answers.ts';
 import {
   type IdParams,
   idParams,
   listJson,
   type NameParams,
   nameParams,
-  nullable,
   pageOf,
   pageQuery,
   type RouteParts,
+  reasonText,
   told,
 } from './routes.ts';
 
 const states = ['submitted', 'checked', 'failed', 'accepted', 'rejected', 'withdrawn'] as const;
 const formats = ['chat', 'completion', 'alpaca', 'sharegpt', 'csv', 'parquet', 'text', 'markdown'];
+/** Characters of the longest field, of up to four bytes each. */
+const longestText = 4000;
 const text = (maxLength: number) => Type.String({ minLength: 1, maxLength });
 const uploadQuery = Type.Object({
   contributor: text(100),
   filename: text(255),
   licence: text(100),
   source: text(2000),
-  rights: text(4000),
+  rights: text(longestText),
   signature: Type.Optional(Type.String({ pattern: '^[0-9a-f]{128}$' })),
   format: Type.Optional(Type.Enum(formats)),
   columns: Type.Optional(
@@ -41,36 +47,80 @@ const uploadQuery = Type.Object({
 const listQuery = pageQuery({ state: Type.Optional(Type.Enum([...states])) });
 const reviewBody = Type.Object({
   decision: Type.Enum(['accept', 'reject']),
-  reason: nullable(Type.String({ maxLength: 4000 })),
+  reason: reasonText,
 });
-const withdrawBody = Type.Object({ reason: nullable(Type.String({ maxLength: 4000 })) });
+const withdrawBody = Type.Object({ reason: reasonText });
+
+/** The same in a form, in any order, with the file. */
+const uploadForm = Type.Object({
+  ...uploadQuery.properties,
+  filename: Type.Optional(Type.String({ description: "Instead of the file's own." })),
+  file: Type.String({
+    description: 'At most `plugins.datanet.upload_bytes` long.',
+    contentMediaType: 'application/octet-stream',
+  }),
+});
 
 export function contributionRoutes(app: FastifyInstance, { service, caller }: RouteParts): void {
-  // The file is the body as it comes, of any size; what is said of it is in the query.
+  // The file is the body as it comes, of any size, with what is said of it in the query; or both are in a form.
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+    await scope.register(multipart, { throwFileSizeLimit: false });
+    const forms = new WeakMap<FastifyRequest, Arrival>();
+    const discard = async (request: FastifyRequest) => {
+      const arrival = forms.get(request);
+      if (arrival) await (await service()).contributions.discard(arrival);
+    };
     scope.post<{ Params: NameParams; Querystring: Static<typeof uploadQuery>; Body: AsyncIterable<Buffer> }>(
       '/datanets/:name/contributions',
       {
         bodyLimit: Number.MAX_SAFE_INTEGER,
-        schema: { params: nameParams, querystring: uploadQuery, ...told('contribute', 'Give a file') },
+        schema: {
+          params: nameParams,
+          querystring: uploadQuery,
+          described: { form: uploadForm, querystring: Type.Partial(uploadQuery) },
+          description:
+            'As a form; or the file is the body, of the type application/octet-stream, and the fields are in the query.',
+          ...told('contribute', 'Give a file', givenAnswer),
+        },
+        // A form's fields are checked as the query's are, once they are here.
+        preValidation: async (request) => {
+          if (!request.isMultipart()) return;
+          const { store, contributions } = await service();
+          await datanetFor(store, request.params.name, caller(request), 'contributor');
+          const { fields, file } = await readForm(request, 'file', {
+            bytes: contributions.uploadBytes,
+            fieldBytes: 4 * longestText,
+            tooLarge: () => tooLarge(contributions.uploadBytes),
+            take: (source) => contributions.receive(source),
+            undo: (arrival) => contributions.discard(arrival),
+          });
+          if (!file) throw noFile();
+          forms.set(request, file.content);
+          const filename = file.filename.slice(0, 255);
+          request.query = { filename, ...(request.query as object), ...Object.fromEntries(fields) } as never;
+        },
+        onError: discard,
       },
       async (request) => {
         const { store, contributions } = await service();
         const { datanet } = await datanetFor(store, request.params.name, caller(request), 'contributor');
         const { contributor: id, format, columns, signature, ...said } = request.query;
         const contributor = await contributorFor(store, id, caller(request));
+        const { filename, licence, source, rights } = said;
         const statement = {
-          ...said,
+          ...{ filename, licence, source, rights },
           format: {
             ...(format === undefined ? {} : { format: format as FormatName }),
             ...(columns === undefined ? {} : { columns: columnsOf(columns) }),
           },
           signature: signature ?? null,
         };
-        const file = request.body ?? empty();
-        const { contribution, job } = await contributions.submit(datanet, contributor, statement, file);
+        const arrival = forms.get(request);
+        const { contribution, job } = arrival
+          ? await contributions.keep(datanet, contributor, statement, arrival)
+          : await contributions.submit(datanet, contributor, statement, request.body ?? empty());
         return { ...contributionJson(contribution), job: job.id };
       },
     );
@@ -82,7 +132,11 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
       schema: {
         params: nameParams,
         querystring: listQuery,
-        ...told('listContributions', 'The contributions; of others, a curator alone sees them'),
+        ...told(
+          'listContributions',
+          'The contributions; of others, a curator alone sees them',
+          listAnswer(contributionAnswer),
+        ),
       },
     },
     async (request) => {
@@ -99,10 +153,10 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
 
   app.get<{ Params: IdParams }>(
     '/datanets/:name/contributions/:id',
-    { schema: { params: idParams, ...told('retrieveContribution', 'One contribution') } },
+    { schema: { params: idParams, ...told('retrieveContribution', 'One contribution', contributionAnswer) } },
     async (request) => {
       const { store } = await service();
-      return contributionJson((await find(store, request.params, caller(request))).contribution);
+      return contributionJson((await contributionFor(store, request.params, caller(request))).contribution);
     },
   );
 
@@ -112,22 +166,28 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
       schema: {
         params: idParams,
         querystring: pageQuery({}),
-        ...told('listRefusedRows', 'Its rows that are no examples, and why'),
+        ...told('listRefusedRows', 'Its rows that are no examples, and why', listAnswer(refusedRowAnswer)),
       },
     },
     async (request) => {
       const { store } = await service();
-      const { contribution } = await find(store, request.params, caller(request));
+      const { contribution } = await contributionFor(store, request.params, caller(request));
       return listJson(await store.refusedRows(contribution.id, pageOf(request.query)), (row) => row);
     },
   );
 
   app.post<{ Params: IdParams; Body: Static<typeof reviewBody> }>(
     '/datanets/:name/contributions/:id/review',
-    { schema: { params: idParams, body: reviewBody, ...told('reviewContribution', 'Accept or reject it') } },
+    {
+      schema: {
+        params: idParams,
+        body: reviewBody,
+        ...told('reviewContribution', 'Accept or reject it', contributionAnswer),
+      },
+    },
     async (request) => {
       const { store, contributions } = await service();
-      const { contribution } = await find(store, request.params, caller(request), 'curator');
+      const { contribution } = await contributionFor(store, request.params, caller(request), 'curator');
       const { decision, reason } = request.body;
       const word = {
         accept: decision === 'accept',
@@ -140,10 +200,16 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
 
   app.post<{ Params: IdParams; Body: Static<typeof withdrawBody> }>(
     '/datanets/:name/contributions/:id/withdraw',
-    { schema: { params: idParams, body: withdrawBody, ...told('withdrawContribution', 'Take it back') } },
+    {
+      schema: {
+        params: idParams,
+        body: withdrawBody,
+        ...told('withdrawContribution', 'Take it back', contributionAnswer),
+      },
+    },
     async (request) => {
       const { store, contributions } = await service();
-      const { contribution } = await find(store, request.params, caller(request));
+      const { contribution } = await contributionFor(store, request.params, caller(request));
       return contributionJson(await contributions.withdraw(contribution, request.body.reason ?? null));
     },
   );
@@ -166,7 +232,7 @@ function columnsOf(columns: string): ColumnMapping {
 }
 
 /** A contribution of the caller's own tenant, or any for a curator; 404 for others, 403 where its role is below `needed`. */
-async function find(
+export async function contributionFor(
   store: DatanetStore,
   { name, id }: IdParams,
   caller: Caller,
@@ -193,3 +259,10 @@ function contributionJson({ publicKey, createdAt, reviewedAt, ...same }: Contrib
 }
 
 async function* empty(): AsyncGenerator<Buffer> {}
+
+function noFile(): ColophonError {
+  return new ColophonError("Missing required parameter: 'file'.", {
+    param: 'file',
+    code: 'missing_required_parameter',
+  });
+}

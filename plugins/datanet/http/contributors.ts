@@ -5,6 +5,7 @@ import { type Static, Type } from 'typebox';
 import { contributorFor, datanetFor, has } from '../access.ts';
 import { now } from '../jobs/runner.ts';
 import type { Contributor } from '../model.ts';
+import { contributorAnswer, listAnswer } from './answers.ts';
 import {
   type IdParams,
   idParams,
@@ -34,7 +35,13 @@ const listQuery = pageQuery({
 export function contributorRoutes(app: FastifyInstance, { service, caller }: RouteParts): void {
   app.post<{ Params: NameParams; Body: Static<typeof createBody> }>(
     '/datanets/:name/contributors',
-    { schema: { params: nameParams, body: createBody, ...told('createContributor', 'Be a contributor') } },
+    {
+      schema: {
+        params: nameParams,
+        body: createBody,
+        ...told('createContributor', 'Be a contributor', contributorAnswer),
+      },
+    },
     async (request) => {
       const { store } = await service();
       await datanetFor(store, request.params.name, caller(request), 'contributor');
@@ -58,7 +65,11 @@ export function contributorRoutes(app: FastifyInstance, { service, caller }: Rou
       schema: {
         params: nameParams,
         querystring: listQuery,
-        ...told('listContributors', 'Who gave something here: your own, or for a curator all'),
+        ...told(
+          'listContributors',
+          'Who gave something here: your own, or for a curator all',
+          listAnswer(contributorAnswer),
+        ),
       },
     },
     async (request) => {
@@ -80,7 +91,7 @@ export function contributorRoutes(app: FastifyInstance, { service, caller }: Rou
       schema: {
         params: idParams,
         body: changeBody,
-        ...told('updateContributor', 'Change where a contributor is paid, or its key'),
+        ...told('updateContributor', 'Change where a contributor is paid, or its key', contributorAnswer),
       },
     },
     async (request) => {

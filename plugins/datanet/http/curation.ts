@@ -8,6 +8,14 @@ import { CurationChange, settingsOf } from '../curation/settings.ts';
 import type { CurateParams } from '../jobs/curate.ts';
 import type { Datanet } from '../model.ts';
 import type { DatanetStore, Job, Verdict } from '../store/datanet_store.ts';
+import {
+  jobAnswer,
+  listAnswer,
+  setAsideAnswer,
+  verdictAnswer,
+  wordAnswer,
+  wordDeletedAnswer,
+} from './answers.ts';
 import { jobJson } from './jobs.ts';
 import {
   type IdParams,
@@ -55,7 +63,11 @@ export function curationRoutes(app: FastifyInstance, { service, caller, files }:
       schema: {
         params: nameParams,
         body: curateBody,
-        ...told('curate', 'Run the stages over all accepted rows: a job, whose report has the totals'),
+        ...told(
+          'curate',
+          'Run the stages over all accepted rows: a job, whose report has the totals',
+          jobAnswer,
+        ),
       },
     },
     async (request) => {
@@ -78,6 +90,7 @@ export function curationRoutes(app: FastifyInstance, { service, caller, files }:
         ...told(
           'listVerdicts',
           'What a curation says of rows; one of which it says nothing is kept as it is',
+          listAnswer(verdictAnswer),
         ),
       },
     },
@@ -101,7 +114,11 @@ export function curationRoutes(app: FastifyInstance, { service, caller, files }:
       schema: {
         params: nameParams,
         querystring: Type.Object({ ...pageQuery({}).properties, after: verdictsQuery.properties.after }),
-        ...told('listQuarantine', 'Rows that a snapshot would not have now, why, and what they say'),
+        ...told(
+          'listQuarantine',
+          'Rows that a snapshot would not have now, why, and what they say',
+          listAnswer(setAsideAnswer),
+        ),
       },
     },
     async (request) => {
@@ -137,7 +154,7 @@ export function curationRoutes(app: FastifyInstance, { service, caller, files }:
       schema: {
         params: exampleParams,
         body: wordBody,
-        ...told('setWord', "A curator's word on a row, which stands above what curations say"),
+        ...told('setWord', "A curator's word on a row, which stands above what curations say", wordAnswer),
       },
     },
     async (request) => {
@@ -155,7 +172,12 @@ export function curationRoutes(app: FastifyInstance, { service, caller, files }:
 
   app.delete<{ Params: Static<typeof exampleParams> }>(
     '/datanets/:name/examples/:seq/word',
-    { schema: { params: exampleParams, ...told('deleteWord', 'Take a word on a row back') } },
+    {
+      schema: {
+        params: exampleParams,
+        ...told('deleteWord', 'Take a word on a row back', wordDeletedAnswer),
+      },
+    },
     async (request) => {
       const { store } = await service();
       const { datanet } = await datanetFor(store, request.params.name, caller(request), 'curator');
@@ -170,7 +192,7 @@ export function curationRoutes(app: FastifyInstance, { service, caller, files }:
       schema: {
         params: nameParams,
         querystring: Type.Object({ ...pageQuery({}).properties, after: verdictsQuery.properties.after }),
-        ...told('listWords', "Curators' words on rows"),
+        ...told('listWords', "Curators' words on rows", listAnswer(wordAnswer)),
       },
     },
     async (request) => {

@@ -7,7 +7,16 @@ import { datanetFor, roleOf } from '../access.ts';
 import { CurationChange } from '../curation/settings.ts';
 import { now } from '../jobs/runner.ts';
 import type { Datanet, ExampleKind, Role } from '../model.ts';
+import { compileSchema, type DatanetSchema } from '../schemas/json_schema.ts';
 import { eraseTexts } from '../store/erase_texts.ts';
+import {
+  datanetAnswer,
+  datanetDeletedAnswer,
+  datanetsAnswer,
+  ownDatanetAnswer,
+  roleAnswer,
+  rolesAnswer,
+} from './answers.ts';
 import { listJson, type NameParams, nameParams, pageOf, pageQuery, type RouteParts, told } from './routes.ts';
 
 const spdxIds = Type.Array(Type.String({ minLength: 1, maxLength: 100 }), { maxItems: 200 });
@@ -42,7 +51,7 @@ const roleBody = Type.Object({
 export function datanetRoutes(app: FastifyInstance, { service, caller, contributorBytes }: RouteParts): void {
   app.post<{ Body: Static<typeof createBody> }>(
     '/datanets',
-    { schema: { body: createBody, ...told('createDatanet', 'Make a Datanet') } },
+    { schema: { body: createBody, ...told('createDatanet', 'Make a Datanet', datanetAnswer) } },
     async (request) => {
       const { store } = await service();
       const datanet: Datanet = {
@@ -68,7 +77,10 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
   app.get<{ Querystring: { after?: string; limit?: string } }>(
     '/datanets',
     {
-      schema: { querystring: pageQuery({}), ...told('listDatanets', 'The Datanets that you have a role in') },
+      schema: {
+        querystring: pageQuery({}),
+        ...told('listDatanets', 'The Datanets that you have a role in', datanetsAnswer),
+      },
     },
     async (request) => {
       const { store } = await service();
@@ -82,7 +94,7 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
 
   app.get<{ Params: NameParams }>(
     '/datanets/:name',
-    { schema: { params: nameParams, ...told('retrieveDatanet', 'One Datanet') } },
+    { schema: { params: nameParams, ...told('retrieveDatanet', 'One Datanet', ownDatanetAnswer) } },
     async (request) => {
       const { store } = await service();
       const { datanet, role } = await datanetFor(store, request.params.name, caller(request), 'contributor');
@@ -92,7 +104,13 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
 
   app.patch<{ Params: NameParams; Body: Static<typeof changeBody> }>(
     '/datanets/:name',
-    { schema: { params: nameParams, body: changeBody, ...told('updateDatanet', 'Change a Datanet') } },
+    {
+      schema: {
+        params: nameParams,
+        body: changeBody,
+        ...told('updateDatanet', 'Change a Datanet', datanetAnswer),
+      },
+    },
     async (request) => {
       const { store } = await service();
       const { datanet } = await datanetFor(store, request.params.name, caller(request), 'owner');
@@ -110,7 +128,7 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
         querystring: Type.Object({
           confirm: Type.Optional(Type.String({ description: 'Its name once more, unless it is empty.' })),
         }),
-        ...told('deleteDatanet', 'Delete a Datanet with all that is in it'),
+        ...told('deleteDatanet', 'Delete a Datanet with all that is in it', datanetDeletedAnswer),
       },
     },
     async (request) => {
@@ -132,7 +150,7 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
 
   app.get<{ Params: NameParams }>(
     '/datanets/:name/roles',
-    { schema: { params: nameParams, ...told('listDatanetRoles', 'Who may do what') } },
+    { schema: { params: nameParams, ...told('listDatanetRoles', 'Who may do what', rolesAnswer) } },
     async (request) => {
       const { store } = await service();
       const { datanet } = await datanetFor(store, request.params.name, caller(request), 'owner');
@@ -142,7 +160,13 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
 
   app.put<{ Params: NameParams; Body: Static<typeof roleBody> }>(
     '/datanets/:name/roles',
-    { schema: { params: nameParams, body: roleBody, ...told('setDatanetRole', 'Give or take a role') } },
+    {
+      schema: {
+        params: nameParams,
+        body: roleBody,
+        ...told('setDatanetRole', 'Give or take a role', roleAnswer),
+      },
+    },
     async (request) => {
       const { store } = await service();
       const { datanet } = await datanetFor(store, request.params.name, caller(request), 'owner');
@@ -155,6 +179,7 @@ export function datanetRoutes(app: FastifyInstance, { service, caller, contribut
 
 function changeOf(body: Static<typeof changeBody>, { licencePolicy }: Datanet): Partial<Datanet> {
   const { domain, description, kinds, schema, licence_policy, curation, open, contributor_bytes } = body;
+  if (schema) compileSchema(schema as DatanetSchema);
   return {
     ...(domain === undefined ? {} : { domain }),
     ...(description === undefined ? {} : { description }),

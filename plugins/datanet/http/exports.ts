@@ -8,7 +8,8 @@ import type { Split } from '../model.ts';
 import { Manifest } from '../snapshots/manifest.ts';
 import { recordOf } from '../snapshots/provenance.ts';
 import { type PlacedEntry, placesOfSplit, textsOfSplit } from '../snapshots/texts.ts';
-import { type IdParams, idParams, type RouteParts, told } from './routes.ts';
+import { listAnswer, recordAnswer } from './answers.ts';
+import { ByType, type IdParams, idParams, type RouteParts, told } from './routes.ts';
 import { snapshotFor } from './snapshots.ts';
 
 const rowsQuery = Type.Object({
@@ -20,6 +21,11 @@ const recordsQuery = Type.Object({
   limit: Type.Optional(Type.String({ pattern: '^([1-9][0-9]{0,2}|1000)$', description: 'Default 100.' })),
 });
 
+const rowFiles = new ByType({
+  'application/jsonl': Type.String({ description: 'A row a line.' }),
+  'application/vnd.apache.parquet': Type.String({ description: 'A Parquet file.' }),
+});
+
 export function exportRoutes(app: FastifyInstance, { service, caller }: RouteParts): void {
   app.get<{ Params: IdParams; Querystring: Static<typeof rowsQuery> }>(
     '/datanets/:name/snapshots/:id/rows',
@@ -27,7 +33,7 @@ export function exportRoutes(app: FastifyInstance, { service, caller }: RoutePar
       schema: {
         params: idParams,
         querystring: rowsQuery,
-        ...told('downloadSnapshotRows', 'The rows of a split as a file, each with who gave it'),
+        ...told('downloadSnapshotRows', 'The rows of a split as a file, each with who gave it', rowFiles),
       },
     },
     async (request, reply) => {
@@ -54,7 +60,11 @@ export function exportRoutes(app: FastifyInstance, { service, caller }: RoutePar
       schema: {
         params: idParams,
         querystring: recordsQuery,
-        ...told('listSnapshotContributions', 'What its contributions say of themselves, by id'),
+        ...told(
+          'listSnapshotContributions',
+          'What its contributions say of themselves, by id',
+          listAnswer(recordAnswer),
+        ),
       },
     },
     async (request) => {

@@ -6,7 +6,9 @@ import { Type } from 'typebox';
 import { type Caller, datanetFor, notFound } from '../access.ts';
 import type { Role } from '../model.ts';
 import type { Job } from '../store/datanet_store.ts';
+import { jobAnswer, listAnswer } from './answers.ts';
 import {
+  ByType,
   type IdParams,
   idParams,
   listJson,
@@ -24,6 +26,10 @@ const lookEvery = 250;
 const states = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 const listQuery = pageQuery({ state: Type.Optional(Type.Enum([...states])) });
 
+const jobEvents = new ByType({
+  'text/event-stream': Type.String({ description: '`data: ` is the job, as it is answered elsewhere.' }),
+});
+
 export function jobRoutes(app: FastifyInstance, { service, caller }: RouteParts): void {
   const found = async ({ name, id }: IdParams, who: Caller, needed: Role) => {
     const { store, jobs } = await service();
@@ -34,7 +40,13 @@ export function jobRoutes(app: FastifyInstance, { service, caller }: RouteParts)
   };
   app.get<{ Params: NameParams; Querystring: { after?: string; limit?: string; state?: Job['state'] } }>(
     '/datanets/:name/jobs',
-    { schema: { params: nameParams, querystring: listQuery, ...told('listDatanetJobs', 'The jobs') } },
+    {
+      schema: {
+        params: nameParams,
+        querystring: listQuery,
+        ...told('listDatanetJobs', 'The jobs', listAnswer(jobAnswer)),
+      },
+    },
     async (request) => {
       const { store } = await service();
       const { datanet } = await datanetFor(store, request.params.name, caller(request), 'contributor');
@@ -45,13 +57,16 @@ export function jobRoutes(app: FastifyInstance, { service, caller }: RouteParts)
   );
   app.get<{ Params: IdParams }>(
     '/datanets/:name/jobs/:id',
-    { schema: { params: idParams, ...told('retrieveDatanetJob', 'How a job is getting on') } },
+    { schema: { params: idParams, ...told('retrieveDatanetJob', 'How a job is getting on', jobAnswer) } },
     async (request) => jobJson((await found(request.params, caller(request), 'contributor')).job),
   );
   app.post<{ Params: IdParams }>(
     '/datanets/:name/jobs/:id/cancel',
     {
-      schema: { params: idParams, ...told('cancelDatanetJob', 'End a job; one that is over stays as it is') },
+      schema: {
+        params: idParams,
+        ...told('cancelDatanetJob', 'End a job; one that is over stays as it is', jobAnswer),
+      },
     },
     async (request) => {
       const { store, jobs, job } = await found(request.params, caller(request), 'curator');
@@ -64,7 +79,11 @@ export function jobRoutes(app: FastifyInstance, { service, caller }: RouteParts)
     {
       schema: {
         params: idParams,
-        ...told('streamDatanetJob', 'Server-sent events: the job, each time that it has changed, to its end'),
+        ...told(
+          'streamDatanetJob',
+          'Server-sent events: the job, each time that it has changed, to its end',
+          jobEvents,
+        ),
       },
     },
     async (request, reply) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type FastifyInstance, fastify } from 'fastify';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ColophonError } from '../../../gateway/contract/index.ts';
+import { validatorCompiler } from '../../../gateway/http/validation.ts';
 import { Contributions } from '../contributions.ts';
 import { readRows } from '../formats/read_rows.ts';
 import { checkWork } from '../jobs/check.ts';
@@ -31,7 +32,7 @@ beforeAll(async () => {
     readRows,
     canonical: (content) => Buffer.from(JSON.stringify(content)),
     limits: { rowBytes: 1e6, ratio: 100, expandedBytes: 1e9 },
-    kindsOf: async () => ['chat'],
+    takenBy: async () => ({ kinds: ['chat'], schema: null }),
   });
   const jobs = new JobRunner(store, { check }, { debug() {}, info() {}, warn() {}, error() {} });
   const contributions = new Contributions({
@@ -50,6 +51,9 @@ beforeAll(async () => {
     contributorBytes: 1e6,
   };
   app = fastify();
+  // As the server does.
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler((error, _request, reply) =>
     error instanceof ColophonError
       ? reply.status(error.status).send(error.toBody())
@@ -154,6 +158,22 @@ test('contributors are listed, and change where they are paid and their key', as
   expect((await ask('carl', 'PATCH', url, change)).body).toMatchObject({ ...change, name: 'Cy' });
   expect((await ask('olga', 'PATCH', url, change)).status).toBe(404);
   expect((await ask('carl', 'PATCH', url, { public_key: 'xy' })).status).toBe(400);
+});
+
+test('what is no JSON Schema is not set as one', async () => {
+  const wrong = { schema: { properties: { messages: { items: 7 } } } };
+  const refusal = { status: 400, body: { error: { param: 'schema', code: 'invalid_value' } } };
+  expect(await ask('olga', 'POST', '/datanets', { name: 'strict', ...wrong })).toMatchObject(refusal);
+  expect((await ask('olga', 'GET', '/datanets/strict')).status).toBe(404);
+  const schema = { properties: { messages: { minItems: 3 } } };
+  expect((await ask('olga', 'POST', '/datanets', { name: 'strict', schema })).body).toMatchObject({ schema });
+  const changed = await ask('olga', 'PATCH', '/datanets/strict', wrong);
+  expect(changed).toMatchObject(refusal);
+  expect(changed.body.error.message).toBe(
+    "'schema' is no valid JSON Schema: at '/properties/messages/items' it must be object,boolean.",
+  );
+  expect((await ask('olga', 'GET', '/datanets/strict')).body).toMatchObject({ schema });
+  expect((await ask('olga', 'PATCH', '/datanets/strict', { schema: null })).body.schema).toBeNull();
 });
 
 test('columns are mapped as the query says, licences are refused by their own codes', async () => {

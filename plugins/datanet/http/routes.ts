@@ -7,6 +7,7 @@ import type { Contributions } from '../contributions.ts';
 import type { JobRunner } from '../jobs/runner.ts';
 import type { BlobStore } from '../store/blob_store.ts';
 import type { DatanetStore, Page } from '../store/datanet_store.ts';
+import { errorAnswer } from './answers.ts';
 
 /** Opened by the first request that needs it. */
 export interface Service {
@@ -47,21 +48,27 @@ export function listJson<Item, Shown>({ data, hasMore }: Page<Item>, show: (item
   return { object: 'list' as const, data: data.map(show), has_more: hasMore };
 }
 
-const anyObject = Type.Object({}, { additionalProperties: true });
+/** What a route's schema says in the document beside what it checks. `answer`: of JSON, unless it is by content type. */
+export function told(operationId: string, summary: string, answer: TSchema | ByType) {
+  const byType = answer instanceof ByType ? answer.schemas : { 'application/json': answer };
+  const content = Object.fromEntries(Object.entries(byType).map(([type, schema]) => [type, { schema }]));
+  const response = { 200: { description: 'The answer.', content }, '4xx': errorAnswer, '5xx': errorAnswer };
+  return { operationId, summary, tags: ['datanets'], response };
+}
 
-/** What a route's schema says in the document beside what it checks. */
-export function told(operationId: string, summary: string) {
-  const json = { 'application/json': { schema: anyObject } };
-  return {
-    operationId,
-    summary,
-    tags: ['datanets'],
-    response: { 200: { description: 'The answer.', content: json } },
-  };
+/** Answers of several content types, or of another than JSON. */
+export class ByType {
+  readonly schemas: Record<string, TSchema>;
+
+  constructor(schemas: Record<string, TSchema>) {
+    this.schemas = schemas;
+  }
 }
 
 export const nullable = <Schema extends TSchema>(schema: Schema) =>
   Type.Optional(Type.Union([schema, Type.Null()]));
+
+export const reasonText = nullable(Type.String({ maxLength: 4000 }));
 
 export type NameParams = Static<typeof nameParams>;
 export type IdParams = Static<typeof idParams>;

@@ -5,9 +5,10 @@ import { type Caller, datanetFor, notFound } from '../access.ts';
 import type { Datanet, Role, Snapshot } from '../model.ts';
 import { countDifferences } from '../snapshots/diff.ts';
 import { Manifest } from '../snapshots/manifest.ts';
-import { proveExample } from '../snapshots/proof.ts';
+import { Proof, proveExample } from '../snapshots/proof.ts';
 import { splitWarnings } from '../snapshots/warnings.ts';
 import type { DatanetStore } from '../store/datanet_store.ts';
+import { diffAnswer, entryAnswer, jobAnswer, listAnswer, snapshotAnswer } from './answers.ts';
 import { curationFor } from './curation.ts';
 import { jobJson } from './jobs.ts';
 import {
@@ -69,7 +70,11 @@ export function snapshotRoutes(app: FastifyInstance, { service, caller }: RouteP
       schema: {
         params: nameParams,
         body: snapshotBody,
-        ...told('makeSnapshot', 'Freeze what is accepted now: a job, whose report names the snapshot'),
+        ...told(
+          'makeSnapshot',
+          'Freeze what is accepted now: a job, whose report names the snapshot',
+          jobAnswer,
+        ),
       },
     },
     async (request) => {
@@ -88,7 +93,13 @@ export function snapshotRoutes(app: FastifyInstance, { service, caller }: RouteP
   );
   app.get<{ Params: NameParams; Querystring: { after?: string; limit?: string } }>(
     '/datanets/:name/snapshots',
-    { schema: { params: nameParams, querystring: pageQuery({}), ...told('listSnapshots', 'The snapshots') } },
+    {
+      schema: {
+        params: nameParams,
+        querystring: pageQuery({}),
+        ...told('listSnapshots', 'The snapshots', listAnswer(snapshotAnswer)),
+      },
+    },
     async (request) => {
       const { store, datanet } = await found(request.params.name, caller(request), 'contributor');
       return listJson(await store.snapshots(datanet.id, pageOf(request.query)), snapshotJson);
@@ -96,7 +107,12 @@ export function snapshotRoutes(app: FastifyInstance, { service, caller }: RouteP
   );
   app.get<{ Params: IdParams }>(
     '/datanets/:name/snapshots/:id',
-    { schema: { params: idParams, ...told('retrieveSnapshot', 'One snapshot; "latest" is the last') } },
+    {
+      schema: {
+        params: idParams,
+        ...told('retrieveSnapshot', 'One snapshot; "latest" is the last', snapshotAnswer),
+      },
+    },
     async (request) => {
       const { store, datanet } = await found(request.params.name, caller(request), 'contributor');
       return snapshotJson(await snapshotFor(store, datanet, request.params.id));
@@ -108,7 +124,7 @@ export function snapshotRoutes(app: FastifyInstance, { service, caller }: RouteP
       schema: {
         params: idParams,
         querystring: entriesQuery,
-        ...told('listSnapshotEntries', 'Hashes, by position'),
+        ...told('listSnapshotEntries', 'Hashes, by position', listAnswer(entryAnswer)),
       },
     },
     async (request) => {
@@ -124,7 +140,12 @@ export function snapshotRoutes(app: FastifyInstance, { service, caller }: RouteP
   );
   app.get<{ Params: Static<typeof diffParams> }>(
     '/datanets/:name/snapshots/:id/diff/:other',
-    { schema: { params: diffParams, ...told('diffSnapshots', 'What the other one has more and less') } },
+    {
+      schema: {
+        params: diffParams,
+        ...told('diffSnapshots', 'What the other one has more and less', diffAnswer),
+      },
+    },
     async (request) => {
       const { store, blobs, datanet } = await found(request.params.name, caller(request), 'contributor');
       const open = async (id: string) =>
@@ -135,7 +156,12 @@ export function snapshotRoutes(app: FastifyInstance, { service, caller }: RouteP
   );
   app.get<{ Params: Static<typeof proofParams> }>(
     '/datanets/:name/snapshots/:id/proofs/:hash',
-    { schema: { params: proofParams, ...told('proveExample', 'Proof that an example is in the snapshot') } },
+    {
+      schema: {
+        params: proofParams,
+        ...told('proveExample', 'Proof that an example is in the snapshot', Proof),
+      },
+    },
     async (request) => {
       const { store, blobs, datanet } = await found(request.params.name, caller(request), 'contributor');
       const snapshot = await snapshotFor(store, datanet, request.params.id);

@@ -1,12 +1,13 @@
 /** The job that reads a contribution's file: its rows become stored examples and refused rows. */
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import type { ReadLimits, ReadRows, Row } from '../formats/format.ts';
-import type { Content, Contribution, ExampleKind, RefusedRow, StoredExample } from '../model.ts';
+import type { Content, Contribution, RefusedRow, StoredExample } from '../model.ts';
 import { contentHash } from '../snapshots/canonical.ts';
 import type { BlobStore } from '../store/blob_store.ts';
 import type { DatanetStore, Job } from '../store/datanet_store.ts';
 import { isOutage } from '../store/store_error.ts';
 import { sentence, type Work } from './runner.ts';
+import { type TakenBy, Taking } from './taking.ts';
 
 /** Texts are written in blobs of about this size: few enough to be fast, small enough to be held and rewritten. */
 const segmentBytes = 4 * 2 ** 20;
@@ -20,8 +21,8 @@ export interface CheckParts {
   /** The bytes of a content that are hashed and stored. */
   canonical(content: Content): Uint8Array;
   limits: ReadLimits;
-  /** The kinds that the contribution's Datanet takes. */
-  kindsOf(contribution: Contribution): Promise<readonly ExampleKind[]>;
+  /** What the contribution's Datanet takes. */
+  takenBy(contribution: Contribution): Promise<TakenBy>;
 }
 
 /**
@@ -63,9 +64,9 @@ async function check(
   contribution: Contribution,
   job: Job,
   signal: AbortSignal,
-  { store, blobs, readRows, canonical, limits, kindsOf }: CheckParts,
+  { store, blobs, readRows, canonical, limits, takenBy }: CheckParts,
 ): Promise<{ rows: number; refused: number }> {
-  const kinds = await kindsOf(contribution);
+  const taking = new Taking(await takenBy(contribution));
   const stored = (job.checkpoint ?? { rows: 0, refused: 0 }) as { rows: number; refused: number };
   let { rows, refused } = stored;
   let seen = 0;
@@ -120,43 +121,28 @@ async function check(
       return Buffer.concat(chunks);
     },
   };
-  for await (const read of readRows(file, contribution.filename, contribution.format, limits)) {
-    signal.throwIfAborted();
-    for (const given of read) {
-      if (seen++ < stored.rows) continue;
-      const row = ofKinds(given, kinds);
-      batch.push(row);
-      if ('example' in row) {
-        const text = canonical(row.example.content);
-        texts.push(text);
-        bytes += text.length;
-      } else {
-        bytes += row.refused.raw.length;
+  try {
+    for await (const read of readRows(file, contribution.filename, contribution.format, limits)) {
+      signal.throwIfAborted();
+      const fresh = read.slice(Math.max(0, stored.rows - seen));
+      seen += read.length;
+      for (const row of await taking.rows(fresh, signal)) {
+        batch.push(row);
+        if ('example' in row) {
+          const text = canonical(row.example.content);
+          texts.push(text);
+          bytes += text.length;
+        } else {
+          bytes += row.refused.raw.length;
+        }
+        if (bytes >= segmentBytes || batch.length >= batchRows) await flush();
       }
-      if (bytes >= segmentBytes || batch.length >= batchRows) await flush();
     }
+    if (batch.length > 0) await flush();
+    return { rows, refused };
+  } finally {
+    await taking.end();
   }
-  if (batch.length > 0) await flush();
-  return { rows, refused };
-}
-
-/** The row, or its refusal where the Datanet takes no examples of its kind. */
-function ofKinds(row: Row, kinds: readonly ExampleKind[]): Row {
-  if ('refused' in row) return row;
-  const kind = kindOf(row.example.content);
-  if (kinds.includes(kind)) return row;
-  const { line } = row;
-  const reason = `An example of kind '${kind}' on line ${line}; the Datanet takes ${kinds.join(', ')}.`;
-  const raw = Buffer.from(JSON.stringify(row.example.content))
-    .subarray(0, 64 * 1024)
-    .toString();
-  return { line, refused: { line, field: null, reason, raw } };
-}
-
-export function kindOf(content: Content): ExampleKind {
-  if ('messages' in content) return 'chat';
-  if ('completion' in content) return 'completion';
-  return 'text' in content ? 'text' : 'preference';
 }
 
 /** As one piece: a write of a row's bytes takes longer than its check. */

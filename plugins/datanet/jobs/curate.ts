@@ -8,6 +8,7 @@ import type { CurationSettings } from '../curation/settings.ts';
 import { languageTables } from '../curation/threads.ts';
 import type { ReadLimits } from '../formats/format.ts';
 import type { Datanet, LicencePolicy } from '../model.ts';
+import { compileSchema } from '../schemas/json_schema.ts';
 import type { BlobStore } from '../store/blob_store.ts';
 import type { DatanetStore, Job } from '../store/datanet_store.ts';
 import { eraseTexts } from '../store/erase_texts.ts';
@@ -50,6 +51,8 @@ async function run(job: Job, signal: AbortSignal, parts: CurateParts): Promise<R
   const { store, blobs, threads, limits, host } = parts;
   const { settings, tenant, operator } = job.params as CurateParams;
   const { schema, licencePolicy } = await parts.datanetOf(job.datanet);
+  // Here, where it is told as what it is, and not by a thread.
+  if (schema !== null) compileSchema(schema);
   const { enabled, heldOut: ids } = settings.contamination;
   const heldOut = enabled
     ? await heldOutTexts(ids, { files: host.files, caller: { tenant, operator }, limits })

@@ -13,7 +13,7 @@ export interface PlacedEntry {
   place: TextPlace;
 }
 
-/** Where the texts of a split lie. Rejects with `contribution_withdrawn` at one that is gone. */
+/** Where the texts of a split lie. Rejects with `contribution_withdrawn` or `example_withdrawn` at one that is gone. */
 export async function* placesOfSplit(
   store: DatanetStore,
   datanet: Datanet,
@@ -23,7 +23,7 @@ export async function* placesOfSplit(
   for await (const entries of manifest.entries()) {
     const own = entries.filter((entry) => entry.split === split);
     for (const [at, place] of (await store.placesOf(datanet.id, own)).entries()) {
-      if (!place) throw withdrawn(datanet, own[at]!);
+      if (!place) throw await withdrawn(store, datanet, own[at]!);
       yield { entry: own[at]!, place };
     }
   }
@@ -49,9 +49,16 @@ export async function* textsOfSplit(
   if (batch.length > 0) yield batch;
 }
 
-function withdrawn({ name }: Datanet, { contribution }: SnapshotEntry): ColophonError {
+async function withdrawn(
+  store: DatanetStore,
+  { name }: Datanet,
+  { contribution, line, hash }: SnapshotEntry,
+): Promise<ColophonError> {
+  const whole = (await store.contribution(contribution))?.state === 'withdrawn';
   return new ColophonError(
-    `The contribution '${contribution}' was withdrawn since this snapshot of '${name}' was made, and its texts are gone. Make a new snapshot.`,
-    { type: 'conflict_error', code: 'contribution_withdrawn' },
+    whole
+      ? `The contribution '${contribution}' was withdrawn since this snapshot of '${name}' was made, and its texts are gone. Make a new snapshot.`
+      : `The example '${hash}' (line ${line} of the contribution '${contribution}') was withdrawn since this snapshot of '${name}' was made, and its text is gone. Make a new snapshot.`,
+    { type: 'conflict_error', code: whole ? 'contribution_withdrawn' : 'example_withdrawn' },
   );
 }

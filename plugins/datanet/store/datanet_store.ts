@@ -3,6 +3,7 @@ import type {
   Contribution,
   Contributor,
   Datanet,
+  ExampleWithdrawal,
   Place,
   RefusedRow,
   Role,
@@ -64,6 +65,16 @@ export interface ExampleFilter {
   /** Only those that a snapshot would have now (accepted, not set aside), or only those set aside. */
   standing?: 'kept' | 'set_aside';
   hash?: string;
+}
+
+/** An example that has a text of a hash, as it came or as a curation masked it. */
+export interface Copy {
+  seq: number;
+  contribution: string;
+  contributor: string;
+  state: Contribution['state'];
+  /** False: it was erased. */
+  hasText: boolean;
 }
 
 /** All writes are durable when they resolve. What does not exist is undefined; what cannot be is thrown as ColophonError. */
@@ -132,6 +143,20 @@ export interface DatanetStore {
   // Erasing. What takes texts away notes their blobs; store/erase_texts.ts, over the methods below, then makes them go.
   /** Takes away every text that came with a contribution: of examples, of their masks, and of refused rows. Hashes stay. */
   eraseContribution(contribution: string): Promise<void>;
+  /** Those of a Datanet, by seq, in batches. The state is the one at the moment at which the example was there. */
+  copiesOf(datanet: string, hash: string): AsyncIterable<Copy[]>;
+  /**
+   * Takes the texts of examples away and notes in the same transaction that they are to go, with the files in which they came:
+   * the rows of a checked file stand each on its own. Returns how many still had one; where none had, nothing is noted.
+   */
+  withdrawExamples(withdrawal: Omit<ExampleWithdrawal, 'id' | 'examples'>, seqs: number[]): Promise<number>;
+  exampleWithdrawals(datanet: string, page: PageOptions): Promise<Page<ExampleWithdrawal>>;
+  /** Ids of those whose texts are not all gone yet. */
+  openExampleWithdrawals(): Promise<number[]>;
+  /** The texts of these are gone, from the store and from the blobs. */
+  exampleWithdrawalsEnded(ids: number[]): Promise<void>;
+  /** Makes what was deleted go from the database's files. */
+  scrub(): Promise<void>;
   /** Blobs with text in them that was taken away. */
   erasures(): Promise<string[]>;
   /** That text is gone. */

@@ -5,10 +5,13 @@ import type { DatanetStore } from './datanet_store.ts';
 
 /** Ends the withdrawals that are noted, whichever step a crash cut them at: every step may be done twice. */
 export async function endWithdrawals(store: DatanetStore, blobs: BlobStore): Promise<void> {
-  const noted = await store.withdrawals();
-  for (const contribution of noted) await store.eraseContribution(contribution);
+  const contributions = await store.withdrawals();
+  const examples = await store.openExampleWithdrawals();
+  for (const contribution of contributions) await store.eraseContribution(contribution);
+  if (examples.length > 0) await store.scrub();
   await eraseTexts(store, blobs);
-  for (const contribution of noted) await store.withdrawalEnded(contribution);
+  for (const contribution of contributions) await store.withdrawalEnded(contribution);
+  await store.exampleWithdrawalsEnded(examples);
 }
 
 /**

@@ -20,10 +20,22 @@ export interface Tables {
   datanets: Entity<Datanet> & { examples: Generated<number>; gone: Generated<number> };
   roles: { datanet: string; tenant: string; role: Role };
   contributors: Entity<Contributor>;
-  contributions: Entity<Contribution>;
+  /** `fileGone`: its file as it came is not needed any more, as an example of it was withdrawn. */
+  contributions: Entity<Contribution> & { fileGone: Generated<number> };
   blobs: { ord: Generated<number>; sha256: Uint8Array };
   /** Contributions that were withdrawn and whose texts are not all gone yet. */
   withdrawals: { contribution: number };
+  /** Examples of one hash that were withdrawn at once. `ended`: their texts are all gone. */
+  exampleWithdrawals: {
+    ord: Generated<number>;
+    datanet: number;
+    hash: Uint8Array;
+    by: string;
+    reason: string | null;
+    examples: number;
+    at: number;
+    ended: Generated<number>;
+  };
   /** Blobs that have text in them which nobody may see any more. */
   erasures: { blob: number };
   examples: {
@@ -67,12 +79,15 @@ export interface Tables {
   jobs: Entity<Job> & { verdicts: Generated<number> };
 }
 
+/** Of whole numbers, of bytes, and the column of an entity's number. */
+const types: Record<SqlKind, [int: string, bytes: string, ord: string]> = {
+  sqlite: ['INTEGER', 'BLOB', 'ord INTEGER PRIMARY KEY AUTOINCREMENT'],
+  postgres: ['bigint', 'bytea', 'ord bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY'],
+};
+
 const migrations: Array<(kind: SqlKind) => string[]> = [
   (kind) => {
-    const [int, bytes, ord] =
-      kind === 'sqlite'
-        ? ['INTEGER', 'BLOB', 'ord INTEGER PRIMARY KEY AUTOINCREMENT']
-        : ['bigint', 'bytea', 'ord bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY'];
+    const [int, bytes, ord] = types[kind];
     const strict = kind === 'sqlite' ? 'STRICT' : '';
     // Rows of one table in the order of their key, without a second copy of it.
     const keyed = kind === 'sqlite' ? 'STRICT, WITHOUT ROWID' : '';
@@ -163,6 +178,17 @@ const migrations: Array<(kind: SqlKind) => string[]> = [
       WHERE signature IS NOT NULL`,
   ],
   () => [`ALTER TABLE datanets ADD COLUMN curation TEXT NOT NULL DEFAULT '{}'`],
+  (kind) => {
+    const [int, bytes, ord] = types[kind];
+    return [
+      `ALTER TABLE contributions ADD COLUMN "fileGone" ${int} NOT NULL DEFAULT 0`,
+      `CREATE TABLE "exampleWithdrawals" (
+        ${ord}, datanet ${int} NOT NULL REFERENCES datanets (ord), hash ${bytes} NOT NULL, by TEXT NOT NULL,
+        reason TEXT, examples ${int} NOT NULL, at ${int} NOT NULL, ended ${int} NOT NULL DEFAULT 0)
+        ${kind === 'sqlite' ? 'STRICT' : ''}`,
+      'CREATE INDEX "exampleWithdrawalsByDatanet" ON "exampleWithdrawals" (datanet, ord)',
+    ];
+  },
 ];
 
 /** Brings a database to the newest schema. Two processes that open it at once wait for one another. */

@@ -46,7 +46,8 @@ export async function emptySpool(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
 }
 
-function tooLarge(limit: number): ColophonError {
+/** What a source of more than `limit` bytes is refused with. */
+export function tooLarge(limit: number): ColophonError {
   return new ColophonError(`The data is longer than ${limit} bytes, and that is as much as is taken here.`, {
     status: 413,
     code: 'too_large',

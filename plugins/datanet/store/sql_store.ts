@@ -4,6 +4,7 @@ import type { Sql } from './sql/common.ts';
 import { contributionQueries } from './sql/contributions.ts';
 import { datanetQueries } from './sql/datanets.ts';
 import { erasureQueries } from './sql/erasure.ts';
+import { exampleWithdrawalQueries } from './sql/example_withdrawals.ts';
 import { jobQueries } from './sql/jobs.ts';
 import { rowQueries } from './sql/rows.ts';
 import { snapshotQueries } from './sql/snapshots.ts';
@@ -17,6 +18,7 @@ export function sqlStore(sql: Sql): DatanetStore {
     ...contributionQueries(sql),
     ...rowQueries(sql),
     ...erasureQueries(sql),
+    ...exampleWithdrawalQueries(sql),
     ...curationQueries(sql),
     ...snapshotQueries(sql),
     ...jobQueries(sql),

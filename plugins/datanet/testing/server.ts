@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fastify } from 'fastify';
 import { ColophonError } from '../../../gateway/contract/index.ts';
+import { validatorCompiler } from '../../../gateway/http/validation.ts';
 import { contributionRoutes } from '../http/contributions.ts';
 import { contributorRoutes } from '../http/contributors.ts';
 import { curationRoutes } from '../http/curation.ts';
 import { datanetRoutes } from '../http/datanets.ts';
+import { exampleWithdrawalRoutes } from '../http/example_withdrawals.ts';
 import { exportRoutes } from '../http/exports.ts';
 import { jobRoutes } from '../http/jobs.ts';
 import { snapshotRoutes } from '../http/snapshots.ts';
@@ -35,6 +37,9 @@ export async function startDatanetServer() {
     contributorBytes: 1e8,
   };
   const app = fastify();
+  // As the server does.
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(() => JSON.stringify);
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) =>
     error instanceof ColophonError
       ? reply.status(error.status).send(error.toBody())
@@ -44,6 +49,7 @@ export async function startDatanetServer() {
     datanetRoutes,
     contributorRoutes,
     contributionRoutes,
+    exampleWithdrawalRoutes,
     curationRoutes,
     snapshotRoutes,
     exportRoutes,

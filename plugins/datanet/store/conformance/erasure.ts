@@ -7,6 +7,7 @@ import {
   newContribution,
   newDatanet,
   newJob,
+  oddText,
   sha256,
   someExamples,
   someRefused,
@@ -110,6 +111,65 @@ export function erasureCases(the: () => DatanetStore): void {
     expect(await store.erasures()).not.toContain(masks);
   });
 
+  test('withdraws examples of one hash: theirs alone go, with the files in which they came', async () => {
+    const store = the();
+    const { id: datanet } = await newDatanet(store);
+    const one = await newAccepted(store, datanet, 1_200);
+    const again = await newContribution(store, datanet, { sha256: one.sha256, state: 'failed' });
+    const arriving = await newContribution(store, datanet);
+    const other = await newAccepted(store, datanet, 2);
+    const { hash } = someExamples(one, 8)[7]!;
+    const job = await newJob(store, datanet, { kind: 'curate', state: 'succeeded' });
+    const masks = sha256(`masks of ${job.id}`);
+    const masked = { hash: sha256(`masked ${job.id}`), place: { blob: masks, offset: 0, bytes: 1 } };
+    const said = {
+      seq: 8,
+      stage: 'pii',
+      action: 'mask',
+      reason: 'It has "ann@example.org".',
+      masked,
+    } as const;
+    await store.addVerdicts(job.id, [said, { ...said, seq: 1_201 }], done);
+
+    const copy = { contribution: one.id, contributor: one.contributor, state: 'accepted' };
+    expect(await all(store.copiesOf(datanet, hash))).toEqual([{ ...copy, seq: 8, hasText: true }]);
+    expect(await all(store.copiesOf(datanet, masked.hash))).toEqual([
+      { ...copy, seq: 8, hasText: true },
+      { ...copy, contribution: other.id, contributor: other.contributor, seq: 1_201, hasText: true },
+    ]);
+    expect(await all(store.copiesOf(datanet, sha256('nobody’s')))).toEqual([]);
+
+    const withdrawal = { datanet, hash, by: 'tenant-a', reason: oddText, at: 7 };
+    expect(await store.withdrawExamples(withdrawal, [8])).toBe(1);
+    expect(await store.withdrawExamples(withdrawal, [8])).toBe(0);
+    expect(await store.example(datanet, 8)).toMatchObject({ hash, place: null, source: null, group: null });
+    expect((await store.example(datanet, 9))?.place).not.toBeNull();
+    expect(await all(store.copiesOf(datanet, hash))).toEqual([{ ...copy, seq: 8, hasText: false }]);
+    const [verdict] = (await store.verdicts(job.id, { seq: 8 }, { limit: 1 })).data;
+    expect(verdict).toEqual({ seq: 8, stage: 'pii', action: 'mask', reason: 'Its text was erased.' });
+    expect((await store.contribution(one.id))?.state).toBe('accepted');
+    expect((await all(store.kept(datanet, null))).length).toBe(1_201);
+
+    const erasures = await store.erasures();
+    for (const blob of [one.sha256, sha256(one.id), masks]) expect(erasures).toContain(blob);
+    expect(await store.usesBlob(one.sha256)).toBe(false);
+    for (const blob of [sha256(one.id), masks, arriving.sha256, other.sha256])
+      expect(await store.usesBlob(blob)).toBe(true);
+    // Another Datanet's file of the same bytes is its own.
+    await newContribution(store, (await newDatanet(store)).id, { sha256: again.sha256 });
+    expect(await store.usesBlob(one.sha256)).toBe(true);
+
+    const [told] = (await store.exampleWithdrawals(datanet, { limit: 9 })).data;
+    expect(told).toEqual({ ...withdrawal, id: expect.any(Number), examples: 1 });
+    expect(await store.exampleWithdrawals(datanet, { after: told!.id, limit: 9 })).toMatchObject({
+      data: [],
+    });
+    expect(await store.openExampleWithdrawals()).toContain(told!.id);
+    await store.scrub();
+    await store.exampleWithdrawalsEnded([told!.id]);
+    expect(await store.openExampleWithdrawals()).not.toContain(told!.id);
+  });
+
   test('tells the texts of a blob and moves them, of examples and of masks', async () => {
     const store = the();
     const { id: datanet } = await newDatanet(store);
@@ -181,6 +241,8 @@ export function erasureCases(the: () => DatanetStore): void {
     await store.addVerdicts(job.id, [{ seq: 1, stage: 's', action: 'note', reason: 'N.' }], done);
     await store.override(datanet, 1, { keep: false, by: 'c', reason: 'r' });
     await store.setRole(datanet, 'a', 'owner');
+    const hash = someExamples(one, 1)[0]!.hash;
+    await store.withdrawExamples({ datanet, hash, by: 'a', reason: null, at: 1 }, [1]);
     await store.deleteDatanet(datanet);
     expect(await store.datanet(name)).toBeUndefined();
     expect(await store.contribution(one.id)).toBeUndefined();

@@ -90,7 +90,7 @@ export function erasureQueries(store: Sql): ErasureQueries {
       // A job's own notes are JSON that only its kind can read: that they name the hash is enough.
       const noted = `%${sha256}%`;
       const { rows } = await sql<{ used: boolean | number }>`SELECT (
-        EXISTS (SELECT 1 FROM contributions WHERE sha256 = ${hash} AND state <> 'withdrawn')
+        EXISTS (SELECT 1 FROM contributions WHERE sha256 = ${hash} AND state <> 'withdrawn' AND "fileGone" = 0)
         OR EXISTS (SELECT 1 FROM examples WHERE blob = (${blob}))
         OR EXISTS (SELECT 1 FROM verdicts WHERE "maskBlob" = (${blob}))
         OR EXISTS (SELECT 1 FROM snapshots WHERE manifest = ${hash})
@@ -173,7 +173,8 @@ export async function forgetDatanet(store: Sql, id: string): Promise<void> {
     await noteErasure(trx, (await blobOrds(trx, hashes)).values());
     const jobs = trx.selectFrom('jobs').select('ord').where('datanet', '=', id);
     await trx.deleteFrom('verdicts').where('job', 'in', jobs).execute();
-    await trx.deleteFrom('overrides').where('datanet', '=', number).execute();
+    for (const table of ['overrides', 'exampleWithdrawals'] as const)
+      await trx.deleteFrom(table).where('datanet', '=', number).execute();
     const its = trx.selectFrom('contributions').select('ord').where('datanet', '=', id);
     await trx.deleteFrom('withdrawals').where('contribution', 'in', its).execute();
     for (const table of ['jobs', 'snapshots', 'contributions', 'roles'] as const) {
@@ -242,7 +243,12 @@ async function removeRefused(db: Kysely<Tables>, contribution: number): Promise<
 }
 
 /** Takes the texts of examples of a Datanet away; notes their blobs, and adds them to `touched`. */
-async function takeTexts(db: Queries, datanet: number, seqs: number[], touched: Set<number>): Promise<void> {
+export async function takeTexts(
+  db: Queries,
+  datanet: number,
+  seqs: number[],
+  touched: Set<number>,
+): Promise<void> {
   if (seqs.length === 0) return;
   await noteTexts(db, datanet, seqs, touched);
   // Before their masks: a curation that stores one holds the example until it is there.
@@ -360,7 +366,7 @@ async function unused(
  * and which keeps everyone waiting for as long. Its own log (pg_wal, archives, replicas) has it until it is recycled, as its settings
  * say: no statement cuts that.
  */
-async function scrub({ db, kind }: Sql): Promise<void> {
+export async function scrub({ db, kind }: Sql): Promise<void> {
   if (kind === 'sqlite') return patient(() => cutLog(db));
   for (const table of ['examples', 'refusedRows', 'verdicts', 'contributions', 'jobs'])
     await sql`VACUUM (FULL) ${sql.table(table)}`.execute(db);

@@ -1,6 +1,6 @@
 /** Reads a form with one file: the file goes to where it is kept as it comes, the fields are few and short. */
 import type { FastifyRequest } from 'fastify';
-import { ColophonError } from '../contract/index.ts';
+import { ColophonError } from './errors.ts';
 
 /** What a form may have; openai's clients send a handful. */
 const limits = { parts: 32, fields: 31, files: 1, fieldNameSize: 128, fieldSize: 4096, headerPairs: 32 };
@@ -23,11 +23,14 @@ export async function readForm<Content>(
   options: {
     /** Of the file. */
     bytes: number;
+    /** Of the longest field. */
+    fieldBytes?: number;
     tooLarge: () => ColophonError;
     take: (source: AsyncIterable<Uint8Array>) => Promise<Content>;
     undo: (content: Content) => Promise<void>;
   },
 ): Promise<Form<Content>> {
+  const { fieldBytes: fieldSize = limits.fieldSize } = options;
   const fields = new Map<string, string>();
   let file: Form<Content>['file'];
   try {
@@ -40,7 +43,7 @@ export async function readForm<Content>(
     }
     if (Number(request.headers['content-length'] ?? 0) > options.bytes + 2 ** 20) throw options.tooLarge();
     // One byte more than is allowed: the taker refuses it, with a sentence of its own.
-    const parts = request.parts({ limits: { ...limits, fileSize: options.bytes + 1 } });
+    const parts = request.parts({ limits: { ...limits, fieldSize, fileSize: options.bytes + 1 } });
     for await (const part of parts) {
       const shown = part.fieldname?.slice(0, 100) ?? '';
       if (part.fieldname === undefined || part.fieldname === '') {
@@ -52,7 +55,7 @@ export async function readForm<Content>(
         if (longName || part.valueTruncated) {
           const which = longName ? 'name' : 'value';
           throw wrong(
-            `The ${which} of the form's field '${shown}' is too long: ${which === 'name' ? limits.fieldNameSize : limits.fieldSize} bytes are the most.`,
+            `The ${which} of the form's field '${shown}' is too long: ${which === 'name' ? limits.fieldNameSize : fieldSize} bytes are the most.`,
             null,
             413,
           );
