@@ -13,17 +13,20 @@ process.stdout.write(url + '\\n');
 `;
 
 export interface DatanetProcess {
+  url: string;
+  pid: number;
   // biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
   ask(method: string, path: string, body?: unknown): Promise<{ status: number; body: any }>;
   /** SIGKILL; resolves once it has ended. */
   kill(): Promise<void>;
 }
 
-/** Its data lie in `home`. */
-export async function startDatanetProcess(home: string): Promise<DatanetProcess> {
+/** Its data lie in `home`; `config` is a file of settings. */
+export async function startDatanetProcess(home: string, config?: string): Promise<DatanetProcess> {
   const env = {
     PATH: process.env.PATH,
     COLOPHON_HOME: home,
+    ...(config === undefined ? {} : { COLOPHON_CONFIG: config }),
     COLOPHON_PORT: '0',
     COLOPHON_LOG_LEVEL: 'silent',
     TEST_DIST: `${pathToFileURL(packageFolder()).href}/dist/`,
@@ -34,6 +37,8 @@ export async function startDatanetProcess(home: string): Promise<DatanetProcess>
   });
   const url = await urlOf(child);
   return {
+    url,
+    pid: child.pid!,
     async ask(method, path, body) {
       const file = body instanceof Uint8Array;
       const headers = { 'content-type': file ? 'application/octet-stream' : 'application/json' };

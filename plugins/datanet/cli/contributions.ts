@@ -132,8 +132,11 @@ export async function upload(
 ): Promise<Answer> {
   const total = await sizeOf(file);
   const bar = terminalProgress(output, 'upload').begin(filename, total, 0);
+  let isOver = false;
   const chunks = async function* () {
     for await (const chunk of createReadStream(file)) {
+      // Refused meanwhile.
+      if (isOver) return;
       bar.advance(chunk.length);
       yield chunk as Buffer;
     }
@@ -148,6 +151,7 @@ export async function upload(
     });
     return (await response.json()) as Answer;
   } finally {
+    isOver = true;
     bar.end();
   }
 }

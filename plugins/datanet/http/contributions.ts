@@ -1,4 +1,5 @@
 /** /datanets/{name}/contributions: what is given, and what becomes of it. */
+import type { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../../../gateway/contract/index.ts';
@@ -50,7 +51,7 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
-    scope.post<{ Params: NameParams; Querystring: Static<typeof uploadQuery>; Body: AsyncIterable<Buffer> }>(
+    scope.post<{ Params: NameParams; Querystring: Static<typeof uploadQuery>; Body?: Readable }>(
       '/datanets/:name/contributions',
       {
         bodyLimit: Number.MAX_SAFE_INTEGER,
@@ -69,7 +70,7 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
           },
           signature: signature ?? null,
         };
-        const file = request.body ?? empty();
+        const file = fileOf(request.body);
         const { contribution, job } = await contributions.submit(datanet, contributor, statement, file);
         return { ...contributionJson(contribution), job: job.id };
       },
@@ -192,4 +193,15 @@ function contributionJson({ publicKey, createdAt, reviewedAt, ...same }: Contrib
   };
 }
 
-async function* empty(): AsyncGenerator<Buffer> {}
+/**
+ * The body as it comes. What a refusal leaves of it is read and thrown away: a connection that is ended, or no longer read, with
+ * bytes on their way would lose the answer, and a client that sends all before it reads would wait for ever.
+ */
+async function* fileOf(body?: Readable): AsyncGenerator<Buffer> {
+  if (!body) return;
+  try {
+    yield* body.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Buffer>;
+  } finally {
+    body.resume();
+  }
+}
