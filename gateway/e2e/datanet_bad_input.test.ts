@@ -34,8 +34,7 @@ const contributors: Record<string, string> = {};
 
 beforeAll(async () => {
   const limits = { upload_bytes: 2 ** 31, row_bytes: '64KiB', expansion: 100, expanded_bytes: '64MiB' };
-  writeFileSync(path('config.json'), JSON.stringify({ plugins: { datanet: limits } }));
-  server = await startDatanetProcess(home, path('config.json'));
+  server = await startDatanetProcess(home, { plugins: { datanet: limits } });
   for (const name of [...nets, 'small']) {
     const made = await server.ask('POST', '/datanets', {
       name,

@@ -32,7 +32,7 @@ export class Jobs {
   readonly #running = new Map<string, JobRun>();
   /** By job: how often its process was ended from outside, and at which step it had begun. */
   readonly #killed = new Map<string, { from: number | undefined; times: number }>();
-  readonly #preparing = new Set<Promise<void>>();
+  readonly #background = new Set<Promise<void>>();
   #stopped = false;
   #number = 0;
 
@@ -55,6 +55,7 @@ export class Jobs {
       if (record.job.status === 'running') record.job.status = 'queued';
       if (record.job.status === 'validating_files') this.#prepare(record);
     }
+    this.#track(this.#tidy());
     this.#next();
   }
 
@@ -63,7 +64,7 @@ export class Jobs {
     this.#stopped = true;
     for (const run of this.#running.values()) if (!run.leaving) run.leave('queued');
     await Promise.all([...this.#running.values()].map(({ finished }) => finished));
-    await Promise.allSettled(this.#preparing);
+    await Promise.allSettled(this.#background);
   }
 
   async create(caller: RequestCaller, body: CreateBody): Promise<JobObject> {
@@ -85,7 +86,8 @@ export class Jobs {
       await this.#folders.save(record);
     } catch (error) {
       this.#records.delete(job.id);
-      throw diskFull(error);
+      await this.#folders.remove(job.id);
+      throw diskFull(error, 'create the job again');
     }
     this.#journal.tell(record, 'info', `Created fine-tuning job: ${job.id}`);
     this.#prepare(record);
@@ -159,9 +161,25 @@ export class Jobs {
   }
 
   #prepare(record: JobRecord): void {
-    const work = this.#validate(record).catch((error: unknown) => this.#journal.fail(record, error));
-    this.#preparing.add(work);
-    void work.finally(() => this.#preparing.delete(work));
+    this.#track(this.#validate(record).catch((error: unknown) => this.#journal.fail(record, error)));
+  }
+
+  /** Tokens that a job left which ended just before a crash. */
+  async #tidy(): Promise<void> {
+    for (const { job } of [...this.#records.values()]) {
+      if (!ended.has(job.status)) continue;
+      await removeInputs(this.#folders.of(job.id)).catch((error: unknown) =>
+        this.#options.host.log.error(
+          { err: error, job: job.id },
+          'What an ended job left could not be deleted.',
+        ),
+      );
+    }
+  }
+
+  #track(work: Promise<void>): void {
+    this.#background.add(work);
+    void work.finally(() => this.#background.delete(work));
   }
 
   async #validate(record: JobRecord): Promise<void> {
