@@ -1,4 +1,5 @@
 /** Training jobs of a server in a process of its own, and all that one leaves. */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -56,6 +57,26 @@ export async function retrieveJob(server: ServerProcess, id: string) {
   const { status, body } = await server.ask('GET', `/v1/fine_tuning/jobs/${id}`);
   expect(status, JSON.stringify(body)).toBe(200);
   return body;
+}
+
+/** The processes that train for the server whose data lie in `home`. */
+export function trainersOf(home: string): number[] {
+  const { stdout } = spawnSync('ps', ['-A', '-o', 'pid=,args='], { encoding: 'utf8' });
+  return stdout
+    .split('\n')
+    .filter((line) => line.includes('worker.js') && line.includes(home))
+    .map((line) => Number(line.trim().split(' ')[0]));
+}
+
+/** Holds the process that trains, once there is one; it goes on with SIGCONT, or ends. */
+export async function holdTrainer(home: string): Promise<number> {
+  for (;;) {
+    const [trainer] = trainersOf(home);
+    if (trainer !== undefined) {
+      process.kill(trainer, 'SIGSTOP');
+      return trainer;
+    }
+  }
 }
 
 const leftInFolder = ['adapter', 'checkpoints', 'events.jsonl', 'record.json'];

@@ -2,7 +2,6 @@
  * Training, whose process and whose server are killed (SIGKILL) at random moments. The job goes on from its last checkpoint, and
  * all that it leaves is what it leaves undisturbed, byte for byte. Fifty kills in the full form.
  */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +10,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { full } from './engine.ts';
 import { type ServerProcess, startServerProcess } from './server_process.ts';
 import { writeTinyBase } from './tiny_base.ts';
-import { checkpointsOfJob, createJob, leftBy, retrieveJob, uploadExamples } from './training_jobs.ts';
+import {
+  checkpointsOfJob,
+  createJob,
+  leftBy,
+  retrieveJob,
+  trainersOf,
+  uploadExamples,
+} from './training_jobs.ts';
 
 const kills = full ? 50 : 3;
 /** Of one job, which is then let be: there is to be an end. */
@@ -50,15 +56,6 @@ async function succeeded(id: string): Promise<void> {
   while ((await look(id)).status !== 'succeeded') await sleep(50);
 }
 
-/** The processes that train. */
-function trainers(): number[] {
-  const { stdout } = spawnSync('ps', ['-A', '-o', 'pid=,args='], { encoding: 'utf8' });
-  return stdout
-    .split('\n')
-    .filter((line) => line.includes('worker.js') && line.includes(home))
-    .map((line) => Number(line.trim().split(' ')[0]));
-}
-
 const left = (id: string) => leftBy(server, join(home, 'data', 'training'), id);
 
 test(`${kills} kills: the job goes on, and leaves what it leaves undisturbed`, async () => {
@@ -77,14 +74,15 @@ test(`${kills} kills: the job goes on, and leaves what it leaves undisturbed`, a
       await sleep(took * Math.random());
       if ((await look(id)).status === 'succeeded') break;
       killed++;
-      const [trainer] = trainers();
+      const [trainer] = trainersOf(home);
       if (killed % 2 === 0 && trainer !== undefined) {
         process.kill(trainer, 'SIGKILL');
       } else {
         await server.kill();
         await start();
         // Its old process does not go on beside the new one.
-        if (trainer !== undefined) await expect.poll(trainers, { timeout: 60_000 }).not.toContain(trainer);
+        if (trainer !== undefined)
+          await expect.poll(() => trainersOf(home), { timeout: 60_000 }).not.toContain(trainer);
       }
     }
     await succeeded(id);

@@ -1,5 +1,6 @@
 /** What a job's process is given: its files as tokens, and its settings. Gone when the job has ended, as texts may have to be. */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BaseWeights, ModelText } from '../../gateway/contract/index.ts';
@@ -87,6 +88,8 @@ export async function writeInputs(folder: string, inputs: Inputs): Promise<void>
   await writeWhole(join(folder, 'general.bin'), encodeItems(general));
   await writeWhole(join(folder, 'job.json'), JSON.stringify(worker));
 }
+
+export const hasInputs = (folder: string) => existsSync(join(folder, 'job.json'));
 
 /** What a job needs to go on, once it does not; with what a process that was killed left of it half written. */
 export async function removeInputs(folder: string): Promise<void> {

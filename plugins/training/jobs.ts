@@ -1,6 +1,6 @@
 /** Fine-tuning jobs: checked, queued, run one after another in processes of their own, deployed. They outlast restarts. */
 import { ColophonError, type Host, type RequestCaller } from '../../gateway/contract/index.ts';
-import { removeInputs } from './inputs.ts';
+import { hasInputs, removeInputs } from './inputs.ts';
 import { ended, type JobEvent, type JobObject, type JobRecord, type JobStatus } from './job.ts';
 import { isDiskFull, JobFolders } from './job_folders.ts';
 import { JobRun } from './job_run.ts';
@@ -133,8 +133,13 @@ export class Jobs {
     this.#must(record, ['paused'], 'resumed');
     record.job.error = null;
     this.#killed.delete(id);
-    await this.#journal.move(record, 'queued', 'The job waits for its turn again.');
-    this.#next();
+    if (hasInputs(this.#folders.of(id))) {
+      await this.#journal.move(record, 'queued', 'The job waits for its turn again.');
+      this.#next();
+    } else {
+      await this.#journal.move(record, 'validating_files', 'The files of the job are read again.');
+      this.#prepare(record);
+    }
     return record.job;
   }
 
@@ -161,7 +166,13 @@ export class Jobs {
   }
 
   #prepare(record: JobRecord): void {
-    this.#track(this.#validate(record).catch((error: unknown) => this.#journal.fail(record, error)));
+    this.#track(this.#validate(record).catch((error: unknown) => this.#stumbled(record, error)));
+  }
+
+  #stumbled(record: JobRecord, error: unknown): Promise<void> {
+    return isDiskFull(error)
+      ? this.#journal.rest(record, diskFull(error))
+      : this.#journal.fail(record, error);
   }
 
   /** Tokens that a job left which ended just before a crash. */
@@ -207,9 +218,7 @@ export class Jobs {
     const run = new JobRun(record, this.#folders.of(id), this.#options.host, this.#journal);
     this.#running.set(id, run);
     run.finished = this.#finish(record, run)
-      .catch((error: unknown) =>
-        isDiskFull(error) ? this.#journal.rest(record, diskFull(error)) : this.#journal.fail(record, error),
-      )
+      .catch((error: unknown) => this.#stumbled(record, error))
       .finally(() => {
         this.#running.delete(id);
         if (ended.has(record.job.status)) this.#killed.delete(id);
