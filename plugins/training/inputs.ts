@@ -1,6 +1,7 @@
 /** What a job's process is given: its files as tokens, and its settings. Gone when the job has ended, as texts may have to be. */
 import { createHash } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BaseWeights, ModelText } from '../../gateway/contract/index.ts';
 import { native } from '../../native/binding/index.ts';
@@ -88,9 +89,15 @@ export async function writeInputs(folder: string, inputs: Inputs): Promise<void>
   await writeWhole(join(folder, 'job.json'), JSON.stringify(worker));
 }
 
-/** What a job needs to go on, once it does not. */
+export const hasInputs = (folder: string) => existsSync(join(folder, 'job.json'));
+
+/** What a job needs to go on, once it does not; with what a process that was killed left of it half written. */
 export async function removeInputs(folder: string): Promise<void> {
-  for (const name of [...files, 'checkpoint']) await rm(join(folder, name), { force: true });
+  const needed = [...files, 'checkpoint'];
+  for (const name of await readdir(folder)) {
+    if (needed.some((file) => name === file || name.startsWith(`${file}.`)))
+      await rm(join(folder, name), { force: true });
+  }
 }
 
 async function layersOf(weights: BaseWeights): Promise<number> {

@@ -44,12 +44,17 @@ export class JobFolders {
     return save;
   }
 
-  /** At once, so that events lie in the order in which they came. */
-  addEvent(id: string, event: JobEvent): void {
-    appendFileSync(join(this.of(id), 'events.jsonl'), `${JSON.stringify(event)}\n`);
+  /** With all that is in it. */
+  remove(id: string): Promise<void> {
+    return rm(this.of(id), { recursive: true, force: true });
   }
 
-  /** Oldest first; a line that a crash cut is left out. */
+  /** At once, so that events lie in the order in which they came. Ends the line before, which a full disk or a crash may have cut. */
+  addEvent(id: string, event: JobEvent): void {
+    appendFileSync(join(this.of(id), 'events.jsonl'), `\n${JSON.stringify(event)}`);
+  }
+
+  /** Oldest first; a line that was cut is left out. */
   events(id: string): JobEvent[] {
     const path = join(this.of(id), 'events.jsonl');
     if (!existsSync(path)) return [];

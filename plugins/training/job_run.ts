@@ -31,6 +31,9 @@ export class JobRun {
   readonly #folder: string;
   readonly #host: Host;
   readonly #journal: Journal;
+  /** Checkpoints become models one after the other. */
+  #kept: Promise<void> = Promise.resolve();
+  readonly #keeping = new Set<number>();
   #runner: Runner | undefined;
 
   constructor(record: JobRecord, folder: string, host: Host, journal: Journal) {
@@ -52,7 +55,9 @@ export class JobRun {
     await this.#stillThere();
     if (this.leaving) return undefined;
     this.#runner = new Runner(this.#folder, (message) => this.#told(message));
-    return this.#runner.ended;
+    const end = await this.#runner.ended;
+    await this.#kept;
+    return end;
   }
 
   /** Whoever took back what a snapshot has of theirs is not learned from. An uploaded file was read and may be gone. */
@@ -76,9 +81,7 @@ export class JobRun {
     if (job.recipe.learning_rate === 'auto') this.#chosen(message);
     job.trained_tokens = trainedTokens;
     this.begun ??= { at: Date.now(), step, tokens: trainedTokens };
-    // Also where its process, or the server, was killed before it could be told.
-    if (row?.kept && !record.checkpoints.some(({ step_number }) => step_number === row.step))
-      void this.#keepCheckpoint(row);
+    for (const one of message.kept ?? (row?.kept ? [row] : [])) this.#keep(one);
     const done = step - this.begun.step;
     if (done === 0) return;
     const seconds = (Date.now() - this.begun.at) / 1000;
@@ -103,10 +106,19 @@ export class JobRun {
     void journal.save(record);
   }
 
-  /** A checkpoint is a model at once. */
+  #keep(row: LogRow): void {
+    const { checkpoints } = this.#record;
+    if (this.#keeping.has(row.step) || checkpoints.some(({ step_number }) => step_number === row.step))
+      return;
+    this.#keeping.add(row.step);
+    this.#kept = this.#kept.then(() => this.#keepCheckpoint(row));
+  }
+
+  /** A checkpoint is a model at once. It is noted when it is one: what a crash cuts short is told again by the next process. */
   async #keepCheckpoint(row: LogRow): Promise<void> {
     const record = this.#record;
     const name = checkpointName(record, row.step);
+    await this.#deploy(name, checkpointFolder(this.#folder, row.step));
     record.checkpoints.push({
       object: 'fine_tuning.job.checkpoint',
       id: `ftckpt_${record.job.id.slice(6)}_${row.step}`,
@@ -117,7 +129,6 @@ export class JobRun {
       metrics: metricsOf(row),
     });
     await this.#journal.save(record);
-    await this.#deploy(name, checkpointFolder(this.#folder, row.step));
   }
 
   async #deploy(name: string, path: string): Promise<void> {

@@ -1,6 +1,6 @@
 /** Fine-tuning jobs: checked, queued, run one after another in processes of their own, deployed. They outlast restarts. */
 import { ColophonError, type Host, type RequestCaller } from '../../gateway/contract/index.ts';
-import { removeInputs } from './inputs.ts';
+import { hasInputs, removeInputs } from './inputs.ts';
 import { ended, type JobEvent, type JobObject, type JobRecord, type JobStatus } from './job.ts';
 import { isDiskFull, JobFolders } from './job_folders.ts';
 import { JobRun } from './job_run.ts';
@@ -32,7 +32,7 @@ export class Jobs {
   readonly #running = new Map<string, JobRun>();
   /** By job: how often its process was ended from outside, and at which step it had begun. */
   readonly #killed = new Map<string, { from: number | undefined; times: number }>();
-  readonly #preparing = new Set<Promise<void>>();
+  readonly #background = new Set<Promise<void>>();
   #stopped = false;
   #number = 0;
 
@@ -55,6 +55,7 @@ export class Jobs {
       if (record.job.status === 'running') record.job.status = 'queued';
       if (record.job.status === 'validating_files') this.#prepare(record);
     }
+    this.#track(this.#tidy());
     this.#next();
   }
 
@@ -63,7 +64,7 @@ export class Jobs {
     this.#stopped = true;
     for (const run of this.#running.values()) if (!run.leaving) run.leave('queued');
     await Promise.all([...this.#running.values()].map(({ finished }) => finished));
-    await Promise.allSettled(this.#preparing);
+    await Promise.allSettled(this.#background);
   }
 
   async create(caller: RequestCaller, body: CreateBody): Promise<JobObject> {
@@ -85,7 +86,8 @@ export class Jobs {
       await this.#folders.save(record);
     } catch (error) {
       this.#records.delete(job.id);
-      throw diskFull(error);
+      await this.#folders.remove(job.id);
+      throw diskFull(error, 'create the job again');
     }
     this.#journal.tell(record, 'info', `Created fine-tuning job: ${job.id}`);
     this.#prepare(record);
@@ -131,8 +133,13 @@ export class Jobs {
     this.#must(record, ['paused'], 'resumed');
     record.job.error = null;
     this.#killed.delete(id);
-    await this.#journal.move(record, 'queued', 'The job waits for its turn again.');
-    this.#next();
+    if (hasInputs(this.#folders.of(id))) {
+      await this.#journal.move(record, 'queued', 'The job waits for its turn again.');
+      this.#next();
+    } else {
+      await this.#journal.move(record, 'validating_files', 'The files of the job are read again.');
+      this.#prepare(record);
+    }
     return record.job;
   }
 
@@ -159,9 +166,31 @@ export class Jobs {
   }
 
   #prepare(record: JobRecord): void {
-    const work = this.#validate(record).catch((error: unknown) => this.#journal.fail(record, error));
-    this.#preparing.add(work);
-    void work.finally(() => this.#preparing.delete(work));
+    this.#track(this.#validate(record).catch((error: unknown) => this.#stumbled(record, error)));
+  }
+
+  #stumbled(record: JobRecord, error: unknown): Promise<void> {
+    return isDiskFull(error)
+      ? this.#journal.rest(record, diskFull(error))
+      : this.#journal.fail(record, error);
+  }
+
+  /** Tokens that a job left which ended just before a crash. */
+  async #tidy(): Promise<void> {
+    for (const { job } of [...this.#records.values()]) {
+      if (!ended.has(job.status)) continue;
+      await removeInputs(this.#folders.of(job.id)).catch((error: unknown) =>
+        this.#options.host.log.error(
+          { err: error, job: job.id },
+          'What an ended job left could not be deleted.',
+        ),
+      );
+    }
+  }
+
+  #track(work: Promise<void>): void {
+    this.#background.add(work);
+    void work.finally(() => this.#background.delete(work));
   }
 
   async #validate(record: JobRecord): Promise<void> {
@@ -189,9 +218,7 @@ export class Jobs {
     const run = new JobRun(record, this.#folders.of(id), this.#options.host, this.#journal);
     this.#running.set(id, run);
     run.finished = this.#finish(record, run)
-      .catch((error: unknown) =>
-        isDiskFull(error) ? this.#journal.rest(record, diskFull(error)) : this.#journal.fail(record, error),
-      )
+      .catch((error: unknown) => this.#stumbled(record, error))
       .finally(() => {
         this.#running.delete(id);
         if (ended.has(record.job.status)) this.#killed.delete(id);

@@ -82,11 +82,13 @@ export class Journal {
   }
 }
 
-/** As clients and a resting job show it. */
-export function diskFull(error: unknown): ColophonError {
+/** As clients and a resting job show it; `then`: what is to be done when there is room. Throws what is no full disk. */
+export function diskFull(error: unknown, then = 'resume the job; nothing is lost'): ColophonError {
   if (!isDiskFull(error)) throw error;
-  return new ColophonError(
-    `The disk is full: ${(error as Error).message}. Make room, then resume the job; nothing is lost.`,
-    { type: 'service_unavailable_error', status: 507, code: 'disk_full', cause: error },
-  );
+  return new ColophonError(`The disk is full: ${(error as Error).message}. Make room, then ${then}.`, {
+    type: 'service_unavailable_error',
+    status: 507,
+    code: 'disk_full',
+    cause: error,
+  });
 }

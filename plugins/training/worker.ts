@@ -35,6 +35,8 @@ export type WorkerMessage =
       steps: number;
       trainedTokens: number;
       row?: LogRow;
+      /** Of its first message: all checkpoints so far, as the server may have been killed before it could be told. */
+      kept?: LogRow[];
       learningRate: number;
       /** Where a sweep chose the learning rate. */
       sweep?: Sweep;
@@ -83,6 +85,7 @@ async function main(folder: string): Promise<void> {
   const pairs = recipe.method === 'dpo';
   const read = (name: string): Promise<never[]> =>
     (pairs ? readPairs : readExamples)(join(folder, name)) as Promise<never[]>;
+  let isFirst = true;
   const options: RunOptions<never> = {
     trainer,
     objective: (pairs ? preferences(trainer, recipe) : answers(trainer)) as Objective<never>,
@@ -105,7 +108,9 @@ async function main(folder: string): Promise<void> {
         learningRate: state.learningRate,
         ...(state.sweep ? { sweep: state.sweep } : {}),
         ...(row ? { row } : {}),
+        ...(isFirst ? { kept: state.log.filter(({ kept }) => kept) } : {}),
       });
+      isFirst = false;
     },
     onTried: (tried) => tell({ type: 'tried', ...tried }),
     signal: stop.signal,

@@ -167,8 +167,11 @@ export async function upload(
   progress: Progress,
 ): Promise<Answer> {
   const bar = progress.begin(filename, size, 0);
+  let isOver = false;
   const counted = async function* () {
     for await (const chunk of chunks()) {
+      // Refused meanwhile.
+      if (isOver) return;
       bar.advance(chunk.length);
       yield chunk;
     }
@@ -183,6 +186,7 @@ export async function upload(
     });
     return (await response.json()) as Answer;
   } finally {
+    isOver = true;
     bar.end();
   }
 }

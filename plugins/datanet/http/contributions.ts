@@ -1,4 +1,5 @@
 /** /datanets/{name}/contributions: what is given, and what becomes of it. */
+import type { Readable } from 'node:stream';
 import multipart from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
@@ -72,7 +73,7 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
       const arrival = forms.get(request);
       if (arrival) await (await service()).contributions.discard(arrival);
     };
-    scope.post<{ Params: NameParams; Querystring: Static<typeof uploadQuery>; Body: AsyncIterable<Buffer> }>(
+    scope.post<{ Params: NameParams; Querystring: Static<typeof uploadQuery>; Body?: Readable }>(
       '/datanets/:name/contributions',
       {
         bodyLimit: Number.MAX_SAFE_INTEGER,
@@ -120,7 +121,7 @@ export function contributionRoutes(app: FastifyInstance, { service, caller }: Ro
         const arrival = forms.get(request);
         const { contribution, job } = arrival
           ? await contributions.keep(datanet, contributor, statement, arrival)
-          : await contributions.submit(datanet, contributor, statement, request.body ?? empty());
+          : await contributions.submit(datanet, contributor, statement, fileOf(request.body));
         return { ...contributionJson(contribution), job: job.id };
       },
     );
@@ -258,11 +259,22 @@ function contributionJson({ publicKey, createdAt, reviewedAt, ...same }: Contrib
   };
 }
 
-async function* empty(): AsyncGenerator<Buffer> {}
-
 function noFile(): ColophonError {
   return new ColophonError("Missing required parameter: 'file'.", {
     param: 'file',
     code: 'missing_required_parameter',
   });
+}
+
+/**
+ * The body as it comes. What a refusal leaves of it is read and thrown away: a connection that is ended, or no longer read, with
+ * bytes on their way would lose the answer, and a client that sends all before it reads would wait for ever.
+ */
+async function* fileOf(body?: Readable): AsyncGenerator<Buffer> {
+  if (!body) return;
+  try {
+    yield* body.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Buffer>;
+  } finally {
+    body.resume();
+  }
 }

@@ -84,7 +84,7 @@ async function* readGroups(
         rows.push(read.row);
       }
       // A dictionary can repeat a text as often as it likes.
-      if (values > limits.expandedBytes) throw tooMuch(values);
+      if (values > most) throw tooMuch(values);
       yield rows;
     }
   }
