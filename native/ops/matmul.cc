@@ -28,7 +28,7 @@ float* scratch() {
 MatmulCall part(const MatmulCall& call, size_t row, size_t column, size_t columns) {
   MatmulCall part = call;
   part.a += row * call.a_row;
-  part.b += call.panels ? column * call.k : column * call.b_step;  // columns begin at a panel
+  part.b += call.panel > 0 ? column / 16 * call.panel : column * call.b_step;  // columns begin at a panel
   part.c += row * call.c_row + column;
   part.m = std::min(kMatmulRows, call.m - row);
   part.n = std::min(columns, call.n - column);

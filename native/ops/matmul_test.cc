@@ -19,12 +19,13 @@ std::vector<float> run(Isa isa, size_t threads, const Shape& shape, const std::v
   MatmulCall call{a.data(), shape.k, 1, b.data(), shape.n, 1, out.data(), shape.n + 3, shape.m, shape.n, shape.k, shape.accumulate};
   if (shape.a_transposed) call.a_row = 1, call.a_step = shape.m;
   if (shape.b_transposed) call.b_row = 1, call.b_step = shape.k;
-  std::vector<float> panels((shape.n + 15) / 16 * 16 * shape.k);
+  const size_t panel = shape.k * 16 + 48;  // with what is not read behind it
+  std::vector<float> panels((shape.n + 15) / 16 * panel);
   if (shape.panels) {
     for (size_t j = 0; j < shape.k; ++j)
-      for (size_t n = 0; n < shape.n; ++n) panels[(n / 16 * shape.k + j) * 16 + n % 16] = b[j * call.b_row + n * call.b_step];
+      for (size_t n = 0; n < shape.n; ++n) panels[n / 16 * panel + j * 16 + n % 16] = b[j * call.b_row + n * call.b_step];
     call.b = panels.data();
-    call.panels = true;
+    call.panel = panel;
   }
   if (depth < shape.k) {
     call.a += first * call.a_step;

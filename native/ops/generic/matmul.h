@@ -98,7 +98,7 @@ inline void matmul_block(const MatmulCall& call, float* scratch) {
     for (size_t column = 0; column < call.n; column += 16) {
       const size_t lanes = call.n - column < 16 ? call.n - column : 16;
       const float* from = panel;
-      if (call.panels) from = call.b + column * call.k + first * 16;
+      if (call.panel > 0) from = call.b + column / 16 * call.panel + first * 16;
       else pack_panel<V>(call, first, depth, column, lanes, panel);
       for (size_t row = 0; row < call.m; row += T)
         matmul_tile<V, T>(scratch + row * depth, from, depth, call.c + row * call.c_row + column, call.c_row,
