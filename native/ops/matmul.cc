@@ -11,7 +11,7 @@
 namespace colophon {
 namespace {
 
-/// Columns of a task: enough that packing a's rows costs little beside the product. Fewer where there are few rows to share out.
+/// Columns of a task: enough that a's rows, once fetched, serve many. Fewer where there are few rows to share out.
 constexpr size_t kTaskColumns = 768, kTaskColumnsOfFewRows = 256;
 
 float* scratch() {
