@@ -206,9 +206,9 @@ void attention_backward(OpContext& context, const AttentionShape& shape, Segment
           for (size_t row = 0; row < of.rows; ++row) {
             const size_t from = (of.before + row) * kv_row + kv * shape.head_dim, to = (of.first + row) * kv_row + kv * shape.head_dim;
             for (size_t column = 0; column < shape.head_dim; ++column) {
-              const bool own = i == share.segment;
-              dk[to + column] = own ? share.dk[from + column] : dk[to + column] + share.dk[from + column];
-              dv[to + column] = own ? share.dv[from + column] : dv[to + column] + share.dv[from + column];
+              const float before_k = i == share.segment ? 0 : dk[to + column], before_v = i == share.segment ? 0 : dv[to + column];
+              dk[to + column] = before_k + share.dk[from + column];
+              dv[to + column] = before_v + share.dv[from + column];
             }
           }
         }

@@ -20,6 +20,8 @@ struct MatmulCall {
   /// Where not 0, b lies as the kernels read it, for one that serves many rows: panels [k][16] of sixteen columns, zeros behind the
   /// last column, this many floats from one panel to the next; no strides.
   size_t panel = 0;
+  /// Another product with the same c, m and n that goes on with its sums while they are near; its `accumulate` is true.
+  const MatmulCall* then = nullptr;
 
   float b_at(size_t j, size_t column) const {
     return panel > 0 ? b[column / 16 * panel + j * 16 + column % 16] : b[j * b_row + column * b_step];

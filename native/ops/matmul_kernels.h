@@ -5,9 +5,9 @@
 namespace colophon {
 
 /// What one kernel call does at most, so that a's rows stay in the second-level cache and a panel of b in the first.
-constexpr size_t kMatmulRows = 96, kMatmulDepth = 320;
+constexpr size_t kMatmulRows = 96, kMatmulDepth = 320, kMatmulLanes = 16;
 /// Floats that a kernel packs one panel of b into.
-constexpr size_t kMatmulScratch = kMatmulDepth * 16;
+constexpr size_t kMatmulScratch = kMatmulDepth * kMatmulLanes;
 
 }  // namespace colophon
 

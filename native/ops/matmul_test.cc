@@ -78,3 +78,29 @@ TEST(matmul_can_be_continued_at_any_depth) {
       CHECK(same_bits(whole, run(isa, 2, shape, a, b, run(isa, 2, shape, a, b, c, 0, cut), cut, shape.k - cut)));
   }
 }
+
+TEST(matmul_goes_on_with_its_sums) {
+  std::mt19937 random(7);
+  const size_t m = 110, n = 800, k = 60, more = 16;
+  const std::vector<float> a = random_floats(m * k, random), b = random_floats(k * n, random);
+  const std::vector<float> low = random_floats(m * more, random), up = random_floats(more * n, random);
+  ThreadPool pool(2);
+  for (const Isa isa : supported_isas()) {
+    OpContext context{pool, isa};
+    std::vector<float> once(m * n), twice(m * n);
+    const auto first = [&](std::vector<float>& c) {
+      return MatmulCall{a.data(), k, 1, b.data(), n, 1, c.data(), n, m, n, k};
+    };
+    const auto second = [&](std::vector<float>& c) {
+      return MatmulCall{low.data(), more, 1, up.data(), n, 1, c.data(), n, m, n, more, true};
+    };
+    MatmulCall call = first(once);
+    const MatmulCall then = second(once);
+    call.then = &then;
+    matmul(context, {&call, 1});
+    const MatmulCall one = first(twice), other = second(twice);
+    matmul(context, {&one, 1});
+    matmul(context, {&other, 1});
+    CHECK(same_bits(once, twice));
+  }
+}

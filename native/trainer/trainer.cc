@@ -7,6 +7,7 @@
 
 #include "engine/error.h"
 #include "ops/matmul.h"
+#include "ops/widen.h"
 #include "trainer/counter_random.h"
 #include "trainer/packed_examples.h"
 
@@ -61,7 +62,7 @@ class Trainer::Pass {
     size_t largest = 0, rank = 0;
     for (size_t i = 0; i < kLinearsPerLayer; ++i) {
       const auto [out, in] = w_.shape(static_cast<Linear>(i));
-      largest = std::max(largest, out * ((in + 15) / 16 * 16));
+      largest = std::max({largest, out * ((in + 15) / 16 * 16), in * ((out + 15) / 16 * 16)});
     }
     for (const TrainableModule& module : adapter.modules()) rank = std::max<size_t>(rank, module.module.rank);
     weight_.resize(std::max(largest, std::min(kHeadRows, h_.vocabulary) * ((hidden + 15) / 16 * 16)));
@@ -276,52 +277,54 @@ class Trainer::Pass {
 
   /// Linears that read the same rows, with what the adapter adds and their biases.
   void linears(size_t layer, const float* x, std::initializer_list<Output> outputs, LayerState& s) {
-    LinearCall calls[3];
-    size_t count = 0;
-    for (const Output& output : outputs)
-      calls[count++] = {&w_.blocks[layer][output.linear], x, nullptr, output.y, w_.shape(output.linear).first};
-    linear(context_, {calls, count}, rows_);
     for (const Output& output : outputs) {
+      const PackedMatrix& weight = w_.blocks[layer][output.linear];
+      const auto [out, in] = w_.shape(output.linear);
+      context_.pool.parallel_for((out + 15) / 16, [&, width = in](size_t group, size_t) {
+        widen_columns(context_.isa, weight, group, &weight_[group * 16 * width]);
+      });
+      MatmulCall product{x, in, 1, weight_.data(), 0, 0, output.y, out, rows_, out, in, false, in * 16};
+      MatmulCall up{};
+      if (const TrainableModule* module = adapted_ ? adapter_.find(layer, output.linear) : nullptr; module != nullptr) {
+        const size_t rank = module->module.rank;
+        float* const low = s.low[static_cast<size_t>(output.linear)].data();
+        const MatmulCall down{dropped(*module, x), in, 1, a(*module), 1, in, low, rank, rows_, rank, in};
+        matmul(context_, {&down, 1});
+        up = {scaled(*module, low), rank, 1, b(*module), out, 1, output.y, out, rows_, out, rank, true};
+        product.then = &up;
+      }
+      matmul(context_, {&product, 1});
       const Floats& bias = w_.blocks[layer].bias(output.linear);
-      if (!bias.empty()) add_bias(context_, output.y, bias.data(), rows_, w_.shape(output.linear).first);
-      const TrainableModule* module = adapted_ ? adapter_.find(layer, output.linear) : nullptr;
-      if (module == nullptr) continue;
-      const size_t rank = module->module.rank, in = module->in, out = module->out;
-      float* const low = s.low[static_cast<size_t>(output.linear)].data();
-      const float* const given = dropped(*module, x);
-      const MatmulCall down{given, in, 1, a(*module), 1, in, low, rank, rows_, rank, in};
-      matmul(context_, {&down, 1});
-      const MatmulCall up{scaled(*module, low), rank, 1, b(*module), out, 1, output.y, out, rows_, out, rank, true};
-      matmul(context_, {&up, 1});
+      if (!bias.empty()) add_bias(context_, output.y, bias.data(), rows_, out);
     }
   }
 
   /// Of one linear: dx (+)= dy * W (null: not wanted) and, where it is trained, the gradients of A and B.
   void back(size_t layer, Linear linear, const float* dy, const float* x, float* dx, bool accumulate, LayerState& s, float* sums) {
     const auto [out, in] = w_.shape(linear);
-    if (dx != nullptr) {
-      widen(w_.blocks[layer][linear], 0, out);
-      const MatmulCall call{dy, out, 1, weight_.data(), 0, 0, dx, in, rows_, in, out, accumulate, out * 16};
-      matmul(context_, {&call, 1});
-    }
     const TrainableModule* module = adapter_.find(layer, linear);
-    if (module == nullptr) return;
-    const size_t rank = module->module.rank;
-    const MatmulCall low{dy, out, 1, b(*module), 1, out, dlow_.data(), rank, rows_, rank, out};
-    matmul(context_, {&low, 1});
-    scale(context_, dlow_.data(), module->module.scaling, rows_ * rank);
-    const MatmulCall gradients[] = {
-        {scaled(*module, s.low[static_cast<size_t>(linear)].data()), 1, rank, dy, out, 1, sums + module->b, out, rank, out, rows_, true},
-        {dlow_.data(), 1, rank, dropped(*module, x), in, 1, sums + module->a, in, rank, in, rows_, true}};
-    matmul(context_, gradients);
-    if (dx == nullptr) return;
+    MatmulCall product{dy, out, 1, weight_.data(), 0, 0, dx, in, rows_, in, out, accumulate, out * 16};
+    MatmulCall through{};  // what goes through A and B
     const bool drops = dropout_.rate > 0;
-    float* const into = drops ? dropped_.data() : dx;
-    const MatmulCall call{dlow_.data(), rank, 1, a(*module), in, 1, into, in, rows_, in, rank, !drops};
-    matmul(context_, {&call, 1});
-    if (!drops) return;
-    drop(*module, into, into);
-    add(context_, dx, into, rows_, in);
+    if (module != nullptr) {
+      const size_t rank = module->module.rank;
+      const MatmulCall low{dy, out, 1, b(*module), 1, out, dlow_.data(), rank, rows_, rank, out};
+      matmul(context_, {&low, 1});
+      scale(context_, dlow_.data(), module->module.scaling, rows_ * rank);
+      const MatmulCall gradients[] = {
+          {scaled(*module, s.low[static_cast<size_t>(linear)].data()), 1, rank, dy, out, 1, sums + module->b, out, rank, out, rows_, true},
+          {dlow_.data(), 1, rank, dropped(*module, x), in, 1, sums + module->a, in, rank, in, rows_, true}};
+      matmul(context_, gradients);
+      through = {dlow_.data(), rank, 1, a(*module), in, 1, drops ? dropped_.data() : dx, in, rows_, in, rank, !drops};
+      if (!drops) product.then = &through;
+    }
+    if (dx == nullptr) return;
+    widen(w_.blocks[layer][linear], 0, out);
+    matmul(context_, {&product, 1});
+    if (module == nullptr || !drops) return;
+    matmul(context_, {&through, 1});
+    drop(*module, dropped_.data(), dropped_.data());
+    add(context_, dx, dropped_.data(), rows_, in);
   }
 
   const float* a(const TrainableModule& module) const { return adapter_.values().data() + module.a; }
@@ -358,7 +361,7 @@ class Trainer::Pass {
   /// weight_ = rows of a matrix in float32, in panels; `first` is a multiple of 16.
   void widen(const PackedMatrix& matrix, size_t first, size_t rows) {
     context_.pool.parallel_for((rows + 15) / 16, [&](size_t group, size_t) {
-      matrix.dequantize_group(first / 16 + group, group * 16, rows, weight_.data());
+      widen_rows(context_.isa, matrix, first / 16 + group, group * 16, rows, weight_.data());
     });
   }
 
