@@ -50,10 +50,6 @@ class PackedMatrix {
   /// sum, each rounded). Embedding lookup and DoRA's norms use it.
   void dequantize_row(size_t row, float* out) const;
 
-  /// Rows 16 * group .. 16 * group + 15, as many as there are, become the rows from `row` on of the `rows` of panels
-  /// [(columns + 15) / 16][rows][16] (ops/matmul.h), each as dequantize_row gives it, zeros behind the last column.
-  void dequantize_group(size_t group, size_t row, size_t rows, float* panels) const;
-
   /// How the kernels see it; defined in ops/packed_layout.h.
   struct Layout;
   const Layout& layout() const { return *layout_; }

@@ -182,34 +182,6 @@ void pack_group(const Layout& layout, const uint8_t* data, size_t group, const u
   }
 }
 
-/// dequantize_group of quants: a word has four columns of a row, low nibbles, high nibbles or bytes.
-template <Encoding E>
-void widen_group(const Layout& layout, size_t group, size_t there, size_t row, size_t rows, float* panels) {
-  constexpr bool kNibbles = has_minimum(E);
-  constexpr size_t kColumns = kNibbles ? 8 : 4;  // of a unit
-  const uint8_t* const quants = layout.group(group);
-  for (size_t half = 0; half < layout.columns / kGroup; ++half) {
-    float* const panel = panels + (half * rows + row) * kGroup;
-    const uint8_t* const units = quants + half * (kGroup / kColumns) * 64;
-    for (size_t lane = 0; lane < there; ++lane) {
-      const float scale = packed_scale(layout, group * kGroup + lane, half);
-      const float minimum = packed_minimum(layout, group * kGroup + lane, half);
-      float* const out = panel + lane * kGroup;
-      for (size_t unit = 0; unit < kGroup / kColumns; ++unit) {
-        const uint8_t* const word = units + unit * 64 + lane * 4;
-        for (size_t i = 0; i < 4; ++i) {
-          if constexpr (kNibbles) {
-            out[unit * 8 + i] = scale * static_cast<float>(word[i] & 15) + minimum;
-            out[unit * 8 + 4 + i] = scale * static_cast<float>(word[i] >> 4) + minimum;
-          } else {
-            out[unit * 4 + i] = scale * static_cast<float>(static_cast<int8_t>(word[i]));
-          }
-        }
-      }
-    }
-  }
-}
-
 }  // namespace
 
 void unpack_quants(const Layout& layout, size_t row, int8_t* q) {
@@ -338,31 +310,6 @@ void PackedMatrix::dequantize_row(size_t row, float* out) const {
       const float product = scale * static_cast<float>(q[i]);
       out[i] = has_minimum(layout.encoding) ? product + minimum : product;
     }
-  }
-}
-
-void PackedMatrix::dequantize_group(size_t group, size_t row, size_t rows, float* panels) const {
-  const Layout& layout = *layout_;
-  const size_t there = std::min(kGroup, rows_ - group * kGroup);
-  switch (layout.encoding) {
-    case Encoding::nibbles:
-      return widen_group<Encoding::nibbles>(layout, group, there, row, rows, panels);
-    case Encoding::nibbles_min:
-      return widen_group<Encoding::nibbles_min>(layout, group, there, row, rows, panels);
-    case Encoding::nibbles_min_f32:
-      return widen_group<Encoding::nibbles_min_f32>(layout, group, there, row, rows, panels);
-    case Encoding::bytes:
-      return widen_group<Encoding::bytes>(layout, group, there, row, rows, panels);
-    case Encoding::bytes_half_f32:
-      return widen_group<Encoding::bytes_half_f32>(layout, group, there, row, rows, panels);
-    case Encoding::floats:
-      break;
-  }
-  std::vector<float> values(round_up(columns_, kGroup));
-  for (size_t lane = 0; lane < there; ++lane) {
-    dequantize_row(group * kGroup + lane, values.data());
-    for (size_t column = 0; column < columns_; column += kGroup)
-      std::memcpy(panels + column * rows + (row + lane) * kGroup, &values[column], kGroup * sizeof(float));
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "ops/op_testing.h"
 #include "ops/simd.h"
+#include "ops/widen.h"
 #include "testing/test.h"
 
 namespace colophon {
@@ -207,11 +208,18 @@ TEST(linear_dequantizes_rows_as_the_formats_define) {
         permuted.dequantize_row(row, got.data());
         for (size_t i = 0; i < columns; ++i) CHECK_EQ(got[i], expected[i]);
       }
-      std::vector<float> panels((columns + 15) / 16 * 16 * rows);
-      for (size_t group = 0; group * 16 < rows; ++group) plain.dequantize_group(group, group * 16, rows, panels.data());
-      for (size_t row = 0; row < rows; ++row) {
-        plain.dequantize_row(row, got.data());
-        for (size_t i = 0; i < columns; ++i) CHECK_EQ(panels[(i / 16 * rows + row) * 16 + i % 16], got[i]);
+      std::vector<float> across((columns + 15) / 16 * 16 * rows), along((rows + 15) / 16 * 16 * columns);
+      for (const Isa isa : testing::supported_isas()) {
+        for (size_t group = 0; group * 16 < rows; ++group) {
+          widen_rows(isa, plain, group, group * 16, rows, across.data());
+          widen_columns(isa, plain, group, &along[group * 16 * columns]);
+        }
+        for (size_t row = 0; row < (rows + 15) / 16 * 16; ++row) {
+          std::fill(got.begin(), got.end(), 0.0f);
+          if (row < rows) plain.dequantize_row(row, got.data());
+          for (size_t i = 0; i < columns; ++i) CHECK_EQ(along[(row / 16 * columns + i) * 16 + row % 16], got[i]);
+          for (size_t i = 0; i < columns && row < rows; ++i) CHECK_EQ(across[(i / 16 * rows + row) * 16 + i % 16], got[i]);
+        }
       }
     }
   }

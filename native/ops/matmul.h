@@ -17,11 +17,14 @@ struct MatmulCall {
   size_t c_row;
   size_t m, n, k;
   bool accumulate = false;  ///< c's values come first in the sum, else 0
-  /// b lies as the kernels read it, for one that serves many rows: [(n + 15) / 16][k][16], padded with zeros; no strides.
-  bool panels = false;
+  /// Where not 0, b lies as the kernels read it, for one that serves many rows: panels [k][16] of sixteen columns, zeros behind the
+  /// last column, this many floats from one panel to the next; no strides.
+  size_t panel = 0;
+  /// Another product with the same c, m and n that goes on with its sums while they are near; its `accumulate` is true.
+  const MatmulCall* then = nullptr;
 
   float b_at(size_t j, size_t column) const {
-    return panels ? b[(column / 16 * k + j) * 16 + column % 16] : b[j * b_row + column * b_step];
+    return panel > 0 ? b[column / 16 * panel + j * 16 + column % 16] : b[j * b_row + column * b_step];
   }
 };
 

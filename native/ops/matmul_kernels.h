@@ -4,10 +4,10 @@
 
 namespace colophon {
 
-/// What one kernel call does at most, so that what it packs stays in the second-level cache.
-constexpr size_t kMatmulRows = 96, kMatmulDepth = 256, kMatmulLanes = 16;
-/// Floats that a kernel packs a's rows and one panel of b into.
-constexpr size_t kMatmulScratch = kMatmulRows * kMatmulDepth + kMatmulDepth * kMatmulLanes;
+/// What one kernel call does at most, so that a's rows stay in the second-level cache and a panel of b in the first.
+constexpr size_t kMatmulRows = 96, kMatmulDepth = 320, kMatmulLanes = 16;
+/// Floats that a kernel packs one panel of b into.
+constexpr size_t kMatmulScratch = kMatmulDepth * kMatmulLanes;
 
 }  // namespace colophon
 

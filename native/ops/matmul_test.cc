@@ -19,12 +19,13 @@ std::vector<float> run(Isa isa, size_t threads, const Shape& shape, const std::v
   MatmulCall call{a.data(), shape.k, 1, b.data(), shape.n, 1, out.data(), shape.n + 3, shape.m, shape.n, shape.k, shape.accumulate};
   if (shape.a_transposed) call.a_row = 1, call.a_step = shape.m;
   if (shape.b_transposed) call.b_row = 1, call.b_step = shape.k;
-  std::vector<float> panels((shape.n + 15) / 16 * 16 * shape.k);
+  const size_t panel = shape.k * 16 + 48;  // with what is not read behind it
+  std::vector<float> panels((shape.n + 15) / 16 * panel);
   if (shape.panels) {
     for (size_t j = 0; j < shape.k; ++j)
-      for (size_t n = 0; n < shape.n; ++n) panels[(n / 16 * shape.k + j) * 16 + n % 16] = b[j * call.b_row + n * call.b_step];
+      for (size_t n = 0; n < shape.n; ++n) panels[n / 16 * panel + j * 16 + n % 16] = b[j * call.b_row + n * call.b_step];
     call.b = panels.data();
-    call.panels = true;
+    call.panel = panel;
   }
   if (depth < shape.k) {
     call.a += first * call.a_step;
@@ -75,5 +76,31 @@ TEST(matmul_can_be_continued_at_any_depth) {
     const std::vector<float> whole = run(isa, 2, shape, a, b, c);
     for (const size_t cut : {1u, 77u, 256u, 299u})
       CHECK(same_bits(whole, run(isa, 2, shape, a, b, run(isa, 2, shape, a, b, c, 0, cut), cut, shape.k - cut)));
+  }
+}
+
+TEST(matmul_goes_on_with_its_sums) {
+  std::mt19937 random(7);
+  const size_t m = 110, n = 800, k = 60, more = 16;
+  const std::vector<float> a = random_floats(m * k, random), b = random_floats(k * n, random);
+  const std::vector<float> low = random_floats(m * more, random), up = random_floats(more * n, random);
+  ThreadPool pool(2);
+  for (const Isa isa : supported_isas()) {
+    OpContext context{pool, isa};
+    std::vector<float> once(m * n), twice(m * n);
+    const auto first = [&](std::vector<float>& c) {
+      return MatmulCall{a.data(), k, 1, b.data(), n, 1, c.data(), n, m, n, k};
+    };
+    const auto second = [&](std::vector<float>& c) {
+      return MatmulCall{low.data(), more, 1, up.data(), n, 1, c.data(), n, m, n, more, true};
+    };
+    MatmulCall call = first(once);
+    const MatmulCall then = second(once);
+    call.then = &then;
+    matmul(context, {&call, 1});
+    const MatmulCall one = first(twice), other = second(twice);
+    matmul(context, {&one, 1});
+    matmul(context, {&other, 1});
+    CHECK(same_bits(once, twice));
   }
 }

@@ -7,7 +7,9 @@
 
 #include "engine/error.h"
 #include "ops/matmul.h"
+#include "ops/widen.h"
 #include "trainer/counter_random.h"
+#include "trainer/packed_examples.h"
 
 namespace colophon {
 namespace {
@@ -60,7 +62,7 @@ class Trainer::Pass {
     size_t largest = 0, rank = 0;
     for (size_t i = 0; i < kLinearsPerLayer; ++i) {
       const auto [out, in] = w_.shape(static_cast<Linear>(i));
-      largest = std::max(largest, out * ((in + 15) / 16 * 16));
+      largest = std::max({largest, out * ((in + 15) / 16 * 16), in * ((out + 15) / 16 * 16)});
     }
     for (const TrainableModule& module : adapter.modules()) rank = std::max<size_t>(rank, module.module.rank);
     weight_.resize(std::max(largest, std::min(kHeadRows, h_.vocabulary) * ((hidden + 15) / 16 * 16)));
@@ -68,16 +70,16 @@ class Trainer::Pass {
     dropped_.resize(rows_most_ * wide);
     for (Floats* floats : {&head_in_, &head_normed_, &dhead_}) floats->resize(rows_most_ * hidden);
     logits_.resize(kLossRows * h_.vocabulary);
-    // The input of every layer from the first trained one on is kept, and all of as many of the last layers as there is room for.
+    // Of the last layers all is kept, of as many as there is room for; of those before, down to the first trained one, the input.
     const size_t first = adapter.first_layer();
-    inputs_.resize(h_.layers);
-    for (size_t layer = first; layer < h_.layers; ++layer) inputs_[layer].resize(rows_most_ * hidden);
     size(spare_, 0);
     const size_t state_bytes = bytes_of(spare_);
     const size_t kept = std::min(h_.layers - first, options.activation_bytes / std::max<size_t>(state_bytes, 1));
     first_kept_ = h_.layers - kept;
     kept_.resize(kept);
     for (size_t i = 0; i < kept; ++i) size(kept_[i], first_kept_ + i);
+    inputs_.resize(first_kept_);
+    for (size_t layer = first; layer < first_kept_; ++layer) inputs_[layer].resize(rows_most_ * hidden);
   }
 
   size_t bytes() const {
@@ -99,13 +101,18 @@ class Trainer::Pass {
     dropout_ = dropout;
     adapted_ = adapted;
     for (size_t first = 0; first < examples.size();) {
-      size_t last = first, rows = 0;
-      while (last < examples.size() && rows + examples[last].tokens.size() <= rows_most_) rows += examples[last++].tokens.size();
-      begin(examples.subspan(first, last - first), dropout.first_example + first);
-      forward(sums != nullptr);
-      const bool any = loss(examples.subspan(first, last - first), sums == nullptr ? nullptr : &factors[first], &losses[first]);
-      if (sums != nullptr && any) backward(sums);
-      first = last;
+      // What is dropped differs from example to example.
+      const size_t taken = pack_.take(examples.subspan(first), rows_most_, dropout.rate == 0);
+      if (pack_.rows() > 0) {
+        rows_ = pack_.rows();
+        row_ids_.resize(rows_);
+        for (size_t row = 0; row < rows_; ++row)
+          row_ids_[row] = mix64(dropout.first_example + first + pack_.examples()[row]) + pack_.positions()[row];
+        forward(sums != nullptr);
+        loss(sums == nullptr ? nullptr : &factors[first], &losses[first]);
+        if (sums != nullptr) backward(sums);
+      }
+      first += taken;
     }
     return losses;
   }
@@ -138,28 +145,10 @@ class Trainer::Pass {
   }
   LayerState& state(size_t layer) { return layer >= first_kept_ ? kept_[layer - first_kept_] : spare_; }
 
-  void begin(std::span<const TrainingExample> examples, uint64_t first_example) {
-    tokens_.clear();
-    positions_.clear();
-    row_ids_.clear();
-    spans_.clear();
-    for (size_t i = 0; i < examples.size(); ++i) {
-      const TrainingExample& example = examples[i];
-      spans_.push_back({tokens_.size(), example.tokens.size()});
-      tokens_.insert(tokens_.end(), example.tokens.begin(), example.tokens.end());
-      const uint64_t id = mix64(first_example + i);
-      for (size_t position = 0; position < example.tokens.size(); ++position) {
-        positions_.push_back(static_cast<uint32_t>(position));
-        row_ids_.push_back(id + position);
-      }
-    }
-    rows_ = tokens_.size();
-  }
-
   void forward(bool keep) {
-    w_.embed(context_, tokens_, x_.data());
+    w_.embed(context_, pack_.tokens(), x_.data());
     for (size_t layer = 0; layer < h_.layers; ++layer) {
-      if (keep && layer >= adapter_.first_layer()) std::memcpy(inputs_[layer].data(), x_.data(), rows_ * h_.hidden * sizeof(float));
+      if (keep && layer >= adapter_.first_layer() && layer < first_kept_) std::memcpy(inputs_[layer].data(), x_.data(), rows_ * h_.hidden * sizeof(float));
       forward_layer(layer, x_.data(), state(layer));
     }
   }
@@ -177,9 +166,9 @@ class Trainer::Pass {
       norm(s.q.data(), block.q_norm, rows_ * h_.heads, s.q.data());
       norm(s.k.data(), block.k_norm, rows_ * h_.kv_heads, s.k.data());
     }
-    rope(context_, w_.rope(layer), s.q.data(), w_.q_columns, rows_, h_.heads, h_.head_dim, positions_.data());
-    rope(context_, w_.rope(layer), s.k.data(), w_.kv_columns, rows_, h_.kv_heads, h_.head_dim, positions_.data());
-    attention_forward(context_, attention_shape(layer), spans_, s.q.data(), s.k.data(), s.v.data(), s.attended.data());
+    rope(context_, w_.rope(layer), s.q.data(), w_.q_columns, rows_, h_.heads, h_.head_dim, pack_.positions().data());
+    rope(context_, w_.rope(layer), s.k.data(), w_.kv_columns, rows_, h_.kv_heads, h_.head_dim, pack_.positions().data());
+    attention_forward(context_, attention_shape(layer), pack_.segments(), s.q.data(), s.k.data(), s.v.data(), s.attended.data());
     linears(layer, s.attended.data(), {{Linear::o, delta_.data()}}, s);
     add(context_, x, delta_.data(), rows_, hidden);
 
@@ -191,25 +180,15 @@ class Trainer::Pass {
     add(context_, x, delta_.data(), rows_, hidden);
   }
 
-  /// Losses of the batch's examples; with factors, dx_ becomes the gradient of the last layer's output. Returns whether there was
-  /// any target.
-  bool loss(std::span<const TrainingExample> examples, const float* factors, ExampleLoss* losses) {
+  /// Losses of the pass's examples; with factors, dx_ becomes the gradient of the last layer's output.
+  void loss(const float* factors, ExampleLoss* losses) {
     const bool gradient = factors != nullptr;
-    struct Target {
-      size_t example, row;
-      float weight;
-    };
-    std::vector<Target> places;
+    const std::vector<PackedExamples::Target>& places = pack_.targets();
     std::vector<int32_t> targets;
     Floats slopes;
-    for (size_t i = 0; i < examples.size(); ++i) {
-      for (size_t t = 1; t < examples[i].tokens.size(); ++t) {
-        const float weight = examples[i].weights[t];
-        if (weight == 0) continue;
-        places.push_back({i, spans_[i].first + t - 1, weight});
-        targets.push_back(examples[i].tokens[t]);
-        if (gradient) slopes.push_back(weight * factors[i]);
-      }
+    for (const PackedExamples::Target& place : places) {
+      targets.push_back(place.token);
+      if (gradient) slopes.push_back(place.weight * factors[place.example]);
     }
     const size_t hidden = h_.hidden, count = places.size();
     for (size_t i = 0; i < count; ++i)
@@ -231,13 +210,12 @@ class Trainer::Pass {
       ++of.targets;
       of.greedy += token_losses[i].greedy;
     }
-    if (!gradient || count == 0) return count > 0;
+    if (!gradient) return;
     std::fill_n(normed_.begin(), count * hidden, 0.0f);
     rms_norm_backward(context_, head_in_.data(), w_.final_norm.data(), eps(), dhead_.data(), count, hidden, normed_.data());
     std::fill_n(dx_.begin(), rows_ * hidden, 0.0f);
-    for (size_t i = 0; i < count; ++i)
-      std::memcpy(&dx_[places[i].row * hidden], &normed_[i * hidden], hidden * sizeof(float));
-    return true;
+    for (size_t i = 0; i < count; ++i)  // a row may tell the targets of several examples
+      for (size_t column = 0; column < hidden; ++column) dx_[places[i].row * hidden + column] += normed_[i * hidden + column];
   }
 
   /// dhidden[rows][hidden] from the logits' gradients in logits_.
@@ -246,7 +224,7 @@ class Trainer::Pass {
       const size_t depth = std::min(kHeadRows, h_.vocabulary - first);
       widen(w_.head(), first, depth);
       const MatmulCall call{&logits_[first], h_.vocabulary, 1, weight_.data(), 0, 0, dhidden, h_.hidden, rows, h_.hidden, depth,
-                            first > 0, true};
+                            first > 0, depth * 16};
       matmul(context_, {&call, 1});
     }
   }
@@ -275,7 +253,7 @@ class Trainer::Pass {
     rms_norm_backward(context_, s.middle.data(), block.feed_forward_norm.data(), eps(), delta_.data(), rows_, hidden, dx_.data());
 
     back(layer, Linear::o, dx_.data(), s.attended.data(), dattended_.data(), false, s, sums);
-    attention_backward(context_, attention_shape(layer), spans_, s.q.data(), s.k.data(), s.v.data(), dattended_.data(), dq_.data(),
+    attention_backward(context_, attention_shape(layer), pack_.segments(), s.q.data(), s.k.data(), s.v.data(), dattended_.data(), dq_.data(),
                        dk_.data(), dv_.data());
     unrope(layer, dq_.data(), h_.heads);
     unrope(layer, dk_.data(), h_.kv_heads);
@@ -299,52 +277,54 @@ class Trainer::Pass {
 
   /// Linears that read the same rows, with what the adapter adds and their biases.
   void linears(size_t layer, const float* x, std::initializer_list<Output> outputs, LayerState& s) {
-    LinearCall calls[3];
-    size_t count = 0;
-    for (const Output& output : outputs)
-      calls[count++] = {&w_.blocks[layer][output.linear], x, nullptr, output.y, w_.shape(output.linear).first};
-    linear(context_, {calls, count}, rows_);
     for (const Output& output : outputs) {
+      const PackedMatrix& weight = w_.blocks[layer][output.linear];
+      const auto [out, in] = w_.shape(output.linear);
+      context_.pool.parallel_for((out + 15) / 16, [&, width = in](size_t group, size_t) {
+        widen_columns(context_.isa, weight, group, &weight_[group * 16 * width]);
+      });
+      MatmulCall product{x, in, 1, weight_.data(), 0, 0, output.y, out, rows_, out, in, false, in * 16};
+      MatmulCall up{};
+      if (const TrainableModule* module = adapted_ ? adapter_.find(layer, output.linear) : nullptr; module != nullptr) {
+        const size_t rank = module->module.rank;
+        float* const low = s.low[static_cast<size_t>(output.linear)].data();
+        const MatmulCall down{dropped(*module, x), in, 1, a(*module), 1, in, low, rank, rows_, rank, in};
+        matmul(context_, {&down, 1});
+        up = {scaled(*module, low), rank, 1, b(*module), out, 1, output.y, out, rows_, out, rank, true};
+        product.then = &up;
+      }
+      matmul(context_, {&product, 1});
       const Floats& bias = w_.blocks[layer].bias(output.linear);
-      if (!bias.empty()) add_bias(context_, output.y, bias.data(), rows_, w_.shape(output.linear).first);
-      const TrainableModule* module = adapted_ ? adapter_.find(layer, output.linear) : nullptr;
-      if (module == nullptr) continue;
-      const size_t rank = module->module.rank, in = module->in, out = module->out;
-      float* const low = s.low[static_cast<size_t>(output.linear)].data();
-      const float* const given = dropped(*module, x);
-      const MatmulCall down{given, in, 1, a(*module), 1, in, low, rank, rows_, rank, in};
-      matmul(context_, {&down, 1});
-      const MatmulCall up{scaled(*module, low), rank, 1, b(*module), out, 1, output.y, out, rows_, out, rank, true};
-      matmul(context_, {&up, 1});
+      if (!bias.empty()) add_bias(context_, output.y, bias.data(), rows_, out);
     }
   }
 
   /// Of one linear: dx (+)= dy * W (null: not wanted) and, where it is trained, the gradients of A and B.
   void back(size_t layer, Linear linear, const float* dy, const float* x, float* dx, bool accumulate, LayerState& s, float* sums) {
     const auto [out, in] = w_.shape(linear);
-    if (dx != nullptr) {
-      widen(w_.blocks[layer][linear], 0, out);
-      const MatmulCall call{dy, out, 1, weight_.data(), 0, 0, dx, in, rows_, in, out, accumulate, true};
-      matmul(context_, {&call, 1});
-    }
     const TrainableModule* module = adapter_.find(layer, linear);
-    if (module == nullptr) return;
-    const size_t rank = module->module.rank;
-    const MatmulCall low{dy, out, 1, b(*module), 1, out, dlow_.data(), rank, rows_, rank, out};
-    matmul(context_, {&low, 1});
-    scale(context_, dlow_.data(), module->module.scaling, rows_ * rank);
-    const MatmulCall gradients[] = {
-        {scaled(*module, s.low[static_cast<size_t>(linear)].data()), 1, rank, dy, out, 1, sums + module->b, out, rank, out, rows_, true},
-        {dlow_.data(), 1, rank, dropped(*module, x), in, 1, sums + module->a, in, rank, in, rows_, true}};
-    matmul(context_, gradients);
-    if (dx == nullptr) return;
+    MatmulCall product{dy, out, 1, weight_.data(), 0, 0, dx, in, rows_, in, out, accumulate, out * 16};
+    MatmulCall through{};  // what goes through A and B
     const bool drops = dropout_.rate > 0;
-    float* const into = drops ? dropped_.data() : dx;
-    const MatmulCall call{dlow_.data(), rank, 1, a(*module), in, 1, into, in, rows_, in, rank, !drops};
-    matmul(context_, {&call, 1});
-    if (!drops) return;
-    drop(*module, into, into);
-    add(context_, dx, into, rows_, in);
+    if (module != nullptr) {
+      const size_t rank = module->module.rank;
+      const MatmulCall low{dy, out, 1, b(*module), 1, out, dlow_.data(), rank, rows_, rank, out};
+      matmul(context_, {&low, 1});
+      scale(context_, dlow_.data(), module->module.scaling, rows_ * rank);
+      const MatmulCall gradients[] = {
+          {scaled(*module, s.low[static_cast<size_t>(linear)].data()), 1, rank, dy, out, 1, sums + module->b, out, rank, out, rows_, true},
+          {dlow_.data(), 1, rank, dropped(*module, x), in, 1, sums + module->a, in, rank, in, rows_, true}};
+      matmul(context_, gradients);
+      through = {dlow_.data(), rank, 1, a(*module), in, 1, drops ? dropped_.data() : dx, in, rows_, in, rank, !drops};
+      if (!drops) product.then = &through;
+    }
+    if (dx == nullptr) return;
+    widen(w_.blocks[layer][linear], 0, out);
+    matmul(context_, {&product, 1});
+    if (module == nullptr || !drops) return;
+    matmul(context_, {&through, 1});
+    drop(*module, dropped_.data(), dropped_.data());
+    add(context_, dx, dropped_.data(), rows_, in);
   }
 
   const float* a(const TrainableModule& module) const { return adapter_.values().data() + module.a; }
@@ -381,7 +361,7 @@ class Trainer::Pass {
   /// weight_ = rows of a matrix in float32, in panels; `first` is a multiple of 16.
   void widen(const PackedMatrix& matrix, size_t first, size_t rows) {
     context_.pool.parallel_for((rows + 15) / 16, [&](size_t group, size_t) {
-      matrix.dequantize_group(first / 16 + group, group * 16, rows, weight_.data());
+      widen_rows(context_.isa, matrix, first / 16 + group, group * 16, rows, weight_.data());
     });
   }
 
@@ -396,7 +376,7 @@ class Trainer::Pass {
   }
   /// The gradient turns back by the angles by which its rows were turned.
   void unrope(size_t layer, float* d, size_t heads) {
-    rope_back(context_, w_.rope(layer), d, heads * h_.head_dim, rows_, heads, h_.head_dim, positions_.data());
+    rope_back(context_, w_.rope(layer), d, heads * h_.head_dim, rows_, heads, h_.head_dim, pack_.positions().data());
   }
   float eps() const { return static_cast<float>(h_.norm_eps); }
   AttentionShape attention_shape(size_t layer) const {
@@ -412,14 +392,12 @@ class Trainer::Pass {
 
   // The batch.
   size_t rows_ = 0;
-  std::vector<int32_t> tokens_;
-  std::vector<uint32_t> positions_;
+  PackedExamples pack_;
   std::vector<uint64_t> row_ids_;  ///< of dropout
-  std::vector<RowSpan> spans_;
   Dropout dropout_;
   bool adapted_ = true;
 
-  std::vector<Floats> inputs_;  ///< [layers] from the first trained one on
+  std::vector<Floats> inputs_;  ///< [layer] of those that are computed again
   std::vector<LayerState> kept_;
   LayerState spare_;  ///< of the layer that is computed again
   Floats x_, dx_, normed_, delta_;                 ///< [rows][hidden]

@@ -34,13 +34,17 @@ struct Dropout {
 };
 
 struct TrainerOptions {
-  size_t max_rows = 1024;             ///< tokens that are computed at once; also the longest example
+  size_t max_rows = 1024;             ///< rows and targets that are computed at once; also the longest example's tokens
   size_t activation_bytes = 1 << 28;  ///< of what a backward pass keeps; the rest it computes again
 };
 
-/// Loss and gradients of a LoRA on frozen weights, float32 throughout. Examples lie side by side without padding, none sees
-/// another. Every sum has a fixed order: results depend on neither threads, instruction set, max_rows nor activation_bytes
-/// (promise 7), and gradients of examples one after another are those of all together, bit for bit.
+/// Loss and gradients of a LoRA on frozen weights, float32 throughout. Examples lie side by side without padding, none sees another,
+/// and what those of a pass begin with in common is computed once, unless inputs are dropped (trainer/packed_examples.h).
+///
+/// Every sum has a fixed order: results depend on neither threads, instruction set nor activation_bytes (promise 7). Losses do not
+/// depend on what else is in a pass either, bit for bit. Gradients of examples that begin with the same token add up in an order of
+/// their pass, so they depend, by their last bits, on which examples max_rows lets into it; where none do, gradients of examples
+/// one after another are those of all together, bit for bit.
 class Trainer {
  public:
   /// All given are kept by reference. Throws Error(unsupported) for an architecture that cannot be trained.

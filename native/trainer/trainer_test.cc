@@ -54,6 +54,16 @@ struct Setup {
     Trainer(context, weights, adapter, options).gradients(examples, std::vector<float>(examples.size(), 0.25f), dropout, sums);
     return sums;
   }
+  std::vector<float> one_by_one(Dropout dropout = {}) {
+    Trainer trainer(context, weights, adapter, {});
+    std::vector<float> sums(adapter.values().size());
+    const float factor = 0.25f;
+    for (const TrainingExample& example : examples) {
+      trainer.gradients({&example, 1}, {&factor, 1}, dropout, sums);
+      ++dropout.first_example;
+    }
+    return sums;
+  }
   double loss() {
     double sum = 0;
     for (const ExampleLoss& of : Trainer(context, weights, adapter, {}).evaluate(examples)) sum += of.loss;
@@ -113,11 +123,55 @@ TEST(trainer_gives_the_same_bits_on_every_machine) {
 TEST(trainer_examples_one_by_one_give_what_all_give) {
   Setup setup;
   const std::vector<float> expected = setup.gradients();
-  Trainer trainer(setup.context, setup.weights, setup.adapter, {});
-  std::vector<float> sums(expected.size());
-  const float factor = 0.25f;
-  for (const TrainingExample& example : setup.examples) trainer.gradients({&example, 1}, {&factor, 1}, {}, sums);
-  CHECK(same_bits(expected, sums));
+  CHECK(same_bits(expected, setup.one_by_one()));
+}
+
+TEST(trainer_computes_what_examples_have_in_common_once) {
+  const auto branching = [](Setup& setup) {
+    const std::vector<int32_t> trunk = setup.examples[2].tokens;  // 60 tokens
+    const auto add = [&](size_t common, std::vector<int32_t> own, size_t first_target) {
+      TrainingExample example{{trunk.begin(), trunk.begin() + static_cast<ptrdiff_t>(common)}, {}};
+      example.tokens.insert(example.tokens.end(), own.begin(), own.end());
+      for (size_t i = 0; i < example.tokens.size(); ++i) example.weights.push_back(i > 0 && i >= first_target ? 1.0f : 0.0f);
+      setup.examples.push_back(example);
+    };
+    add(50, {1, 2, 3, 4, 5}, 50);
+    add(50, {1, 2, 9}, 50);
+    add(20, {7, 8}, 12);
+    add(60, {}, 60);  // without a target
+    add(60, {}, 40);
+    add(30, {}, 29);
+    setup.examples.push_back(setup.examples.back());
+  };
+  Setup plain;
+  branching(plain);
+  const std::vector<float> expected = plain.gradients(), apart = plain.one_by_one();
+  const double loss = plain.loss();
+  double difference = 0, length = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    difference += std::pow(static_cast<double>(expected[i]) - static_cast<double>(apart[i]), 2);
+    length += std::pow(static_cast<double>(apart[i]), 2);
+  }
+  CHECK(std::sqrt(difference / length) < 1e-5);
+  for (const Isa isa : supported_isas())
+    for (const size_t threads : {1u, 3u}) {
+      Setup setup(isa, threads);
+      branching(setup);
+      CHECK(same_bits(expected, setup.gradients()));
+      CHECK(same_bits(expected, setup.gradients({.activation_bytes = 0})));
+      CHECK(loss == setup.loss());
+    }
+  // A forward pass is the same bits whether shared or not.
+  Trainer trainer(plain.context, plain.weights, plain.adapter, {});
+  const std::vector<ExampleLoss> together = trainer.evaluate(plain.examples);
+  for (size_t i = 0; i < together.size(); ++i) CHECK(together[i].loss == trainer.evaluate({&plain.examples[i], 1})[0].loss);
+}
+
+TEST(trainer_shares_nothing_where_inputs_are_dropped) {
+  Setup setup;
+  setup.examples.push_back(setup.examples[2]);
+  const Dropout dropout{0.3f, 5, 0};
+  CHECK(same_bits(setup.gradients({}, dropout), setup.one_by_one(dropout)));
 }
 
 TEST(trainer_evaluates_the_base_as_an_adapter_of_zeros) {
