@@ -312,6 +312,18 @@ bool AdapterStore::take(Load& load) {
   return true;
 }
 
+/// What is wrong with an index is no reason not to serve: the answers are not traced.
+void AdapterStore::open_trace(const AdapterSpec& spec, LoraAdapter& adapter) {
+  if (spec.trace_path.empty()) return;
+  try {
+    auto trace = std::make_unique<TraceIndex>(spec.trace_path, spec.content_hash);
+    trace->check();
+    adapter.set_trace(std::move(trace));
+  } catch (const Error& error) {
+    warn(std::string(error.what()) + "; adapter \"" + spec.name + "\" is served, its answers are not traced");
+  }
+}
+
 /// Reads an adapter. Without the lock.
 AdapterStore::Outcome AdapterStore::run(const Load& load) {
   const AdapterSpec& spec = *load.spec;
@@ -336,6 +348,7 @@ AdapterStore::Outcome AdapterStore::run(const Load& load) {
       out.pack = packed_.wants(spec);
     }
     check_bytes(out.adapter->bytes());
+    open_trace(spec, *out.adapter);
   } catch (const Error& error) {
     out = {};
     out.code = error.code();

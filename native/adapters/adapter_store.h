@@ -137,6 +137,7 @@ class AdapterStore {
   void load_loop();
   bool take(Load& load);
   Outcome run(const Load& load);
+  void open_trace(const AdapterSpec& spec, LoraAdapter& adapter);
   void finish(const Load& load, Outcome outcome);
   void let_go(uint32_t handle);
   void warn(const std::string& sentence);

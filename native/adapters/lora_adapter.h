@@ -5,12 +5,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adapters/lora_layout.h"
 #include "loader/sha256.h"
 #include "model/hyperparameters.h"
 #include "ops/lora.h"
+#include "trace/trace_index.h"
 
 namespace colophon {
 
@@ -22,6 +24,7 @@ struct AdapterSpec {
   /// SHA-256 of the file at tensors_path when it was registered: load() refuses any other content, which prefix pages
   /// and receipts would otherwise know under the wrong hash. Absent: not compared.
   std::optional<Digest> tensors_hash = std::nullopt;
+  std::string trace_path = {};  ///< its trace index (trace/trace_index.h); empty: it has none
 };
 
 /// [out, in] of a linear of the base.
@@ -70,11 +73,16 @@ class LoraAdapter {
   const uint8_t* storage() const { return storage_.get(); }  ///< [bytes()]; the same on every machine
   uint32_t max_rank() const { return max_rank_; }
 
+  /// Where its tokens are looked for; null where it has no index, or one that cannot be used.
+  const TraceIndex* trace() const { return trace_.get(); }
+  void set_trace(std::unique_ptr<const TraceIndex> trace) { trace_ = std::move(trace); }
+
  private:
   std::vector<LoraMatrix> matrices_;  ///< [layers][kLinearsPerLayer]; rank 0: none
   AdapterStorage storage_;
   size_t bytes_;
   uint32_t max_rank_ = 0;
+  std::unique_ptr<const TraceIndex> trace_;
 };
 
 }  // namespace colophon

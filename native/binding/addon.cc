@@ -7,6 +7,7 @@
 #include "binding/async_task.h"
 #include "binding/convert.h"
 #include "binding/engine_object.h"
+#include "binding/trace_object.h"
 #include "binding/trainer_object.h"
 #include "loader/gguf.h"
 #include "model/model_file.h"
@@ -61,6 +62,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("createEngine", Napi::Function::New<&EngineObject::create>(env, "createEngine"));
   TrainerObject::define(env);
   exports.Set("createTrainer", Napi::Function::New<&TrainerObject::create>(env, "createTrainer"));
+  TraceIndexObject::define(env);
+  exports.Set("openTraceIndex", Napi::Function::New<&TraceIndexObject::open>(env, "openTraceIndex"));
+  TraceIndexBuilderObject::define(env);
+  exports.Set("createTraceIndexBuilder",
+              Napi::Function::New<&TraceIndexBuilderObject::create>(env, "createTraceIndexBuilder"));
   exports.Set("readGgufMetadata", Napi::Function::New<read_gguf_metadata>(env, "readGgufMetadata"));
   exports.Set("hashFile", Napi::Function::New<hash_file_async>(env, "hashFile"));
   exports.Set("machine", Napi::Function::New<machine>(env, "machine"));

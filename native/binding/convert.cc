@@ -96,22 +96,7 @@ std::vector<std::string> texts(const Napi::Object& object, const char* name) {
   return out;
 }
 
-Digest digest(const Napi::Object& o, const char* name) {
-  const std::string hex = text(o, name);
-  if (hex.size() != 64) wrong(o.Env(), name, "64 hex digits");
-  Digest out;
-  for (size_t i = 0; i < out.size(); ++i) {
-    unsigned value = 0;
-    for (size_t j = 0; j < 2; ++j) {
-      const char c = hex[2 * i + j];
-      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-      if (digit < 0) wrong(o.Env(), name, "64 lower-case hex digits");
-      value = value * 16 + static_cast<unsigned>(digit);
-    }
-    out[i] = static_cast<uint8_t>(value);
-  }
-  return out;
-}
+Digest digest(const Napi::Object& o, const char* name) { return to_digest(o.Env(), text(o, name), name); }
 
 Hyperparameters to_hyperparameters(const Napi::Object& o) {
   Hyperparameters h;
@@ -254,6 +239,22 @@ Array column(Napi::Env env, const Source& source) {
 
 }  // namespace
 
+Digest to_digest(const Napi::Env& env, const std::string& hex, const char* name) {
+  if (hex.size() != 64) wrong(env, name, "64 hex digits");
+  Digest out;
+  for (size_t i = 0; i < out.size(); ++i) {
+    unsigned value = 0;
+    for (size_t j = 0; j < 2; ++j) {
+      const char c = hex[2 * i + j];
+      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+      if (digit < 0) wrong(env, name, "64 lower-case hex digits");
+      value = value * 16 + static_cast<unsigned>(digit);
+    }
+    out[i] = static_cast<uint8_t>(value);
+  }
+  return out;
+}
+
 EngineOptions to_engine_options(const Napi::Object& o) {
   EngineOptions options;
   options.model = to_model_source(object_field(o, "model"));
@@ -339,6 +340,7 @@ AdapterSpec to_adapter_spec(const Napi::Object& o) {
   spec.tensors_path = text(o, "tensorsPath");
   spec.content_hash = digest(o, "contentHash");
   if (given(field(o, "tensorsHash"))) spec.tensors_hash = digest(o, "tensorsHash");
+  spec.trace_path = text_or(o, "tracePath", "");
   spec.modules = to_modules(o);
   return spec;
 }
@@ -534,6 +536,9 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
   auto rank = Napi::Int32Array::New(env, n);
   auto cached = Napi::Int32Array::New(env, n);
   auto queue_seconds = Napi::Float32Array::New(env, n);
+  auto match_length = Napi::Uint32Array::New(env, n);
+  auto match_row = Napi::Uint32Array::New(env, n);
+  auto match_count = Napi::Uint32Array::New(env, n);
   auto top_offset = Napi::Uint32Array::New(env, n + 1);
   auto top_token = Napi::Int32Array::New(env, tops);
   auto top_logprob = Napi::Float32Array::New(env, tops);
@@ -548,6 +553,9 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
     rank[i] = entry.has_logprobs ? entry.logprobs.rank : 0;
     cached[i] = entry.cached_tokens;
     queue_seconds[i] = entry.queue_seconds;
+    match_length[i] = entry.match.length;
+    match_row[i] = entry.match.lo;
+    match_count[i] = entry.match.length == 0 ? 0 : entry.match.count();
     top_offset[i] = top;
     for (const auto& [id, value] : entry.logprobs.top) {
       top_token[top] = id;
@@ -564,6 +572,9 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
   o.Set("rank", rank);
   o.Set("cachedTokens", cached);
   o.Set("queueSeconds", queue_seconds);
+  o.Set("matchLength", match_length);
+  o.Set("matchRow", match_row);
+  o.Set("matchCount", match_count);
   o.Set("topOffset", top_offset);
   o.Set("topToken", top_token);
   o.Set("topLogprob", top_logprob);

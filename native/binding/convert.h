@@ -12,6 +12,8 @@
 
 namespace colophon::binding {
 
+/// 64 lower-case hex digits; a TypeError that names the field otherwise.
+Digest to_digest(const Napi::Env& env, const std::string& hex, const char* name);
 EngineOptions to_engine_options(const Napi::Object& object);
 MaskWords to_mask(const Napi::Env& env, const Napi::Value& value);
 SequenceRequest to_sequence_request(const Napi::Object& object);

@@ -1,25 +1,11 @@
 #include "binding/engine_object.h"
 
+#include "binding/arguments.h"
 #include "binding/async_task.h"
 #include "binding/convert.h"
 
 namespace colophon::binding {
 namespace {
-
-/// Runs `body`, turning the engine's errors into JavaScript's.
-template <typename Body>
-auto guarded(Napi::Env env, const Body& body) {
-  try {
-    return body();
-  } catch (const colophon::Error& error) {
-    throw to_js_error(env, error.code(), error.what());
-  }
-}
-
-Napi::Object object_argument(const Napi::CallbackInfo& info) {
-  if (info.Length() < 1 || !info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "an object is expected");
-  return info[0].As<Napi::Object>();
-}
 
 uint32_t handle_argument(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsNumber()) throw Napi::TypeError::New(info.Env(), "a number is expected");

@@ -118,6 +118,8 @@ export interface AdapterSpec {
   contentHash: string;
   /** SHA-256 of the file at tensorsPath, 64 hex digits: a load of any other content is refused. */
   tensorsHash?: string;
+  /** Its trace index, in which the tokens that it generates are looked for. One that cannot be used is warned of. */
+  tracePath?: string;
   modules: AdaptedModule[];
 }
 
@@ -217,6 +219,13 @@ export interface StepResult {
   cachedTokens: Int32Array;
   /** Seconds from submit() to the sequence's first rows; set where cachedTokens is, else 0. */
   queueSeconds: Float32Array;
+  /**
+   * Of the tokens generated so far, entry i's last, the longest end that the adapter's trace index has: how many tokens, the
+   * first row of its occurrences in the index, and how many there are. 0 where there is none, or no index.
+   */
+  matchLength: Uint32Array;
+  matchRow: Uint32Array;
+  matchCount: Uint32Array;
   /** Entry i's top log-probabilities are [topOffset[i], topOffset[i+1]) of the next two. */
   topOffset: Uint32Array;
   topToken: Int32Array;
@@ -401,12 +410,39 @@ export interface NativeTrainer {
   ): Promise<{ losses: ExampleLoss[]; gradient: Float32Array }>;
 }
 
+/**
+ * The tokens that an adapter was trained on, mapped from a file: where runs of tokens occur in them. Rows number the places
+ * of all tokens, those of a run side by side.
+ */
+export interface NativeTraceIndex {
+  /** Tokens, examples, and bytes of the file. */
+  info(): { tokens: number; examples: number; bytes: number };
+  /** Reads the whole file; rejects with bad_adapter where it is damaged. */
+  check(): Promise<void>;
+  /** What the engine says (StepResult's match) of each token of an answer. */
+  matches(tokens: Int32Array): { length: Uint32Array; row: Uint32Array; count: Uint32Array };
+  /** How often each token occurs. */
+  counts(tokens: Int32Array): Uint32Array;
+  /** The example (its number, in the order it was added) and the token in it that each of so many rows begins at. */
+  places(row: number, count: number): { example: Uint32Array; offset: Uint32Array };
+}
+
+/** Gathers the examples of a trace index. */
+export interface NativeTraceIndexBuilder {
+  add(tokens: Int32Array): void;
+  /** Sorts and writes, off the JavaScript thread; the file is there whole or not at all. Once. */
+  write(path: string, adapterHash: string): Promise<void>;
+}
+
 export type GgufValue = boolean | number | bigint | string | GgufValue[];
 
 export interface NativeModule {
   createEngine(options: EngineOptions): Promise<NativeEngine>;
   /** Rejects with bad_model, unsupported (an architecture that cannot be trained) or invalid_argument. */
   createTrainer(options: TrainerOptions): Promise<NativeTrainer>;
+  /** Throws with not_found, or with bad_adapter where the file is no trace index of that adapter (its content hash, hex). */
+  openTraceIndex(path: string, adapterHash: string): NativeTraceIndex;
+  createTraceIndexBuilder(vocabulary: number): NativeTraceIndexBuilder;
   /** Metadata of a GGUF file (tokenizer, chat template, shape), keys as in the file. Integers are numbers where exact. */
   readGgufMetadata(path: string): Promise<Record<string, GgufValue>>;
   /** SHA-256 of a file, hex, off the JavaScript thread. */

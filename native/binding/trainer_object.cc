@@ -1,29 +1,11 @@
 #include "binding/trainer_object.h"
 
+#include "binding/arguments.h"
 #include "binding/async_task.h"
 #include "binding/convert.h"
 
 namespace colophon::binding {
 namespace {
-
-template <typename Body>
-auto guarded(Napi::Env env, const Body& body) {
-  try {
-    return body();
-  } catch (const colophon::Error& error) {
-    throw to_js_error(env, error.code(), error.what());
-  }
-}
-
-Napi::Object object_argument(const Napi::CallbackInfo& info) {
-  if (info.Length() < 1 || !info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "an object is expected");
-  return info[0].As<Napi::Object>();
-}
-
-double number_argument(const Napi::CallbackInfo& info, size_t index) {
-  if (info.Length() <= index || !info[index].IsNumber()) throw Napi::TypeError::New(info.Env(), "a number is expected");
-  return info[index].As<Napi::Number>().DoubleValue();
-}
 
 Napi::FunctionReference& constructor() {
   static Napi::FunctionReference reference;

@@ -456,6 +456,10 @@ class EngineImpl final : public Engine {
     const bool as_drafted = sequence.is_drafted(row.position + 1) && row.token == sequence.token_at(row.position + 1);
     sequence.tokens.push_back(row.token);
     ++generated_tokens_;
+    if (const TraceIndex* const trace = sequence.adapter ? sequence.adapter->trace() : nullptr) {
+      sequence.match = trace->followed(sequence.match, static_cast<uint32_t>(row.token));
+      entry.match = sequence.match;
+    }
     const SamplingOptions& sampling = request.sampling;
     if (sampling.repetition_penalty != 1 || sampling.presence_penalty != 0 || sampling.frequency_penalty != 0)
       ++sequence.history.generated[row.token];

@@ -15,6 +15,7 @@
 #include "ops/isa.h"
 #include "sampler/sampler.h"
 #include "sampler/token_mask.h"
+#include "trace/trace_index.h"
 
 namespace colophon {
 
@@ -71,6 +72,9 @@ struct StepEntry {
   bool has_logprobs;
   TokenLogprobs logprobs;
   float queue_seconds = 0;  ///< from submit to its first rows; set where cached_tokens is
+  /// Of the tokens generated so far, this one last, the longest end that the adapter's trace index has; of length 0 where
+  /// there is none, or no index.
+  TraceMatch match{};
 };
 
 struct StepError {

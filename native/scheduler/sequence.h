@@ -34,6 +34,7 @@ struct Sequence {
   std::vector<int32_t> draft;  ///< guesses at what follows the first draft_start tokens, verified by the current step
   size_t draft_start = 0;
   PromptLookup lookup;
+  TraceMatch match;  ///< the longest end of what was generated that its adapter's trace index has
   MaskWords mask;  ///< of the token at mask_position; empty where the sequence is unconstrained
   size_t mask_position = 0;
   bool mask_missed = false;  ///< the last step computed the token's logits in vain, since its mask had not come
