@@ -51,7 +51,7 @@ async function main(): Promise<WorkerResult> {
   const service = await openService({
     ...places(folder, {}),
     uploadBytes: Number.MAX_SAFE_INTEGER,
-    limits: { rowBytes: 2 ** 20, ratio: 200, expandedBytes: 2 ** 40 },
+    limits: { rowBytes: 2 ** 20, ratio: 200, expandedBytes: 2 ** 40, refusedRows: 0 },
     threads: Number(threads),
     host: withoutModels.host,
     log: quiet,

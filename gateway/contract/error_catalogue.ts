@@ -37,6 +37,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   string_above_max_length: wrong('A text is too long.'),
   empty_array: wrong('A list has no entries.'),
   array_above_max_length: wrong('A list is too long.'),
+  too_many_refused_rows: wrong('More rows of a file are no examples than may be refused.'),
   object_above_max_properties: wrong('An object has too many properties.'),
   invalid_request: wrong('The body does not fit its schema.'),
   invalid_json: wrong('The body is not JSON.'),

@@ -15,7 +15,7 @@ import { openStore } from './store/open_store.ts';
 import { storeKinds, type TestPlace, type TestStores } from './testing/stores.ts';
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
-const limits = { rowBytes: 1000, ratio: 100, expandedBytes: 1e9 };
+const limits = { rowBytes: 1000, ratio: 100, expandedBytes: 1e9, refusedRows: 100 };
 
 let place: TestPlace;
 let store: DatanetStore;
@@ -125,6 +125,17 @@ function contributionCases(): void {
     expect(texts).toEqual([chat('one'), chat('two')]);
     const refused = await store.refusedRows(contribution.id, { limit: 10 });
     expect(refused.data).toMatchObject([{ line: 2, raw: '{broken' }]);
+  });
+
+  test('a file with more refused rows than are kept is given up, and leaves none', async () => {
+    const most = await checked('x\n'.repeat(100));
+    expect(most).toMatchObject({ state: 'checked', refused: 100 });
+    const more = await checked('x\n'.repeat(101));
+    expect(more).toMatchObject({
+      state: 'failed',
+      reason: expect.stringMatching(/^More than 100 rows of '.*' would be refused .* One of them: .* line 1/),
+    });
+    expect((await store.refusedRows(more.id, { limit: 1 })).data).toEqual([]);
   });
 
   test('an example of a kind that the Datanet does not take is a refused row', async () => {

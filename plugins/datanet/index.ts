@@ -59,6 +59,11 @@ export const datanetConfig = Type.Object(
       minimum: 1,
       description: 'How many times its own size a compressed file may become.',
     }),
+    refused_rows: Type.Integer({
+      default: 1_000_000,
+      minimum: 0,
+      description: 'Rows of one file that may be refused; a file with more is given up.',
+    }),
     curation_threads: Type.Integer({
       default: 2,
       minimum: 1,
@@ -94,6 +99,7 @@ export default definePlugin({
           rowBytes: settings.row_bytes,
           ratio: settings.expansion,
           expandedBytes: settings.expanded_bytes,
+          refusedRows: settings.refused_rows,
         },
         threads: settings.curation_threads,
         host,

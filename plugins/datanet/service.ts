@@ -1,10 +1,9 @@
 /** Everything of the Datanets, opened and put together: the store, the bytes, the jobs, what is done with them. */
 import { ColophonError, type Host, type Logger } from '../../gateway/contract/index.ts';
 import { Contributions } from './contributions.ts';
-import type { ReadLimits } from './formats/format.ts';
 import { readRows } from './formats/read_rows.ts';
 import type { Service } from './http/routes.ts';
-import { checkWork } from './jobs/check.ts';
+import { type CheckLimits, checkWork } from './jobs/check.ts';
 import { curateWork } from './jobs/curate.ts';
 import { JobRunner } from './jobs/runner.ts';
 import { snapshotWork } from './jobs/snapshot.ts';
@@ -19,7 +18,7 @@ export interface ServiceOptions {
   store: StoreConfig;
   blobs: BlobConfig;
   uploadBytes: number;
-  limits: ReadLimits;
+  limits: CheckLimits;
   /** Of a curation. */
   threads: number;
   /** What of the server is asked: models, files, texts. */

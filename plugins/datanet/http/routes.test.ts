@@ -31,7 +31,7 @@ beforeAll(async () => {
     blobs,
     readRows,
     canonical: (content) => Buffer.from(JSON.stringify(content)),
-    limits: { rowBytes: 1e6, ratio: 100, expandedBytes: 1e9 },
+    limits: { rowBytes: 1e6, ratio: 100, expandedBytes: 1e9, refusedRows: 100 },
     takenBy: async () => ({ kinds: ['chat'], schema: null }),
   });
   const jobs = new JobRunner(store, { check }, { debug() {}, info() {}, warn() {}, error() {} });

@@ -14,13 +14,18 @@ const segmentBytes = 4 * 2 ** 20;
 /** Rows of one transaction. */
 const batchRows = 10_000;
 
+export interface CheckLimits extends ReadLimits {
+  /** Rows of one file that may be refused: what is kept of one can be a hundred times as long as it is. */
+  refusedRows: number;
+}
+
 export interface CheckParts {
   store: DatanetStore;
   blobs: BlobStore;
   readRows: ReadRows;
   /** The bytes of a content that are hashed and stored. */
   canonical(content: Content): Uint8Array;
-  limits: ReadLimits;
+  limits: CheckLimits;
   /** What the contribution's Datanet takes. */
   takenBy(contribution: Contribution): Promise<TakenBy>;
 }
@@ -101,6 +106,7 @@ async function check(
     }
     rows += batch.length;
     refused += refusals.length;
+    if (refused > limits.refusedRows) throw tooManyRefused(contribution, limits.refusedRows, refusals[0]!);
     // A crash before this leaves a blob that nobody uses, which the next start sweeps.
     await store.addRows(
       contribution.id,
@@ -143,6 +149,13 @@ async function check(
   } finally {
     await taking.end();
   }
+}
+
+function tooManyRefused({ filename }: Contribution, most: number, { reason }: RefusedRow): ColophonError {
+  return new ColophonError(
+    `More than ${most} rows of '${filename}' would be refused (plugins.datanet.refused_rows), so that it was given up. One of them: ${reason} Correct the file, or say its format, and send it again.`,
+    { code: 'too_many_refused_rows' },
+  );
 }
 
 /** As one piece: a write of a row's bytes takes longer than its check. */

@@ -10,7 +10,7 @@ import type { TestPlace } from './stores.ts';
 import { withoutModels } from './without_models.ts';
 
 export const log = { debug() {}, info() {}, warn() {}, error() {} };
-export const limits = { rowBytes: 100_000, ratio: 100, expandedBytes: 1e9 };
+export const limits = { rowBytes: 100_000, ratio: 100, expandedBytes: 1e9, refusedRows: 100 };
 export const open = ({ options }: TestPlace) =>
   openService({ ...options, ...withoutModels, uploadBytes: 1e7, limits, log });
 export const chat = (word: string) =>

@@ -24,7 +24,7 @@ export async function startDatanetServer() {
     ...places(folder, {}),
     ...withoutModels,
     uploadBytes: 1e8,
-    limits: { rowBytes: 1e6, ratio: 100, expandedBytes: 1e9 },
+    limits: { rowBytes: 1e6, ratio: 100, expandedBytes: 1e9, refusedRows: 100 },
     log: { debug() {}, info() {}, warn() {}, error() {} },
   });
   const parts = {
