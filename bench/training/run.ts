@@ -121,7 +121,10 @@ async function speed(task: Task, repeats: number, quick: boolean, peers: string[
     .sort((a, b) => middle(b, 'tokensPerSecond')! - middle(a, 'tokensPerSecond')!)[0];
   if (best !== undefined) say(`PEFT is fastest ${best}.`);
   const of = (id: string, unit: 'tok/s' | 'MB', what: keyof Pace) => {
-    const found = { 'peft-f32': middle('padded', what), 'peft-best': best && middle(best, what) };
+    const found = {
+      'peft-f32': middle('padded', what),
+      'peft-best': peers.includes('peft-best') && best ? middle(best, what) : undefined,
+    };
     const there = Object.entries(found).filter(
       (entry): entry is [string, number] => typeof entry[1] === 'number',
     );
