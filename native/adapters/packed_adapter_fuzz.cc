@@ -77,8 +77,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
     const testing::TempDir folder;
     const std::string path = folder.path("x.packed");
     save_packed(adapter, path, kSpec, base(int8));
-    std::ifstream file(path, std::ios::binary);
-    seeds.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    seeds.push_back(testing::read_file(path));
   }
   testing::write_seeds(seeds);
   return 0;

@@ -2,8 +2,6 @@
 
 #include <csignal>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
 #include <sys/resource.h>
 
@@ -18,11 +16,6 @@ namespace {
 
 using testing::TempDir;
 using testing::TestAdapter;
-
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 /// Saves it and hashes it, as registering does.
 std::unique_ptr<LoraAdapter> load(TestAdapter& adapter) {
@@ -63,7 +56,7 @@ std::string refusal(const std::string& path, const TestAdapter& adapter) {
 }
 
 void spoil_header(const std::string& path, size_t modules, const std::function<void(PackedHeader&, PackedModule*)>& spoil) {
-  std::string file = content_of(path);
+  std::string file = testing::read_file(path);
   PackedHeader header;
   std::vector<PackedModule> table(modules);
   std::memcpy(&header, file.data(), sizeof header);
@@ -105,9 +98,9 @@ TEST(packed_adapter_gives_the_bits_of_the_original) {
     }
     CHECK_EQ(std::distance(std::filesystem::directory_iterator(adapter->dir.path("")), {}), 2);  // nothing left over
     // Packing is the same bytes every time.
-    const std::string first = content_of(path);
+    const std::string first = testing::read_file(path);
     save_packed(*load(*adapter), path, adapter->spec, adapter->base);
-    CHECK(content_of(path) == first);
+    CHECK(testing::read_file(path) == first);
   }
 }
 
@@ -127,7 +120,7 @@ TEST(packed_adapter_refuses_every_damage) {
   const auto original = load(*adapter);
   const std::string path = adapter->dir.path("x.packed");
   save_packed(*original, path, adapter->spec, adapter->base);
-  const std::string whole = content_of(path);
+  const std::string whole = testing::read_file(path);
   for (size_t size = 0; size < whole.size(); size += size < 300 ? 1 : 37) {
     testing::write_file(path, whole.substr(0, size));
     CHECK(refusal(path, *adapter).find("bad_adapter: the packed adapter") == 0);

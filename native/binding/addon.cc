@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "binding/arguments.h"
 #include "binding/async_task.h"
 #include "binding/convert.h"
 #include "binding/engine_object.h"
@@ -16,14 +17,9 @@
 namespace colophon::binding {
 namespace {
 
-std::string path_argument(const Napi::CallbackInfo& info) {
-  if (info.Length() < 1 || !info[0].IsString()) throw Napi::TypeError::New(info.Env(), "a path is expected");
-  return info[0].As<Napi::String>().Utf8Value();
-}
-
 /// readGgufMetadata(path): Promise<Record<string, GgufValue>>
 Napi::Value read_gguf_metadata(const Napi::CallbackInfo& info) {
-  const std::string path = path_argument(info);
+  const std::string path = string_argument(info, 0, "a path");
   auto file = std::make_shared<std::unique_ptr<GgufFile>>();
   return AsyncTask::run(
       info.Env(), [=] { *file = std::make_unique<GgufFile>(path); },
@@ -36,7 +32,7 @@ Napi::Value read_gguf_metadata(const Napi::CallbackInfo& info) {
 
 /// hashFile(path): Promise<string>
 Napi::Value hash_file_async(const Napi::CallbackInfo& info) {
-  const std::string path = path_argument(info);
+  const std::string path = string_argument(info, 0, "a path");
   auto hex = std::make_shared<std::string>();
   return AsyncTask::run(
       info.Env(), [=] { *hex = to_hex(hash_file(path)); },

@@ -2,6 +2,8 @@
 
 #include <napi.h>
 
+#include <string>
+
 #include "binding/convert.h"
 
 namespace colophon::binding {
@@ -20,6 +22,13 @@ auto guarded(Napi::Env env, const Body& body) {
 inline Napi::Object object_argument(const Napi::CallbackInfo& info) {
   if (info.Length() < 1 || !info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "an object is expected");
   return info[0].As<Napi::Object>();
+}
+
+/// An argument of a call; a TypeError where it is no string, which says that `what` is expected.
+inline std::string string_argument(const Napi::CallbackInfo& info, size_t index, const char* what) {
+  if (info.Length() <= index || !info[index].IsString())
+    throw Napi::TypeError::New(info.Env(), std::string(what) + " is expected");
+  return info[index].As<Napi::String>().Utf8Value();
 }
 
 /// An argument of a call; a TypeError where it is no number.

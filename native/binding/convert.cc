@@ -230,13 +230,6 @@ std::vector<float> floats(const Napi::Object& object, const char* name) {
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
-template <typename Array, typename Source>
-Array column(Napi::Env env, const Source& source) {
-  Array array = Array::New(env, source.size());
-  for (size_t i = 0; i < source.size(); ++i) array[i] = source[i];
-  return array;
-}
-
 }  // namespace
 
 Digest to_digest(const Napi::Env& env, const std::string& hex, const char* name) {
@@ -524,6 +517,23 @@ Napi::Object to_js(Napi::Env env, const AdapterState& s) {
   return o;
 }
 
+Napi::Object to_js(Napi::Env env, const std::vector<TraceMatch>& matches) {
+  auto length = Napi::Uint32Array::New(env, matches.size());
+  auto row = Napi::Uint32Array::New(env, matches.size());
+  auto count = Napi::Uint32Array::New(env, matches.size());
+  for (size_t i = 0; i < matches.size(); ++i) {
+    if (matches[i].length == 0) continue;
+    length[i] = matches[i].length;
+    row[i] = matches[i].lo;
+    count[i] = matches[i].count();
+  }
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("length", length);
+  o.Set("row", row);
+  o.Set("count", count);
+  return o;
+}
+
 Napi::Object to_js(Napi::Env env, const StepResult& result) {
   const size_t n = result.entries.size();
   size_t tops = 0;
@@ -536,13 +546,11 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
   auto rank = Napi::Int32Array::New(env, n);
   auto cached = Napi::Int32Array::New(env, n);
   auto queue_seconds = Napi::Float32Array::New(env, n);
-  auto match_length = Napi::Uint32Array::New(env, n);
-  auto match_row = Napi::Uint32Array::New(env, n);
-  auto match_count = Napi::Uint32Array::New(env, n);
   auto top_offset = Napi::Uint32Array::New(env, n + 1);
   auto top_token = Napi::Int32Array::New(env, tops);
   auto top_logprob = Napi::Float32Array::New(env, tops);
   uint32_t top = 0;
+  bool matched = false;
   for (size_t i = 0; i < n; ++i) {
     const StepEntry& entry = result.entries[i];
     sequence[i] = entry.sequence;
@@ -553,9 +561,7 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
     rank[i] = entry.has_logprobs ? entry.logprobs.rank : 0;
     cached[i] = entry.cached_tokens;
     queue_seconds[i] = entry.queue_seconds;
-    match_length[i] = entry.match.length;
-    match_row[i] = entry.match.lo;
-    match_count[i] = entry.match.length == 0 ? 0 : entry.match.count();
+    matched = matched || entry.match.length > 0;
     top_offset[i] = top;
     for (const auto& [id, value] : entry.logprobs.top) {
       top_token[top] = id;
@@ -572,12 +578,14 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
   o.Set("rank", rank);
   o.Set("cachedTokens", cached);
   o.Set("queueSeconds", queue_seconds);
-  o.Set("matchLength", match_length);
-  o.Set("matchRow", match_row);
-  o.Set("matchCount", match_count);
   o.Set("topOffset", top_offset);
   o.Set("topToken", top_token);
   o.Set("topLogprob", top_logprob);
+  if (matched) {
+    std::vector<TraceMatch> matches;
+    for (const StepEntry& entry : result.entries) matches.push_back(entry.match);
+    o.Set("match", to_js(env, matches));
+  }
   if (!result.pooled.empty()) {
     Napi::Array pooled = Napi::Array::New(env, result.pooled.size());
     for (size_t i = 0; i < result.pooled.size(); ++i) {

@@ -35,6 +35,15 @@ Napi::Object to_js(Napi::Env env, const ExampleLoss& loss);
 Napi::Object to_js(Napi::Env env, const PreferenceStep& step);
 Napi::Array to_js(Napi::Env env, const std::vector<ExampleLoss>& losses);
 Napi::Float32Array to_js(Napi::Env env, std::span<const float> values);
+/// Columns: length, row, count; 0 where there is no match.
+Napi::Object to_js(Napi::Env env, const std::vector<TraceMatch>& matches);
+
+template <typename Array, typename Source>
+Array column(Napi::Env env, const Source& source) {
+  Array array = Array::New(env, source.size());
+  for (size_t i = 0; i < source.size(); ++i) array[i] = source[i];
+  return array;
+}
 
 /// A JavaScript Error with the engine's sentence and its code.
 Napi::Error to_js_error(Napi::Env env, ErrorCode code, const std::string& sentence);

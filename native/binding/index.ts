@@ -219,19 +219,14 @@ export interface StepResult {
   cachedTokens: Int32Array;
   /** Seconds from submit() to the sequence's first rows; set where cachedTokens is, else 0. */
   queueSeconds: Float32Array;
-  /**
-   * Of the tokens generated so far, entry i's last, the longest end that the adapter's trace index has: how many tokens, the
-   * first row of its occurrences in the index, and how many there are. 0 where there is none, or no index.
-   */
-  matchLength: Uint32Array;
-  matchRow: Uint32Array;
-  matchCount: Uint32Array;
   /** Entry i's top log-probabilities are [topOffset[i], topOffset[i+1]) of the next two. */
   topOffset: Uint32Array;
   topToken: Int32Array;
   topLogprob: Float32Array;
   /** The states of entries that finished with pooled, by sequence: as wide as the model's hidden rows, not normalised. */
   pooled?: Array<{ sequence: number; values: Float32Array }>;
+  /** Of the tokens generated so far, entry i's last, the longest end that its adapter's trace index has. Absent: none has any. */
+  match?: TraceMatches;
   /** Sentences for entries that finished with error, by sequence. */
   errors?: Array<{ sequence: number; code: NativeErrorCode; message: string }>;
   /** Sentences for whoever runs the server: what went wrong without a sequence failing. */
@@ -410,6 +405,13 @@ export interface NativeTrainer {
   ): Promise<{ losses: ExampleLoss[]; gradient: Float32Array }>;
 }
 
+/** Runs of tokens that occur in a trace index: how many tokens, the first row of their occurrences, and how many there are; else 0. */
+export interface TraceMatches {
+  length: Uint32Array;
+  row: Uint32Array;
+  count: Uint32Array;
+}
+
 /**
  * The tokens that an adapter was trained on, mapped from a file: where runs of tokens occur in them. Rows number the places
  * of all tokens, those of a run side by side.
@@ -420,7 +422,7 @@ export interface NativeTraceIndex {
   /** Reads the whole file; rejects with bad_adapter where it is damaged. */
   check(): Promise<void>;
   /** What the engine says (StepResult's match) of each token of an answer. */
-  matches(tokens: Int32Array): { length: Uint32Array; row: Uint32Array; count: Uint32Array };
+  matches(tokens: Int32Array): TraceMatches;
   /** How often each token occurs. */
   counts(tokens: Int32Array): Uint32Array;
   /** The example (its number, in the order it was added) and the token in it that each of so many rows begins at. */

@@ -1,6 +1,5 @@
 #include "binding/trace_object.h"
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -10,11 +9,6 @@
 
 namespace colophon::binding {
 namespace {
-
-std::string text_argument(const Napi::CallbackInfo& info, size_t index) {
-  if (info.Length() <= index || !info[index].IsString()) throw Napi::TypeError::New(info.Env(), "a string is expected");
-  return info[index].As<Napi::String>().Utf8Value();
-}
 
 /// Token ids of an Int32Array; negative ones are beyond every vocabulary.
 std::vector<uint32_t> tokens_argument(const Napi::CallbackInfo& info, size_t index) {
@@ -29,12 +23,6 @@ uint32_t whole_argument(const Napi::CallbackInfo& info, size_t index) {
   const double value = number_argument(info, index);
   if (!(value >= 0 && value <= UINT32_MAX)) throw Napi::TypeError::New(info.Env(), "a number from 0 to 4294967295 is expected");
   return static_cast<uint32_t>(value);
-}
-
-Napi::Uint32Array column(Napi::Env env, const std::vector<uint32_t>& values) {
-  auto out = Napi::Uint32Array::New(env, values.size());
-  std::copy(values.begin(), values.end(), out.Data());
-  return out;
 }
 
 Napi::FunctionReference& index_constructor() {
@@ -62,8 +50,8 @@ TraceIndexObject::TraceIndexObject(const Napi::CallbackInfo& info) : Napi::Objec
 
 Napi::Value TraceIndexObject::open(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const std::string path = text_argument(info, 0);
-  const std::string hash = text_argument(info, 1);
+  const std::string path = string_argument(info, 0, "a path");
+  const std::string hash = string_argument(info, 1, "a hash");
   auto index = guarded(env, [&] { return std::make_shared<const TraceIndex>(path, to_digest(env, hash, "adapterHash")); });
   const Napi::Object object = index_constructor().New({});
   Unwrap(object)->index_ = std::move(index);
@@ -84,26 +72,16 @@ Napi::Value TraceIndexObject::check(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value TraceIndexObject::matches(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  std::vector<uint32_t> lengths, rows, counts;
-  TraceMatch match = index_->none();
-  for (const uint32_t token : tokens_argument(info, 0)) {
-    match = index_->followed(match, token);
-    lengths.push_back(match.length);
-    rows.push_back(match.lo);
-    counts.push_back(match.count());
-  }
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("length", column(env, lengths));
-  out.Set("row", column(env, rows));
-  out.Set("count", column(env, counts));
-  return out;
+  std::vector<TraceMatch> matches;
+  for (const uint32_t token : tokens_argument(info, 0))
+    matches.push_back(index_->followed(matches.empty() ? index_->none() : matches.back(), token));
+  return to_js(info.Env(), matches);
 }
 
 Napi::Value TraceIndexObject::counts(const Napi::CallbackInfo& info) {
   std::vector<uint32_t> counts = tokens_argument(info, 0);
   for (uint32_t& token : counts) token = index_->count(token);
-  return column(info.Env(), counts);
+  return column<Napi::Uint32Array>(info.Env(), counts);
 }
 
 Napi::Value TraceIndexObject::places(const Napi::CallbackInfo& info) {
@@ -121,8 +99,8 @@ Napi::Value TraceIndexObject::places(const Napi::CallbackInfo& info) {
     offsets.push_back(place.offset);
   }
   Napi::Object out = Napi::Object::New(env);
-  out.Set("example", column(env, examples));
-  out.Set("offset", column(env, offsets));
+  out.Set("example", column<Napi::Uint32Array>(env, examples));
+  out.Set("offset", column<Napi::Uint32Array>(env, offsets));
   return out;
 }
 
@@ -157,8 +135,8 @@ Napi::Value TraceIndexBuilderObject::add(const Napi::CallbackInfo& info) {
 Napi::Value TraceIndexBuilderObject::write(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!builder_) throw to_js_error(env, ErrorCode::invalid_argument, "the trace index has been written; make another builder");
-  const std::string path = text_argument(info, 0);
-  const Digest adapter = guarded(env, [&] { return to_digest(env, text_argument(info, 1), "adapterHash"); });
+  const std::string path = string_argument(info, 0, "a path");
+  const Digest adapter = guarded(env, [&] { return to_digest(env, string_argument(info, 1, "a hash"), "adapterHash"); });
   return AsyncTask::run(
       env, [path, adapter, builder = std::move(builder_)] { builder->write(path, adapter); },
       [](Napi::Env e) -> Napi::Value { return e.Undefined(); });

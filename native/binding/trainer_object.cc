@@ -134,8 +134,7 @@ Napi::Value TrainerObject::compare(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value TrainerObject::save(const Napi::CallbackInfo& info) {
-  if (info.Length() < 1 || !info[0].IsString()) throw Napi::TypeError::New(info.Env(), "a path is expected");
-  const std::string path = info[0].As<Napi::String>().Utf8Value();
+  const std::string path = string_argument(info, 0, "a path");
   return AsyncTask::run(
       info.Env(), [=, training = training_] { training->save(path); },
       [](Napi::Env env) -> Napi::Value { return env.Undefined(); });

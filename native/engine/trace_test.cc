@@ -125,8 +125,7 @@ TEST(trace_that_cannot_be_used_is_warned_of_and_the_adapter_serves) {
   TraceIndexBuilder builder(128);
   builder.add(tokens_of(expected));
   builder.write(folder.path("good"), spec.content_hash);
-  std::ifstream file(folder.path("good"), std::ios::binary);
-  std::string bytes(std::istreambuf_iterator<char>(file), {});
+  std::string bytes = colophon::testing::read_file(folder.path("good"));
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   folder.write("damaged", bytes);
   builder.write(folder.path("other"), sha256("other", 5));

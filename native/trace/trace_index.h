@@ -23,7 +23,7 @@ struct TraceMatch {
 /// follows the longest one while tokens are appended. The file is mapped; opening it reads its header alone. 6 bytes a token
 /// (7 where the vocabulary has 65,535 tokens or more) and 4 an example. No run goes over the end of an example.
 ///
-/// The same corpus always gives the same file. Whoever replaces one must write a new one and rename it, as write_trace_index()
+/// The same corpus always gives the same file. Whoever replaces one must write a new one and rename it, as TraceIndexBuilder
 /// does. A damaged file gives wrong matches but no fault; check() tells.
 class TraceIndex {
  public:

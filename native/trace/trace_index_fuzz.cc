@@ -44,8 +44,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
     TraceIndexBuilder builder(vocabulary);
     for (const std::vector<uint32_t>& example : {std::vector<uint32_t>{1, 2, 3, 1, 2}, {}, {2, 3, 1, 2, 7}}) builder.add(example);
     builder.write(folder.path("seed"), kAdapter);
-    std::ifstream file(folder.path("seed"), std::ios::binary);
-    seeds.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    seeds.push_back(testing::read_file(folder.path("seed")));
   }
   testing::write_seeds(seeds);
   return 0;

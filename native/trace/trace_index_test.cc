@@ -1,7 +1,6 @@
 #include "trace/trace_index.h"
 
 #include <algorithm>
-#include <fstream>
 #include <random>
 
 #include "engine/error.h"
@@ -98,10 +97,7 @@ TEST(trace_of_no_tokens_matches_nothing) {
 
 TEST(trace_gives_the_same_file_for_the_same_corpus) {
   const testing::TempDir folder;
-  const auto bytes = [&] {
-    std::ifstream file(written(folder, {{1, 2, 3}, {3, 2, 1}}, 10), std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(file), {});
-  };
+  const auto bytes = [&] { return testing::read_file(written(folder, {{1, 2, 3}, {3, 2, 1}}, 10)); };
   CHECK(bytes() == bytes());
 }
 
@@ -116,8 +112,7 @@ TEST(trace_costs_at_most_eight_bytes_a_token) {
 TEST(trace_refuses_what_is_not_its_index) {
   const testing::TempDir folder;
   const std::string path = written(folder, {{1, 2, 3, 2, 1}}, 10);
-  std::ifstream file(path, std::ios::binary);
-  const std::string good(std::istreambuf_iterator<char>(file), {});
+  const std::string good = testing::read_file(path);
   CHECK_THROWS("is of another adapter: of", TraceIndex(path, sha256("other", 5)));
   CHECK_THROWS("No such file", TraceIndex(folder.path("none"), kAdapter));
   CHECK_THROWS("has no whole header", TraceIndex(folder.write("short", good.substr(0, 50)), kAdapter));
