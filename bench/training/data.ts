@@ -14,6 +14,8 @@ export const maxTokens = 256;
 
 export interface CodingData {
   train: TrainingExample[];
+  /** Of which `train` are the tokens. */
+  examples: CodingExample[];
   heldOut: CodingExample[];
 }
 
@@ -23,9 +25,8 @@ export async function codingData(gguf: string): Promise<CodingData> {
   const chosen = chapters.flatMap((number) => all.get(number)!);
   const isHeldOut = ({ group }: CodingExample) =>
     createHash('sha256').update(group).digest().readUInt32BE(0) / 2 ** 32 < heldOutShare;
-  const lines = chosen
-    .filter((example) => !isHeldOut(example))
-    .map(({ content }) => `${JSON.stringify(content)}\n`);
+  const examples = chosen.filter((example) => !isHeldOut(example));
+  const lines = examples.map(({ content }) => `${JSON.stringify(content)}\n`);
   const text = new TextModel(textDefinitionOfGguf(await native().readGgufMetadata(gguf)));
   const source = (async function* () {
     yield Buffer.from(lines.join(''));
@@ -37,6 +38,10 @@ export async function codingData(gguf: string): Promise<CodingData> {
   } as const;
   const train = (await readItems(source, options)) as TrainingExample[];
   // A category of which nothing is trained cannot be known.
-  const trained = new Set(chosen.filter((example) => !isHeldOut(example)).map(({ category }) => category));
-  return { train, heldOut: chosen.filter((example) => isHeldOut(example) && trained.has(example.category)) };
+  const trained = new Set(examples.map(({ category }) => category));
+  return {
+    train,
+    examples,
+    heldOut: chosen.filter((example) => isHeldOut(example) && trained.has(example.category)),
+  };
 }

@@ -11,6 +11,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
 import { cacheFolder, resolveModel } from '../../gateway/models/index.ts';
+import type { CodingExample } from '../../plugins/datanet/demo/medical_coding.ts';
 import { type Recipe, recipeSchema } from '../../plugins/training/recipe.ts';
 import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
 import { baseShapeOf } from '../lib/base_shape.ts';
@@ -20,9 +21,9 @@ import { publish, runBench, say } from '../lib/main.ts';
 import { peftEnvironment } from '../lib/peft_environment.ts';
 import { type CaseResult, caseResult, type Report, report } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
-import { type Pace, paceOf, startOurs, type Task, trained } from './contestants.ts';
+import { type Pace, paceOf, type Task, trained } from './contestants.ts';
 import { codingData, maxTokens } from './data.ts';
-import { accuracyOf, gapP95 } from './serving.ts';
+import { accuracyOf, cancelJob, gapP95, jobOf, startJob } from './serving.ts';
 
 const cases = [
   'train-tokens',
@@ -75,7 +76,8 @@ async function main(argv: string[]): Promise<void> {
     results.push(
       await accuracy(task, heldOut, wholeNumber(args.flags, 'seeds', quick ? 1 : 3), args.peers, quick),
     );
-  if (chosen('serving-itl-p95-while-training')) results.push(await beside(task, repeats, quick));
+  if (chosen('serving-itl-p95-while-training'))
+    results.push(await beside(task, data.examples, repeats, quick));
   publish(report('training', quick ? results : [...kept(args.cases), ...results]), args);
 }
 
@@ -177,8 +179,13 @@ async function accuracy(
   }
 }
 
-/** In turns: the server alone, and beside a job with half of the cores. */
-async function beside(task: Task, repeats: number, quick: boolean): Promise<CaseResult> {
+/** In turns: the server alone, and beside a job that was asked of it. */
+async function beside(
+  task: Task,
+  examples: readonly CodingExample[],
+  repeats: number,
+  quick: boolean,
+): Promise<CaseResult> {
   const { child, url } = await serve(task, '');
   const [answers, tokens] = quick ? [1, 64] : [6, 256];
   const idle: number[] = [];
@@ -187,21 +194,13 @@ async function beside(task: Task, repeats: number, quick: boolean): Promise<Case
     await gapP95(url, 1, 64);
     for (let round = 1; round <= repeats; round++) {
       idle.push(await gapP95(url, answers, tokens));
-      const folder = join(task.folder, 'beside');
-      rmSync(folder, { recursive: true, force: true });
-      const threads = Math.max(1, Math.floor(task.threads / 2));
-      const job = startOurs({ ...task, threads, recipe: { ...task.recipe, epochs: 50 }, folder });
-      try {
-        // Until it is in the middle of its work.
-        for (let step = 0; step < 1; ) step = JSON.parse(await job.line(600)).step;
-        busy.push(await gapP95(url, answers, tokens));
-        job.assertRunning();
-      } finally {
-        job.end();
-        await job.exited;
-      }
+      const id = await startJob(url, examples, { ...task.recipe, epochs: 50 });
+      busy.push(await gapP95(url, answers, tokens));
+      const { status, tokens_per_second } = await jobOf(url, id);
+      if (status !== 'running') throw new Error(`The job is ${status}: it had to run all the time.`);
+      await cancelJob(url, id);
       say(
-        `${round}/${repeats}: p95 between tokens ${idle.at(-1)!.toFixed(1)} ms, beside a job ${busy.at(-1)!.toFixed(1)} ms`,
+        `${round}/${repeats}: p95 between tokens ${idle.at(-1)!.toFixed(1)} ms, ${busy.at(-1)!.toFixed(1)} ms beside a job of ${tokens_per_second} tok/s`,
       );
     }
   } finally {

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -64,6 +64,25 @@ test('a job whose server was killed ends with it', async () => {
   await expect.poll(() => alive(pid), { timeout: 60_000 }).toBe(false);
   rmSync(folder, { recursive: true, force: true });
 });
+
+test.runIf(process.platform === 'linux')(
+  'every thread of a job stands behind those of the server',
+  async () => {
+    const folder = folderOfJob({ threads: 2 });
+    const job = spawn(process.execPath, [worker, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const over = new Promise((resolve) => job.once('exit', resolve));
+    // It says a line when a step is done, and goes on.
+    await new Promise((resolve) => job.stdout.once('data', resolve));
+    const nice = readdirSync(`/proc/${job.pid}/task`).map((thread) => {
+      const [, fields] = readFileSync(`/proc/${job.pid}/task/${thread}/stat`, 'utf8').split(') ');
+      return Number(fields!.split(' ')[16]);
+    });
+    job.kill('SIGKILL');
+    await over;
+    expect(new Set(nice)).toEqual(new Set([19]));
+    rmSync(folder, { recursive: true, force: true });
+  },
+);
 
 test('a job that cannot begin says why in its last line', () => {
   const folder = folderOfJob({ weights: { format: 'gguf', path: '/nowhere.gguf' } });

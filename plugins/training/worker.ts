@@ -3,6 +3,7 @@
  * lines of JSON. Its end says how it went: `done` with the state, or `failed` with a sentence. On SIGTERM it ends after the
  * step that is under way, with all that was done in its checkpoint.
  */
+import { readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
@@ -58,9 +59,17 @@ function endWithServer(): void {
   }, 200).unref();
 }
 
+/**
+ * Serving goes first. On Linux a priority is a thread's own and those made later have their maker's; the pool of threads that
+ * training runs on may be there already, as modules are read on it.
+ */
+function yieldToServing(): void {
+  const threads = process.platform === 'linux' ? readdirSync('/proc/self/task').map(Number) : [process.pid];
+  for (const thread of threads) setPriority(thread, constants.priority.PRIORITY_LOW);
+}
+
 async function main(folder: string): Promise<void> {
-  // Serving goes first.
-  setPriority(constants.priority.PRIORITY_LOW);
+  yieldToServing();
   const stop = new AbortController();
   process.on('SIGTERM', () => stop.abort());
   endWithServer();
