@@ -2,6 +2,8 @@
  * What generates tokens. A backend speaks token ids; text (templates, tokenizing, stop strings) is the gateway's.
  */
 
+import type { TokenMatch } from './attribution.ts';
+
 /** One model that can be asked for by name: the base, or an adapter on it. */
 export interface ModelCard {
   id: string;
@@ -63,6 +65,8 @@ export interface GenerateRequest {
   tenant?: string;
   /** Lower values first, as vLLM has it; default 0. */
   priority?: number;
+  /** Wants the finish part's `answerState`. */
+  answerState?: boolean;
   /** Which tokens may come; only where the backend says that it obeys constraints. */
   constraint?: TokenConstraint;
 }
@@ -104,6 +108,8 @@ export type GeneratePart =
       logprob?: TokenLogprob;
       /** On the first token: prompt tokens that came from the prefix cache, known even if no finish follows (a stop string). */
       cachedTokens?: number;
+      /** Of the tokens generated so far, this one last, the longest end that the adapter's trace index has; absent: none. */
+      match?: TokenMatch;
     }
   | {
       type: 'finish';
@@ -111,6 +117,8 @@ export type GeneratePart =
       /** The id that ended it (it was emitted as a token part too), where one did. */
       stopTokenId?: number;
       usage: { promptTokens: number; cachedTokens: number; completionTokens: number };
+      /** Where it was asked for: the mean of the hidden states that the answer's tokens were drawn from, not normalised. */
+      answerState?: Float32Array;
     };
 
 /** A base's files, as the native trainer opens them. */

@@ -1,4 +1,5 @@
 /** The types that a plugin author sees, errors and forms. Imports nothing else of the project. */
+export * from './attribution.ts';
 export * from './backend.ts';
 export * from './errors.ts';
 export * from './form.ts';

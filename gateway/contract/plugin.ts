@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { Static, TSchema } from 'typebox';
+import type { ExampleOrigin } from './attribution.ts';
 import type { Backend } from './backend.ts';
 
 /** The contract's version; a plugin names the one that it was built for. */
@@ -28,6 +29,8 @@ export interface NamedFile {
   /** Unix seconds. */
   createdAt: number;
   content(): AsyncIterable<Uint8Array>;
+  /** Who gave each line, in order; absent where nobody is named. */
+  origins?(): AsyncIterable<ExampleOrigin>;
 }
 
 export interface Logger {
@@ -53,6 +56,8 @@ export interface TenantFile {
   purpose: string;
   bytes: number;
   content(): AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>;
+  /** Who gave each line, in order; absent where nobody is named. */
+  origins?(): AsyncIterable<ExampleOrigin>;
 }
 
 export interface TenantFiles {
