@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { Static, TSchema } from 'typebox';
-import type { ExampleOrigin } from './attribution.ts';
+import type { Attributor, ExampleOrigin } from './attribution.ts';
 import type { Backend } from './backend.ts';
 
 /** The contract's version; a plugin names the one that it was built for. */
@@ -11,6 +11,7 @@ export const CONTRACT_VERSION = 1;
 export interface ExtensionPoints {
   backend: Backend;
   fileSource: FileSource;
+  attributor: Attributor;
 }
 
 /** Files that are not uploaded but made of something else: their ids begin with `prefix`, "datanet:". */
