@@ -16,6 +16,8 @@ export interface ExampleOrigin {
   contributor: string;
   /** Examples of one cluster say nearly the same; one that is alone has one of its own. */
   cluster: string;
+  /** When its contribution was given, Unix seconds. */
+  given: number;
 }
 
 /** What an attributor is told of a generation before it begins. */
@@ -26,6 +28,8 @@ export interface FollowedGeneration {
   tenant: string;
   /** An adapter. */
   model: ModelCard;
+  /** Whether its reader is shown what `token` finds. */
+  traces: boolean;
 }
 
 /** Of one token: the longest run of generated tokens that ends with it and that the adapter's examples have. */
@@ -61,8 +65,8 @@ export interface Followed {
 export interface Following {
   /** Whether `end` makes use of the answer's state. */
   readonly wantsState: boolean;
-  /** Takes the tokens in order. */
-  token(id: number, match: TokenMatch | undefined): TokenTrace;
+  /** Takes the tokens in order; what it says of one only matters where traces are shown. */
+  token(id: number, match: TokenMatch | undefined): TokenTrace | undefined;
   /** Once, however it ended; `cut`: before its end, by whoever asked or by a failure. */
   end(end: { finish: 'stop' | 'length' | 'cut'; answerState?: Float32Array }): Followed;
 }

@@ -19,6 +19,15 @@ export interface FileSource {
   prefix: string;
   /** The file as a tenant may see it; throws ColophonError where there is none. */
   find(id: string, caller: { tenant: string; operator: boolean }): Promise<NamedFile>;
+  /**
+   * The line of an example by its hash (ExampleOrigin), where the caller may read it; undefined where it was withdrawn. Throws
+   * ColophonError where the caller may not, or there is no such file.
+   */
+  example?(
+    id: string,
+    hash: string,
+    caller: { tenant: string; operator: boolean },
+  ): Promise<string | undefined>;
 }
 
 export interface NamedFile {

@@ -27,9 +27,10 @@ export function followChoices(
   const { card } = served;
   const [attributor] = host.all('attributor');
   for (const [index, choice] of choices.entries()) {
-    choice.showTraces = shown === 'spans';
+    const traces = shown === 'spans';
+    choice.showTraces = traces;
     if (attributor && card.parent !== null)
-      choice.follow = () => attributor.follow({ response, choice: index, tenant, model: card });
+      choice.follow = () => attributor.follow({ response, choice: index, tenant, model: card, traces });
     else if (shown && shown !== 'none')
       choice.follow = async () =>
         unattributed(
@@ -44,7 +45,7 @@ export function followChoices(
 function unattributed(reason: string): Following {
   return {
     wantsState: false,
-    token: () => ({ length: 0, occurrences: 0, examples: [] }),
+    token: () => undefined,
     end: () => ({ status: 'unattributed', reason, matchedTokens: 0, spans: [] }),
   };
 }

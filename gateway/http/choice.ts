@@ -67,6 +67,7 @@ export interface ChoiceStep {
 export class Cancelled extends Error {}
 
 const none: ReadonlySet<number> = new Set();
+const untraced: TokenTrace = { length: 0, occurrences: 0, examples: [] };
 
 /** Runs to the end, giving each step to `onStep` as it comes. Ends the generation when `signal` fires or `onStep` throws. */
 export async function runChoice(
@@ -164,7 +165,7 @@ export async function runChoice(
           if (part.logprob) step.logprobs.push(part.logprob);
           if (following) {
             const trace = following.token(part.id, part.match);
-            if (request.showTraces) step.traces.push(trace);
+            if (request.showTraces) step.traces.push(trace ?? untraced);
           }
           take(step, part.id);
         }
