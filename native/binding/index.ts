@@ -180,6 +180,8 @@ export interface SequenceRequest {
    * token waits for its own mask, from setMask. ceil(vocabulary / 32) words.
    */
   mask?: Uint32Array;
+  /** Wants the state of its answer, StepResult's `pooled` of the step that ends it with stop or length. */
+  answerState?: boolean;
 }
 
 /** A sequence whose result is the pooled hidden state of its prompt (StepResult.pooled): it draws no token. */
@@ -223,7 +225,10 @@ export interface StepResult {
   topOffset: Uint32Array;
   topToken: Int32Array;
   topLogprob: Float32Array;
-  /** The states of entries that finished with pooled, by sequence: as wide as the model's hidden rows, not normalised. */
+  /**
+   * By sequence, as wide as the model's hidden rows, not normalised: the states of entries that finished with pooled; of answers
+   * that were asked for theirs, the mean of the states that their tokens were drawn from.
+   */
   pooled?: Array<{ sequence: number; values: Float32Array }>;
   /** Of the tokens generated so far, entry i's last, the longest end that its adapter's trace index has. Absent: none has any. */
   match?: TraceMatches;
