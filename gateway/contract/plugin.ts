@@ -92,6 +92,7 @@ export interface TextMessage {
 export interface ModelText {
   readonly endTokenIds: readonly number[];
   readonly vocabularySize: number;
+  decode(ids: readonly number[], options?: { skipSpecial?: boolean }): string;
   encode(text: string, options?: { special?: 'parse' | 'plain'; addBos?: boolean }): number[];
   /** As the model's template writes it; `addGenerationPrompt` (default true) ends it where an answer begins. */
   encodeChat(
