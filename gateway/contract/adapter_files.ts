@@ -15,6 +15,11 @@ export interface CorpusHead {
   /** "datanet:NAME@SNAPSHOT" */
   source: string;
   examples: number;
+  /**
+   * How much of a token's probability the base alone would have given it: the geometric mean over the held-out answers' tokens,
+   * from 0 to 1. Absent: nothing was held out, or answers were compared and not learned.
+   */
+  base_share?: number;
 }
 
 /**

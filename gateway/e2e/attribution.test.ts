@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { native } from '../../native/binding/index.ts';
 import { colophon } from '../cli/testing.ts';
 import { adapterHash } from '../contract/index.ts';
+import { eventsOf } from '../http/testing.ts';
 import { accepted, chatLine, done, frozen, until } from './datanet_client.ts';
 import { type ServerProcess, startServerProcess } from './server_process.ts';
 import { writeTinyBase } from './tiny_base.ts';
@@ -87,6 +88,7 @@ test('an adapter names the snapshot, and for each example who gave it', async ()
       contribution,
       contributor,
       cluster: String(cluster),
+      given: expect.any(Number),
     })),
   );
   expect(left('README.md')).toContain('attributed to: 2 contributor(s)');
@@ -111,6 +113,93 @@ test('its index finds each answer in the example that taught it, and no question
       contributor: contributors[person],
     });
   }
+});
+
+/** The answer to a question, with what it shows of who taught it, token by token. */
+async function asked(question: string, extra: object = {}) {
+  const response = await fetch(`${server.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: name,
+      messages: [{ role: 'user', content: question }],
+      max_tokens: 20,
+      temperature: 0,
+      stream: true,
+      attribution: 'spans',
+      ...extra,
+    }),
+  });
+  const { events } = eventsOf(await response.text());
+  const colophons = events.flatMap(({ choices }) => choices.flatMap(({ colophon = [] }) => colophon));
+  return {
+    id: events[0].id as string,
+    said: events.map(({ choices: [choice] }) => choice?.delta?.content ?? '').join(''),
+    traces: colophons.flatMap(({ tokens = [] }) => tokens),
+    end: colophons.at(-1),
+  };
+}
+
+const settled = (id: string) =>
+  expect
+    .poll(async () => (await done(server, 'GET', `/v1/attribution/${id}?tokens=true`)).choices[0].status)
+    .toBe('settled')
+    .then(() => done(server, 'GET', `/v1/attribution/${id}?tokens=true`));
+
+test('while it answers it says who taught it, and credits them afterwards', async () => {
+  const { id, said, traces, end } = await asked('The cat?');
+  expect(said).toBe('It says cat-o.');
+  const [, ...origins] = linesOf(left('corpus.jsonl'));
+  const cat = linesOf(await content()).findIndex(({ messages }) => messages[0].content === 'The cat?');
+  expect(traces).toHaveLength(said.length + 1);
+  expect(traces[said.length - 1]).toEqual({ length: said.length, occurrences: 1, examples: [cat] });
+  expect(end).toMatchObject({ status: 'settling' });
+  expect(end.spans).toContainEqual(expect.objectContaining({ start: 0, occurrences: 1, examples: [cat] }));
+
+  const { choices } = await settled(id);
+  const [{ spans, shares, tokens }] = choices;
+  const { example, contribution, contributor } = origins[cat];
+  expect(spans[0].examples).toEqual([
+    { number: cat, contributor, contribution, example, text: expect.stringContaining('It says cat-o.') },
+  ]);
+  expect(spans[0].text).toContain('It says cat-o.');
+  expect(contributor).toBe(contributors.ada);
+  expect(shares.contributors).toMatchObject([{ contributor, contributions: [{ contribution }] }]);
+  // To the unit: of the response, and of each token.
+  const sum = ({
+    base,
+    pool,
+    contributors,
+  }: {
+    base: number;
+    pool: number;
+    contributors: { micro: number }[];
+  }) => base + pool + contributors.reduce((all, { micro }) => all + micro, 0);
+  expect([sum(shares), shares.total]).toEqual([1_000_000 * tokens, 1_000_000 * tokens]);
+  expect(shares.tokens.map(sum)).toEqual(Array(tokens).fill(1_000_000));
+  for (const part of ['base', 'pool'] as const)
+    expect(shares.tokens.reduce((all: number, token: Record<string, number>) => all + token[part]!, 0)).toBe(
+      shares[part],
+    );
+});
+
+test('the same answer has the same shares, alone or among others', async () => {
+  const alone = await asked('The cat?');
+  const together = await Promise.all(
+    ['The cat?', 'red?', 'The cat?', 'teal?', 'The owl?'].map((question) => asked(question)),
+  );
+  const sharesOf = async (id: string) => (await settled(id)).choices[0].shares;
+  for (const { id, traces, end } of [together[0]!, together[2]!]) {
+    expect([traces, end]).toEqual([alone.traces, alone.end]);
+    expect(await sharesOf(id)).toEqual(await sharesOf(alone.id));
+  }
+});
+
+test('an answer of the base is nobody’s, and of one that is not there nothing is said', async () => {
+  const { id, end } = await asked('The cat?', { model: 'base' });
+  expect(end).toMatchObject({ status: 'unattributed', reason: expect.stringContaining('base model') });
+  const { status, body } = await server.ask('GET', `/v1/attribution/${id}`);
+  expect([status, body.error.code]).toEqual([404, 'attribution_not_found']);
 });
 
 test('verify knows its files and makes them again, if only of the same lines', async () => {

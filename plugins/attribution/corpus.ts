@@ -4,25 +4,16 @@ import { createReadStream } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
-import type { ExampleOrigin } from '../../gateway/contract/index.ts';
+import {
+  type CorpusHead,
+  corpusFile,
+  type ExampleOrigin,
+  traceIndexFile,
+} from '../../gateway/contract/index.ts';
 import { type NativeTraceIndex, native } from '../../native/binding/index.ts';
 
-const traceFile = 'trace.index';
-const corpusFile = 'corpus.jsonl';
 const sumsFile = 'SHA256SUMS';
 const longestLine = 64 * 1024;
-
-/** First line of corpus.jsonl; line i + 1 is the origin of example i. */
-interface CorpusHead {
-  format: 1;
-  /** Content hash of the adapter. */
-  adapter: string;
-  /** "datanet:NAME@SNAPSHOT" */
-  source: string;
-  examples: number;
-  /** How much of a token's probability the base alone would have given it, as measured on held-out answers. */
-  base_share?: number;
-}
 
 /** Who gave the examples, once the files were read and found whole. */
 export class Origins {
@@ -142,7 +133,7 @@ export class Corpus {
   constructor(folder: string, adapter: string) {
     this.folder = folder;
     this.adapter = adapter;
-    this.index = native().openTraceIndex(join(folder, traceFile), adapter);
+    this.index = native().openTraceIndex(join(folder, traceIndexFile), adapter);
   }
 
   /**
@@ -164,7 +155,7 @@ export class Corpora {
 
   /** Throws a sentence where there is no index of that adapter, or one that cannot be used. */
   async of(folder: string, adapter: string): Promise<Corpus> {
-    const there = await stat(join(folder, traceFile)).catch(() => undefined);
+    const there = await stat(join(folder, traceIndexFile)).catch(() => undefined);
     if (!there) throw new Error('No index of what it was trained on lies beside the adapter.');
     const key = `${folder}\0${adapter}\0${there.mtimeMs}`;
     let corpus = this.#open.get(key);

@@ -8,7 +8,7 @@ import { Records } from './records.ts';
 import { attributionRoutes } from './routes.ts';
 import { Salt } from './salt.ts';
 import { Settling } from './settling.ts';
-import { SharePolicy } from './shares/policy.ts';
+import { policyOf, SharePolicy } from './shares/policy.ts';
 import { defaultMinimum } from './spans.ts';
 
 export const attributionConfig = Type.Object(
@@ -27,7 +27,12 @@ export const attributionConfig = Type.Object(
       description:
         'How long token ids of settled answers are kept, with which their shares can be made again and their spans shown. Shares are kept for good.',
     }),
-    policy: SharePolicy,
+    policy: Type.Optional(
+      Type.Partial(Type.Omit(SharePolicy, ['version']), {
+        additionalProperties: false,
+        description: 'How evidence becomes shares, where it is to be otherwise than by default.',
+      }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -44,7 +49,7 @@ export default definePlugin({
     const salt = new Salt(folder);
     const corpora = new Corpora();
     const records = new Records(folder, () => settling.wake());
-    const settling = new Settling({ records, corpora, policy: config.policy, log: host.log });
+    const settling = new Settling({ records, corpora, policy: policyOf(config.policy), log: host.log });
     const forget = () => records.forget(Math.floor((Date.now() - config.keep_days * dayMs) / 1000));
     const forgetting = setInterval(forget, dayMs / 24);
     forgetting.unref();

@@ -13,7 +13,15 @@ import { readExamples, readPairs } from './data_file.ts';
 import { isDiskFull } from './job_folders.ts';
 import { answers, type Objective, preferences } from './objective.ts';
 import { type Recipe, scalingOf } from './recipe.ts';
-import { bestStep, checkpointFolder, type LogRow, type RunOptions, type RunState, run } from './run.ts';
+import {
+  baseShare,
+  bestStep,
+  checkpointFolder,
+  type LogRow,
+  type RunOptions,
+  type RunState,
+  run,
+} from './run.ts';
 import type { Sweep, Tried } from './sweep.ts';
 import { writeTraced } from './traced.ts';
 
@@ -134,6 +142,7 @@ async function main(folder: string): Promise<void> {
       vocabulary: hyperparameters.vocabulary,
       adapter: checkpointFolder(folder, bestStep(state)),
       source: job.source,
+      baseShare: pairs ? undefined : baseShare(state),
     });
   tell({ type: 'done', state });
 }
