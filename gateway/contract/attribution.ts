@@ -28,6 +28,8 @@ export interface FollowedGeneration {
   tenant: string;
   /** An adapter. */
   model: ModelCard;
+  /** Token ids. */
+  prompt: readonly number[];
   /** Whether its reader is shown what `token` finds. */
   traces: boolean;
 }

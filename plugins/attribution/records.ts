@@ -30,16 +30,31 @@ export interface AnswerRecord {
   /** How many. */
   tokens: number;
   /** Null once they are no longer kept, or where nobody can be named. */
-  evidence: { ids: Int32Array; state: Float32Array | null } | null;
+  evidence: { prompt: Int32Array; ids: Int32Array; state: Float32Array | null } | null;
   spans: Span[];
   settlement: Settlement | null;
+  second: SecondLevel | null;
 }
 
-interface Row extends Omit<AnswerRecord, 'evidence' | 'spans' | 'settlement'> {
+/** Of an answer that is to be settled by gradients too, or was: why, and what came of it. */
+export interface SecondLevel {
+  status: 'wanted' | 'done' | 'failed';
+  /** By its reader or an operator; or by lot, with the probability that it had. */
+  why: 'asked' | 'sample';
+  probability?: number;
+  /** Of a failure. */
+  reason?: string;
+  /** What it was settled to before. */
+  first?: Settlement;
+}
+
+interface Row extends Omit<AnswerRecord, 'evidence' | 'spans' | 'settlement' | 'second'> {
+  prompt: Buffer | null;
   ids: Buffer | null;
   state: Buffer | null;
   spans: string;
   settlement: string | null;
+  second: string | null;
 }
 
 /** Answers that end within so many milliseconds of each other are written together. */
@@ -59,13 +74,16 @@ const schema = `
     status TEXT NOT NULL,
     reason TEXT,
     tokens INTEGER NOT NULL,
+    prompt BLOB,
     ids BLOB,
     state BLOB,
     spans TEXT NOT NULL,
     settlement TEXT,
+    second TEXT,
     UNIQUE (response, choice)
   ) STRICT;
   CREATE INDEX IF NOT EXISTS answers_to_settle ON answers (seq) WHERE status = 'settling';
+  CREATE INDEX IF NOT EXISTS answers_to_settle_again ON answers (seq) WHERE second ->> 'status' = 'wanted';
   CREATE INDEX IF NOT EXISTS answers_with_evidence ON answers (created) WHERE ids IS NOT NULL;
 `;
 
@@ -104,11 +122,11 @@ export class Records {
     if (ended.length === 0) return;
     this.#ended = [];
     const insert = this.#db.prepare(
-      `INSERT INTO answers (response, choice, tenant, model, adapter, folder, created, finish, status, reason, tokens, ids, state, spans)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'settling', ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+      `INSERT INTO answers (response, choice, tenant, model, adapter, folder, created, finish, status, reason, tokens, prompt, ids, state, spans)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'settling', ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
     );
     this.#db.transaction(() => {
-      for (const { response, choice, tenant, model, finish, reason, tokens, answerState, spans } of ended) {
+      for (const { response, choice, tenant, model, finish, reason, prompt, tokens, answerState, spans } of ended) {
         const named = reason === undefined;
         insert.run(
           response,
@@ -121,6 +139,7 @@ export class Records {
           finish,
           reason ?? null,
           tokens.length,
+          named ? bytesOf(Int32Array.from(prompt)) : null,
           named ? bytesOf(tokens) : null,
           named && answerState ? bytesOf(answerState) : null,
           JSON.stringify(spans),
@@ -152,6 +171,37 @@ export class Records {
       .run(status, reason, JSON.stringify(settlement), seq);
   }
 
+  /** Marks a settled answer as to be settled by gradients too; false where it is, or was, already, or is not settled. */
+  want(seq: number, second: SecondLevel): boolean {
+    const { changes } = this.#db
+      .prepare(
+        `UPDATE answers SET second = ? WHERE seq = ? AND status = 'settled' AND ids IS NOT NULL
+           AND (second IS NULL OR second ->> 'status' = 'failed')`,
+      )
+      .run(JSON.stringify(second), seq);
+    return changes > 0;
+  }
+
+  /** The next that is to be settled again: those that were asked for first. */
+  wanted(): AnswerRecord | undefined {
+    const row = this.#db
+      .prepare(
+        `SELECT * FROM answers WHERE second ->> 'status' = 'wanted' ORDER BY second ->> 'why' <> 'asked', seq LIMIT 1`,
+      )
+      .get();
+    return row && recordOf(row as Row);
+  }
+
+  /** Once: what was settled a second time stays so. */
+  settleAgain(seq: number, second: SecondLevel, settlement: Settlement | null): void {
+    this.#db
+      .prepare(
+        `UPDATE answers SET second = ?, settlement = coalesce(?, settlement)
+         WHERE seq = ? AND second ->> 'status' = 'wanted'`,
+      )
+      .run(JSON.stringify(second), settlement && JSON.stringify(settlement), seq);
+  }
+
   /** The choices of a response, as `tenant` may see them; any tenant's where it is undefined. */
   of(response: string, tenant: string | undefined): AnswerRecord[] {
     this.flush();
@@ -165,7 +215,8 @@ export class Records {
   forget(created: number): void {
     this.#db
       .prepare(
-        `UPDATE answers SET ids = NULL, state = NULL WHERE ids IS NOT NULL AND created < ? AND status <> 'settling'`,
+        `UPDATE answers SET prompt = NULL, ids = NULL, state = NULL WHERE ids IS NOT NULL AND created < ?
+           AND status <> 'settling' AND coalesce(second ->> 'status', '') <> 'wanted'`,
       )
       .run(created);
   }
@@ -179,12 +230,17 @@ export class Records {
 const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array | Float32Array) =>
   Buffer.from(buffer, byteOffset, byteLength);
 
-function recordOf({ ids, state, spans, settlement, ...row }: Row): AnswerRecord {
+function recordOf({ prompt, ids, state, spans, settlement, second, ...row }: Row): AnswerRecord {
   return {
     ...row,
-    evidence: ids && { ids: new Int32Array(copyOf(ids)), state: state && new Float32Array(copyOf(state)) },
+    evidence: ids && {
+      prompt: new Int32Array(prompt ? copyOf(prompt) : 0),
+      ids: new Int32Array(copyOf(ids)),
+      state: state && new Float32Array(copyOf(state)),
+    },
     spans: JSON.parse(spans),
     settlement: settlement === null ? null : JSON.parse(settlement),
+    second: second === null ? null : JSON.parse(second),
   };
 }
 

@@ -3,12 +3,11 @@
  * lines of JSON. Its end says how it went: `done` with the state, or `failed` with a sentence. On SIGTERM it ends after the
  * step that is under way, with all that was done in its checkpoint.
  */
-import { readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { BaseWeights } from '../../gateway/contract/index.ts';
 import { native, type TrainerOptions } from '../../native/binding/index.ts';
+import { yieldToServing } from '../../native/binding/yield.ts';
 import { readExamples, readPairs } from './data_file.ts';
 import { isDiskFull } from './job_folders.ts';
 import { answers, type Objective, preferences } from './objective.ts';
@@ -68,15 +67,6 @@ function endWithServer(): void {
   setInterval(() => {
     if (process.ppid !== server) process.kill(process.pid, 'SIGKILL');
   }, 200).unref();
-}
-
-/**
- * Serving goes first. On Linux a priority is a thread's own and those made later have their maker's; the pool of threads that
- * training runs on may be there already, as modules are read on it.
- */
-function yieldToServing(): void {
-  const threads = process.platform === 'linux' ? readdirSync('/proc/self/task').map(Number) : [process.pid];
-  for (const thread of threads) setPriority(thread, constants.priority.PRIORITY_LOW);
 }
 
 async function main(folder: string): Promise<void> {
