@@ -63,6 +63,7 @@ describe('every answer of an adapter', () => {
         choice: 0,
         tenant: 'default',
         model: { id: 'mock-adapter' },
+        prompt: expect.any(Array),
         end: { finish: 'stop' },
       },
     ]);

@@ -30,7 +30,15 @@ export function followChoices(
     const traces = shown === 'spans';
     choice.showTraces = traces;
     if (attributor && card.parent !== null)
-      choice.follow = () => attributor.follow({ response, choice: index, tenant, model: card, prompt: choice.generate.prompt, traces });
+      choice.follow = () =>
+        attributor.follow({
+          response,
+          choice: index,
+          tenant,
+          model: card,
+          prompt: choice.generate.prompt,
+          traces,
+        });
     else if (shown && shown !== 'none')
       choice.follow = async () =>
         unattributed(

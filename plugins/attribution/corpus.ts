@@ -11,6 +11,7 @@ import {
   traceIndexFile,
 } from '../../gateway/contract/index.ts';
 import { type NativeTraceIndex, native } from '../../native/binding/index.ts';
+import { Influence } from './influence.ts';
 
 const sumsFile = 'SHA256SUMS';
 const longestLine = 64 * 1024;
@@ -128,6 +129,7 @@ export class Corpus {
   readonly adapter: string;
   readonly index: NativeTraceIndex;
   #origins: Promise<Origins | undefined> | undefined;
+  #influence: Promise<Influence | undefined> | undefined;
 
   /** Throws where the index cannot be used; reads no more of it than its head. */
   constructor(folder: string, adapter: string) {
@@ -146,6 +148,12 @@ export class Corpus {
       return Origins.open(this.folder, this.adapter, this.index.info().examples);
     })();
     return this.#origins;
+  }
+
+  /** Reads all of its index, once; undefined where it has none, or none is to be used. Rejects where it is damaged. */
+  influence(): Promise<Influence | undefined> {
+    this.#influence ??= Influence.open(this.folder, this.adapter);
+    return this.#influence;
   }
 }
 

@@ -1,9 +1,15 @@
 /** Who taught a model what it says: spans while an answer is made, shares of credit after it. */
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { definePlugin, type FollowedGeneration } from '../../gateway/contract/index.ts';
+import {
+  type BaseWeights,
+  definePlugin,
+  type FollowedGeneration,
+  type Host,
+} from '../../gateway/contract/index.ts';
 import { Corpora } from './corpus.ts';
 import { AnswerFollowing } from './following.ts';
+import { Appraiser } from './gradients/appraiser.ts';
 import { Records } from './records.ts';
 import { attributionRoutes } from './routes.ts';
 import { Salt } from './salt.ts';
@@ -27,6 +33,20 @@ export const attributionConfig = Type.Object(
       description:
         'How long token ids of settled answers are kept, with which their shares can be made again and their spans shown. Shares are kept for good.',
     }),
+    budget: Type.Number({
+      default: 0.1,
+      minimum: 0.001,
+      maximum: 1,
+      description:
+        "Part of the machine's processors that settling by gradients may use, behind all that is served.",
+    }),
+    sample: Type.Number({
+      default: 0.01,
+      minimum: 0,
+      maximum: 1,
+      description:
+        'Part of all responses that are settled by gradients without being asked for, drawn at random.',
+    }),
     policy: Type.Optional(
       Type.Partial(Type.Omit(SharePolicy, ['version']), {
         additionalProperties: false,
@@ -39,6 +59,14 @@ export const attributionConfig = Type.Object(
 
 const dayMs = 86_400_000;
 
+async function weightsOf(host: Host, model: string): Promise<BaseWeights | undefined> {
+  for (const backend of host.all('backend')) {
+    const card = await backend.model(model);
+    if (card) return backend.weights?.(card.parent ?? card.id);
+  }
+  return undefined;
+}
+
 export default definePlugin({
   name: 'attribution',
   contract: 1,
@@ -49,7 +77,15 @@ export default definePlugin({
     const salt = new Salt(folder);
     const corpora = new Corpora();
     const records = new Records(folder, () => settling.wake());
-    const settling = new Settling({ records, corpora, policy: policyOf(config.policy), log: host.log });
+    const settling = new Settling({
+      records,
+      corpora,
+      policy: policyOf(config.policy),
+      log: host.log,
+      appraiser: new Appraiser(config.budget),
+      weights: (model) => weightsOf(host, model),
+      sample: { of: (response) => salt.draw(response) < config.sample, probability: config.sample },
+    });
     const forget = () => records.forget(Math.floor((Date.now() - config.keep_days * dayMs) / 1000));
     const forgetting = setInterval(forget, dayMs / 24);
     forgetting.unref();

@@ -6,6 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { EndedAnswer } from './following.ts';
+import type { GradientEvidence } from './gradients/worker.ts';
 import type { Settlement } from './settle.ts';
 import type { Span } from './spans.ts';
 
@@ -44,7 +45,8 @@ export interface SecondLevel {
   probability?: number;
   /** Of a failure. */
   reason?: string;
-  /** What it was settled to before. */
+  /** What it was settled by, and to before. */
+  evidence?: GradientEvidence;
   first?: Settlement;
 }
 
@@ -126,7 +128,18 @@ export class Records {
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'settling', ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
     );
     this.#db.transaction(() => {
-      for (const { response, choice, tenant, model, finish, reason, prompt, tokens, answerState, spans } of ended) {
+      for (const {
+        response,
+        choice,
+        tenant,
+        model,
+        finish,
+        reason,
+        prompt,
+        tokens,
+        answerState,
+        spans,
+      } of ended) {
         const named = reason === undefined;
         insert.run(
           response,
@@ -189,7 +202,7 @@ export class Records {
         `SELECT * FROM answers WHERE second ->> 'status' = 'wanted' ORDER BY second ->> 'why' <> 'asked', seq LIMIT 1`,
       )
       .get();
-    return row && recordOf(row as Row);
+    return row === undefined ? undefined : recordOf(row as Row);
   }
 
   /** Once: what was settled a second time stays so. */
@@ -234,7 +247,7 @@ function recordOf({ prompt, ids, state, spans, settlement, second, ...row }: Row
   return {
     ...row,
     evidence: ids && {
-      prompt: new Int32Array(prompt ? copyOf(prompt) : 0),
+      prompt: prompt ? new Int32Array(copyOf(prompt)) : new Int32Array(0),
       ids: new Int32Array(copyOf(ids)),
       state: state && new Float32Array(copyOf(state)),
     },

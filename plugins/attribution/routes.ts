@@ -53,6 +53,16 @@ const choiceAnswer = Type.Object({
       examples: Type.Array(exampleAnswer),
     }),
   ),
+  second_level: Type.Optional(
+    Type.Object(
+      {
+        status: Type.Enum(['wanted', 'done', 'failed']),
+        why: Type.Enum(['asked', 'sample']),
+        reason: Type.Optional(text),
+      },
+      { description: 'Whether it is, or was, settled by gradients too.' },
+    ),
+  ),
   shares: Type.Union([
     Type.Null(),
     Type.Object({
@@ -99,6 +109,8 @@ const query = Type.Object({
   ),
 });
 
+const params = Type.Object({ response: Type.String({ maxLength: 200 }) });
+
 export interface Rooms {
   host: Host;
   records: Records;
@@ -116,7 +128,7 @@ export function attributionRoutes(app: FastifyInstance, rooms: Rooms): void {
     '/v1/attribution/:response',
     {
       schema: {
-        params: Type.Object({ response: Type.String({ maxLength: 200 }) }),
+        params,
         querystring: query,
         summary: 'Who taught what a response says',
         operationId: 'retrieveAttribution',
@@ -127,23 +139,71 @@ export function attributionRoutes(app: FastifyInstance, rooms: Rooms): void {
     async (request) => {
       const caller = host.caller(request);
       const { response } = request.params;
-      const found = records.of(response, caller.operator ? undefined : caller.tenant);
-      if (found.length === 0) {
+      return shownAnswer(
+        rooms,
+        caller,
+        response,
+        found(records, caller, response),
+        request.query.tokens === 'true',
+      );
+    },
+  );
+
+  app.post<{ Params: { response: string } }>(
+    '/v1/attribution/:response/settle',
+    {
+      schema: {
+        params,
+        summary: 'Settle a response by gradients too',
+        description:
+          'By the gradients of what it says and by how likely the base alone would have said it, within the budget and in its own time; the shares that it has stay until then.',
+        operationId: 'settleAttribution',
+        tags: ['attribution'],
+        response: { 202: answer },
+      },
+    },
+    async (request, reply) => {
+      const caller = host.caller(request);
+      const { response } = request.params;
+      let any = false;
+      for (const record of found(records, caller, response))
+        any = (await rooms.settling.again(record)) || any;
+      const now = found(records, caller, response);
+      if (!any && !now.some(({ second }) => second)) {
         throw new ColophonError(
-          `There is no attribution of '${response}': no adapter answered it, it has not ended, or it is not yours.`,
-          { type: 'not_found_error', code: 'attribution_not_found' },
+          `The response '${response}' cannot be settled by gradients: its adapter has no index of them that is to be used, or what it said is no longer kept.`,
+          { type: 'conflict_error', code: 'attribution_not_possible' },
         );
       }
-      const choices = [];
-      for (const record of found)
-        choices.push(await choiceOf(rooms, caller, record, request.query.tokens === 'true'));
-      return { id: response, object: 'attribution', created_at: found[0]!.created, choices };
+      return reply.status(202).send(await shownAnswer(rooms, caller, response, now, false));
     },
   );
 }
 
+/** The choices of a response, as the caller may see them; 404 where there are none. */
+function found(records: Records, caller: RequestCaller, response: string): AnswerRecord[] {
+  const all = records.of(response, caller.operator ? undefined : caller.tenant);
+  if (all.length > 0) return all;
+  throw new ColophonError(
+    `There is no attribution of '${response}': no adapter answered it, it has not ended, or it is not yours.`,
+    { type: 'not_found_error', code: 'attribution_not_found' },
+  );
+}
+
+async function shownAnswer(
+  rooms: Rooms,
+  caller: RequestCaller,
+  id: string,
+  all: AnswerRecord[],
+  withTokens: boolean,
+) {
+  const choices = [];
+  for (const record of all) choices.push(await choiceOf(rooms, caller, record, withTokens));
+  return { id, object: 'attribution', created_at: all[0]!.created, choices };
+}
+
 async function choiceOf(rooms: Rooms, caller: RequestCaller, record: AnswerRecord, withTokens: boolean) {
-  const { evidence, settlement } = record;
+  const { evidence, settlement, second } = record;
   return {
     index: record.choice,
     model: record.model,
@@ -158,6 +218,15 @@ async function choiceOf(rooms: Rooms, caller: RequestCaller, record: AnswerRecor
       evidence && record.status !== 'unattributed'
         ? await spansOf(rooms, caller, record, evidence.ids).catch(() => [])
         : [],
+    ...(second
+      ? {
+          second_level: {
+            status: second.status,
+            why: second.why,
+            ...(second.reason ? { reason: second.reason } : {}),
+          },
+        }
+      : {}),
     shares: settlement && {
       level: settlement.level,
       influence: settlement.influence,
@@ -179,9 +248,8 @@ async function choiceOf(rooms: Rooms, caller: RequestCaller, record: AnswerRecor
 
 /** Made anew: the same evidence gives the same shares. */
 async function tokenShares({ settling }: Rooms, record: AnswerRecord) {
-  if (record.status !== 'settled' || !record.evidence) return {};
-  const made = await settling.shares(record);
-  return 'reason' in made ? {} : { tokens: made.tokens };
+  const tokens = await settling.tokens(record).catch(() => undefined);
+  return tokens ? { tokens } : {};
 }
 
 async function spansOf(rooms: Rooms, caller: RequestCaller, record: AnswerRecord, ids: Int32Array) {

@@ -22,6 +22,12 @@ export class Salt {
       );
   }
 
+  /** A number from 0 to below 1 that nobody without the salt can foretell, the same for the same text. */
+  draw(text: string): number {
+    const digest = createHmac('sha256', this.#salt).update(`draw ${text}`).digest();
+    return digest.readUIntBE(0, 6) / 2 ** 48;
+  }
+
   /** `hash` in hex. */
   commit(hash: string): string {
     return createHmac('sha256', this.#salt).update(hash, 'hex').digest('hex');

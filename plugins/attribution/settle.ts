@@ -1,7 +1,8 @@
 /** What a recorded answer is settled to: from its evidence to shares. */
 import type { Corpus, Origins } from './corpus.ts';
+import type { GradientEvidence } from './gradients/worker.ts';
 import type { AnswerRecord } from './records.ts';
-import type { AnswerEvidence, SpanEvidence, Teacher } from './shares/evidence.ts';
+import type { InfluenceEvidence, SpanEvidence, Teacher } from './shares/evidence.ts';
 import type { SharePolicy } from './shares/policy.ts';
 import { type AnswerShares, sharesOf } from './shares/shares.ts';
 import { examplesOf, rarest } from './spans.ts';
@@ -17,14 +18,37 @@ export function unattributedShares(tokens: number, policy: SharePolicy): AnswerS
   return sharesOf({ tokens: Array.from({ length: tokens }, () => ({})), corpus: new Map() }, policy);
 }
 
-/** The same evidence and policy give the same shares, whenever and wherever. */
-export async function shares(
-  { evidence, spans }: Pick<AnswerRecord, 'spans'> & { evidence: NonNullable<AnswerRecord['evidence']> },
-  corpus: Corpus,
-  origins: Origins,
-  policy: SharePolicy,
+export interface Settled {
+  corpus: Corpus;
+  origins: Origins;
+  policy: SharePolicy;
+}
+
+type Evidence = Pick<AnswerRecord, 'spans'> & { evidence: NonNullable<AnswerRecord['evidence']> };
+
+/** By spans and, where there is an index of them, the state of the answer. */
+export async function firstShares(answer: Evidence, settled: Settled): Promise<AnswerShares> {
+  const { state } = answer.evidence;
+  const influence = state && (await settled.corpus.influence());
+  return shares(answer, settled, await influence?.byState(state!, settled.policy.deviations));
+}
+
+/** By spans, gradients, and how much of each token the base alone would have said. */
+export function secondShares(
+  answer: Evidence,
+  settled: Settled,
+  { method, base, scores }: GradientEvidence,
 ): Promise<AnswerShares> {
-  const { ids } = evidence;
+  return shares(answer, settled, { method, scores }, base);
+}
+
+/** The same evidence and policy give the same shares, whenever and wherever. */
+async function shares(
+  { evidence: { ids }, spans }: Evidence,
+  { corpus, origins, policy }: Settled,
+  influence: InfluenceEvidence | undefined,
+  bases: readonly number[] = [],
+): Promise<AnswerShares> {
   const found: SpanEvidence[] = rarest(corpus.index, ids, spans, 1).map(
     ({ start, end, row, count, logProbability }) => ({
       start,
@@ -34,15 +58,22 @@ export async function shares(
       examples: examplesOf(corpus.index, { row, count }, policy.occurrences),
     }),
   );
-  const named = found.flatMap(({ examples }) => examples);
+  const named = [
+    ...found.flatMap(({ examples }) => examples),
+    ...(influence?.scores ?? []).map(({ example }) => example),
+  ];
   const teachers = new Map<number, Teacher>();
   for (const [example, origin] of await origins.of(named))
     teachers.set(example, { ...origin, order: origin.given });
-  const answer: AnswerEvidence = {
-    tokens: Array.from(ids, () => ({})),
-    spans: found,
-    corpus: teachers,
-    ...(origins.baseShare === undefined ? {} : { adapterBase: origins.baseShare }),
-  };
-  return sharesOf(answer, policy);
+  const tokens = Array.from(ids, (_, i) => (bases[i] === undefined ? {} : { base: bases[i] }));
+  return sharesOf(
+    {
+      tokens,
+      spans: found,
+      corpus: teachers,
+      ...(influence ? { influence } : {}),
+      ...(origins.baseShare === undefined ? {} : { adapterBase: origins.baseShare }),
+    },
+    policy,
+  );
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Corpora, Corpus } from './corpus.ts';
+import { Appraiser } from './gradients/appraiser.ts';
 import { Records } from './records.ts';
 import { Settling } from './settling.ts';
 import { policyOf } from './shares/policy.ts';
@@ -27,7 +28,15 @@ function open() {
   const records = new Records(join(home, 'data'), () => settling.wake());
   const warned: string[] = [];
   const log = { warn: (_: object, message: string) => void warned.push(message) };
-  const settling = new Settling({ records, corpora: new Corpora(), policy: policyOf(), log });
+  const settling = new Settling({
+    records,
+    corpora: new Corpora(),
+    policy: policyOf(),
+    log,
+    appraiser: new Appraiser(1),
+    weights: async () => undefined,
+    sample: { of: () => false, probability: 0 },
+  });
   return { records, settling, warned };
 }
 

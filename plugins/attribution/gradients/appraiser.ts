@@ -10,9 +10,18 @@ import type { GradientEvidence, Opened, Question } from './worker.ts';
 /** A process that nobody asks ends after so long: it holds a base. */
 const idleMs = 30_000;
 
+interface Running {
+  /** What it has opened. */
+  key: string;
+  child: ChildProcess;
+  lines: Interface;
+  /** Its last words. */
+  said(): string;
+}
+
 export class Appraiser {
   readonly #part: number;
-  #process: { key: string; child: ChildProcess; lines: Interface; said: () => string } | undefined;
+  #process: Running | undefined;
   #idle: NodeJS.Timeout | undefined;
   readonly #stop = new AbortController();
 
@@ -52,7 +61,7 @@ export class Appraiser {
     this.#end();
   }
 
-  #open(opened: Opened): NonNullable<typeof this.#process> {
+  #open(opened: Opened): Running {
     const key = JSON.stringify(opened);
     if (this.#process?.key === key) return this.#process;
     this.#end();
@@ -62,7 +71,8 @@ export class Appraiser {
       text = (text + more).slice(-1000);
     });
     child.stdin.on('error', () => {}); // Its end is told by `close`.
-    this.#process = { key, child, lines: createInterface({ input: child.stdout }), said: () => text.trim() };
+    const lines = createInterface({ input: child.stdout });
+    this.#process = { key, child, lines, said: () => text.trim() };
     return this.#process;
   }
 

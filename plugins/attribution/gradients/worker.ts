@@ -7,8 +7,8 @@ import { createInterface } from 'node:readline';
 import { type BaseWeights, influenceIndexFile } from '../../../gateway/contract/index.ts';
 import { type InfluenceMethod, type NativeTrainer, native } from '../../../native/binding/index.ts';
 import { yieldToServing } from '../../../native/binding/yield.ts';
-import { standOut } from '../shares/noise.ts';
 import type { ExampleScore } from '../shares/evidence.ts';
+import { standOut } from '../shares/noise.ts';
 import { modulesOf } from './modules.ts';
 
 /** What is opened, the process's argument. */
@@ -29,6 +29,7 @@ export interface Question {
 
 /** Of an answer: how much of each token's probability the base alone would have given it, and who moved the model to it. */
 export interface GradientEvidence {
+  method: InfluenceMethod;
   base: number[];
   scores: ExampleScore[];
 }
@@ -68,6 +69,7 @@ async function main({ weights, folder, adapter, method, deviations }: Opened): P
     const learned = Float32Array.from(tokens, (_, i) => (i >= question.prompt.length ? 1 : 0));
     const query = await trainer.influenceQuery({ tokens, weights: learned }, layout, whole);
     const evidence: GradientEvidence = {
+      method,
       base: await basesOf(trainer, question),
       scores: standOut(await index.scores(method, query), deviations),
     };

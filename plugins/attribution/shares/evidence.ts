@@ -64,6 +64,9 @@ export interface AnswerEvidence {
   corpus: ReadonlyMap<number, Teacher>;
 }
 
+/** Numbers within this can be divided by one another, and squared beside the greatest, without overflow. */
+const largest = 1e100;
+
 /** Throws RangeError where evidence says what cannot be: shares of it would be wrong without anyone seeing it. */
 export function checkEvidence(evidence: AnswerEvidence): void {
   const { tokens, adapterBase, spans = [], influence, similar = [], corpus } = evidence;
@@ -107,11 +110,14 @@ function checkScores(scores: readonly ExampleScore[], corpus: AnswerEvidence['co
     known(example, corpus);
     if (seen.has(example)) throw new RangeError(`Example ${example} has two scores.`);
     seen.add(example);
-    if (!Number.isFinite(score)) wrong(`The score of example ${example}`, score, 'a finite number');
+    if (!(Math.abs(score) <= largest))
+      wrong(`The score of example ${example}`, score, `a number within ${largest}`);
     for (const [what, value] of Object.entries({ deviation, 'influence on itself': self })) {
-      if (!(value >= 0 && Number.isFinite(value)))
-        wrong(`The ${what} of example ${example}`, value, 'finite and not below 0');
+      if (!(value >= 0 && value <= largest))
+        wrong(`The ${what} of example ${example}`, value, `from 0 to ${largest}`);
     }
+    if (self > 0 && self < 1 / largest)
+      wrong(`The influence on itself of example ${example}`, self, `0, or ${1 / largest} and more`);
   }
 }
 

@@ -11,9 +11,9 @@ export interface InfluenceCredit {
 /**
  * Parts of what influence says; undefined where no example stands out of the noise.
  *
- * An example counts by the lower bound of its score, if that is above 0, and of that by what it adds to those before it: the bound less
- * the greatest (similarity * bound) of earlier ones, which is what is left of it when the direction that one has taught is projected
- * out. Of those that say the same (similarity 1) the best is so paid once, split by what each added when it came.
+ * An example counts by the lower bound of its score, if that is above 0, and of that by what it adds beyond doubt to those before it:
+ * less the greatest (similarity * upper bound) of earlier ones, which is what goes when the direction that one has taught is
+ * projected out. Those that say the same (similarity 1) are so paid as one, split by what each added when it came.
  * Parts are in proportion to the square, as explained variance is: many weak resemblances do not outweigh what the answer rests
  * on. Of a part, (score - bound) / score is uncertain.
  */
@@ -26,15 +26,19 @@ export function creditInfluence(
   // Beside the greatest: no score is too large or too small to be squared.
   const most = bounded.reduce((greatest, { lower }) => Math.max(greatest, lower), 0);
   const bounds = new Map<number, number>();
+  /** By cluster. */
+  const best = new Map<number, number>();
   const counted: Array<{ place: number; mass: number; certain: number }> = [];
   let sum = 0;
-  for (const { place, lower: absolute, certain } of bounded) {
+  for (const { place, lower: absolute, upper: above, certain } of bounded) {
     if (absolute <= 0) continue;
-    const lower = absolute / most;
-    let taught = 0;
-    for (const [earlier, similarity] of teachers.resembled[place]!)
+    const [lower, upper] = [absolute / most, above / most];
+    const cluster = teachers.cluster[place]!;
+    let taught = best.get(cluster) ?? 0;
+    for (const { place: earlier, similarity } of teachers.resembled[place]!)
       taught = Math.max(taught, similarity * (bounds.get(earlier) ?? 0));
-    bounds.set(place, lower);
+    bounds.set(place, upper);
+    best.set(cluster, Math.max(upper, best.get(cluster) ?? 0));
     const added = Math.max(0, lower - taught);
     if (added === 0) continue;
     counted.push({ place, mass: added * added, certain });
@@ -54,7 +58,14 @@ function bound(
   policy: SharePolicy,
 ) {
   const norm = self === undefined ? 1 : Math.sqrt(self);
+  const error = policy.deviations * deviation;
+  const place = teachers.place(example);
   // An example without a gradient taught nothing.
-  const lower = norm === 0 ? 0 : (score - policy.deviations * deviation) / norm;
-  return { place: teachers.place(example), lower, certain: (score - policy.deviations * deviation) / score };
+  if (norm === 0) return { place, lower: 0, upper: 0, certain: 0 };
+  return {
+    place,
+    lower: (score - error) / norm,
+    upper: (score + error) / norm,
+    certain: (score - error) / score,
+  };
 }

@@ -57,7 +57,7 @@ export function follow(
 ): { ended: EndedAnswer; followed: Followed; traces: unknown[] } {
   const { response = 'r', traces = true } = options;
   let ended: EndedAnswer | undefined;
-  const generation = { response, choice: 0, tenant: 'default', model: cardOf(folder), traces };
+  const generation = { response, choice: 0, tenant: 'default', model: cardOf(folder), prompt: [1], traces };
   const following = new AnswerFollowing(generation, corpus, 3, (answer) => {
     ended = answer;
   });
