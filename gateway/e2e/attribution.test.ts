@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { native } from '../../native/binding/index.ts';
 import { colophon } from '../cli/testing.ts';
-import { adapterHash } from '../contract/index.ts';
+import { adapterHash, attributionFiles } from '../contract/index.ts';
 import { accepted, chatLine, done, frozen, until } from './datanet_client.ts';
 import { type ServerProcess, startServerProcess } from './server_process.ts';
 import { writeTinyBase } from './tiny_base.ts';
@@ -111,6 +111,15 @@ test('its index finds each answer in the example that taught it, and no question
       contributor: contributors[person],
     });
   }
+});
+
+test('an import takes along what says who taught it', async () => {
+  const env = { COLOPHON_HOME: home, COLOPHON_MODEL: base };
+  const imported = await colophon(['adapter', 'import', folder, '--name', 'copy', '--json'], env);
+  expect(imported.exitCode, imported.stderr).toBe(0);
+  const { path } = JSON.parse(imported.stdout);
+  for (const file of attributionFiles)
+    expect(readFileSync(join(path, file)).equals(readFileSync(join(folder, file)))).toBe(true);
 });
 
 test('verify knows its files and makes them again, if only of the same lines', async () => {
