@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { native } from '../../native/binding/index.ts';
 import { colophon } from '../cli/testing.ts';
-import { adapterHash } from '../contract/index.ts';
+import { adapterHash, attributionFiles } from '../contract/index.ts';
 import { eventsOf } from '../http/testing.ts';
 import { accepted, chatLine, done, frozen, until } from './datanet_client.ts';
 import { type ServerProcess, startServerProcess } from './server_process.ts';
@@ -200,6 +200,42 @@ test('an answer of the base is nobody’s, and of one that is not there nothing 
   expect(end).toMatchObject({ status: 'unattributed', reason: expect.stringContaining('base model') });
   const { status, body } = await server.ask('GET', `/v1/attribution/${id}`);
   expect([status, body.error.code]).toEqual([404, 'attribution_not_found']);
+});
+
+test('an answer is settled by gradients for who asks, once, and the same wherever it was made', async () => {
+  const ids = [(await asked('The owl?')).id, (await asked('The owl?')).id];
+  const second = async (id: string) => {
+    await settled(id);
+    const { status, body } = await server.ask('POST', `/v1/attribution/${id}/settle`);
+    expect(status, JSON.stringify(body)).toBe(202);
+    expect(body.choices[0].second_level.why).toBe('asked');
+    const path = `/v1/attribution/${id}?tokens=true`;
+    await expect
+      .poll(async () => (await done(server, 'GET', path)).choices[0].second_level, { timeout: 60_000 })
+      .toEqual({ status: 'done', why: 'asked' });
+    return (await done(server, 'GET', path)).choices[0];
+  };
+  const [one, other] = [await second(ids[0]!), await second(ids[1]!)];
+  expect(one.shares).toEqual(other.shares);
+  const { level, base_from, total, base, pool, contributors: paid, tokens } = one.shares;
+  // Of each of its tokens the base's own probability is known.
+  expect([level, base_from]).toEqual([2, ['token']]);
+  const sum = (shares: typeof one.shares) =>
+    shares.base + shares.pool + shares.contributors.reduce((all: number, { micro }: never) => all + micro, 0);
+  expect([base + pool + paid[0].micro, sum(one.shares)]).toEqual([total, total]);
+  expect(paid[0].contributor).toBe(contributors.ada);
+  expect(tokens.map(sum)).toEqual(Array(one.tokens).fill(1_000_000));
+  const { status, body } = await server.ask('POST', `/v1/attribution/${ids[0]}/settle`);
+  expect([status, body.choices[0].shares]).toEqual([202, { ...one.shares, tokens: undefined }]);
+});
+
+test('an import takes along what says who taught it', async () => {
+  const env = { COLOPHON_HOME: home, COLOPHON_MODEL: base };
+  const imported = await colophon(['adapter', 'import', folder, '--name', 'copy', '--json'], env);
+  expect(imported.exitCode, imported.stderr).toBe(0);
+  const { path } = JSON.parse(imported.stdout);
+  for (const file of attributionFiles)
+    expect(readFileSync(join(path, file)).equals(readFileSync(join(folder, file)))).toBe(true);
 });
 
 test('verify knows its files and makes them again, if only of the same lines', async () => {
