@@ -9,6 +9,7 @@ import type { BaseWeights } from '../../gateway/contract/index.ts';
 import { native, type TrainerOptions } from '../../native/binding/index.ts';
 import { yieldToServing } from '../../native/binding/yield.ts';
 import { readExamples, readPairs } from './data_file.ts';
+import { writeInfluence } from './influence_file.ts';
 import { isDiskFull } from './job_folders.ts';
 import { answers, type Objective, preferences } from './objective.ts';
 import { type Recipe, scalingOf } from './recipe.ts';
@@ -126,7 +127,8 @@ async function main(folder: string): Promise<void> {
     signal: stop.signal,
   };
   const state = await run(options);
-  if (state.ended)
+  let whole = true;
+  if (state.ended) {
     await writeTraced(folder, {
       items: options.data.train,
       vocabulary: hyperparameters.vocabulary,
@@ -134,7 +136,15 @@ async function main(folder: string): Promise<void> {
       source: job.source,
       baseShare: pairs ? undefined : baseShare(state),
     });
-  tell({ type: 'done', state });
+    whole = await writeInfluence(folder, {
+      trainer,
+      items: options.data.train,
+      recipe,
+      state,
+      signal: stop.signal,
+    });
+  }
+  tell({ type: 'done', state: whole ? state : { ...state, ended: undefined } });
 }
 
 main(process.argv[2]!).then(
