@@ -1,12 +1,7 @@
 /** Who taught a model what it says: spans while an answer is made, shares of credit after it. */
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import {
-  type BaseWeights,
-  definePlugin,
-  type FollowedGeneration,
-  type Host,
-} from '../../gateway/contract/index.ts';
+import { definePlugin, type FollowedGeneration, type Host } from '../../gateway/contract/index.ts';
 import { Corpora } from './corpus.ts';
 import { AnswerFollowing } from './following.ts';
 import { Appraiser } from './gradients/appraiser.ts';
@@ -59,10 +54,11 @@ export const attributionConfig = Type.Object(
 
 const dayMs = 86_400_000;
 
-async function weightsOf(host: Host, model: string): Promise<BaseWeights | undefined> {
+async function baseOf(host: Host, model: string) {
   for (const backend of host.all('backend')) {
     const card = await backend.model(model);
-    if (card) return backend.weights?.(card.parent ?? card.id);
+    const weights = card && (await backend.weights?.(card.parent ?? card.id));
+    if (weights) return { weights, longest: card.maxModelLength };
   }
   return undefined;
 }
@@ -83,7 +79,7 @@ export default definePlugin({
       policy: policyOf(config.policy),
       log: host.log,
       appraiser: new Appraiser(config.budget),
-      weights: (model) => weightsOf(host, model),
+      base: (model) => baseOf(host, model),
       sample: { of: (response) => salt.draw(response) < config.sample, probability: config.sample },
     });
     const forget = () => records.forget(Math.floor((Date.now() - config.keep_days * dayMs) / 1000));

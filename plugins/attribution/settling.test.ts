@@ -34,7 +34,7 @@ function open() {
     policy: policyOf(),
     log,
     appraiser: new Appraiser(1),
-    weights: async () => undefined,
+    base: async () => undefined,
     sample: { of: () => false, probability: 0 },
   });
   return { records, settling, warned };

@@ -14,6 +14,8 @@ const atOnce = 64;
 /** What passes by itself: too many open files, a disk that does not answer. */
 const passing = new Set(['EMFILE', 'ENFILE', 'EIO', 'EAGAIN', 'ENOMEM']);
 const retryMs = 5000;
+/** Tokens of a prompt and its answer: what gradients need grows with them. */
+const longestAppraised = 2048;
 
 export interface SettlingOptions {
   records: Records;
@@ -21,8 +23,8 @@ export interface SettlingOptions {
   policy: SharePolicy;
   log: Pick<Logger, 'warn'>;
   appraiser: Appraiser;
-  /** Where the weights of a model's base lie; undefined where they do not. */
-  weights(model: string): Promise<BaseWeights | undefined>;
+  /** Where the weights of a model's base lie, and its longest sequence; undefined where they are not on this machine. */
+  base(model: string): Promise<{ weights: BaseWeights; longest: number } | undefined>;
   /** Whether a response is in the sample, and the probability that any is. */
   sample: { of(response: string): boolean; probability: number };
 }
@@ -166,16 +168,23 @@ export class Settling {
   async #appraised(record: AnswerRecord) {
     const settled = await this.#settled(record);
     if ('reason' in settled) throw new Error(settled.reason);
-    const { appraiser, policy, weights: weightsOf } = this.#options;
+    const { appraiser, policy } = this.#options;
     const influence = await settled.corpus.influence();
     if (!influence) throw new Error('The adapter has no index of gradients that is to be used.');
-    const weights = await weightsOf(record.model);
-    if (!weights) throw new Error('The weights of its base are not on this machine.');
+    const base = await this.#options.base(record.model);
+    if (!base) throw new Error('The weights of its base are not on this machine.');
     const { folder, adapter } = record;
     const { method } = influence;
     const { prompt, ids } = record.evidence!;
     const evidence = await appraiser.evidence(
-      { weights, folder, adapter, method, deviations: policy.deviations },
+      {
+        weights: base.weights,
+        longest: Math.min(base.longest, longestAppraised),
+        folder,
+        adapter,
+        method,
+        deviations: policy.deviations,
+      },
       { prompt: Array.from(prompt), tokens: Array.from(ids) },
     );
     return { settled, evidence };

@@ -18,6 +18,8 @@ export interface Opened {
   /** Content hash of the adapter. */
   adapter: string;
   method: InfluenceMethod;
+  /** Tokens of the longest prompt and answer. */
+  longest: number;
   /** Standard deviations of noise above which an example's score stands out. */
   deviations: number;
 }
@@ -51,7 +53,7 @@ async function basesOf(trainer: NativeTrainer, question: Question): Promise<numb
   return own.map(({ loss }, i) => Math.min(1, Math.exp(loss - base[i]!.loss)));
 }
 
-async function main({ weights, folder, adapter, method, deviations }: Opened): Promise<void> {
+async function main({ weights, folder, adapter, method, longest, deviations }: Opened): Promise<void> {
   yieldToServing();
   const index = native().openInfluenceIndex(join(folder, influenceIndexFile), adapter);
   await index.check();
@@ -59,6 +61,7 @@ async function main({ weights, folder, adapter, method, deviations }: Opened): P
     model: weights as never,
     threads: 1,
     modules: await modulesOf(folder),
+    maxRows: longest,
   });
   await trainer.load(join(folder, 'adapter_model.safetensors'));
   const layout = index.info();

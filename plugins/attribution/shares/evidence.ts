@@ -2,7 +2,7 @@
 import type { ExampleOrigin } from '../../../gateway/contract/index.ts';
 
 /** Who gave an example, and its place in the order in which all were given (of equals the lower hash is first). */
-export interface Teacher extends ExampleOrigin {
+export interface Teacher extends Omit<ExampleOrigin, 'given'> {
   order: number;
 }
 
