@@ -19,6 +19,8 @@ struct Setup {
   TempDir folder;
   std::unique_ptr<Training> training;
   std::vector<TrainingExample> examples;
+  uint32_t dims = 8;
+  uint64_t seed = 5;
 
   explicit Setup(Isa isa = Isa::reference, size_t threads = 1) {
     TrainingOptions options;
@@ -35,14 +37,14 @@ struct Setup {
       TrainingExample example;
       for (size_t i = 0; i < length; ++i) {
         example.tokens.push_back(static_cast<int32_t>(i < 5 ? i : random() % 128));
-        example.weights.push_back(i < 4 || random() % 3 == 0 ? 0.0f : 1.0f);
+        example.weights.push_back(i < 4 || (random() % 3 == 0 && i + 1 < length) ? 0.0f : 1.0f);
       }
       examples.push_back(example);
     }
     training->step(examples, {1e-3, {}, {}});
   }
   InfluenceLayout layout(bool preconditioned = true) {
-    InfluenceLayout layout = influence_layout(training->info(), 8, 5, preconditioned);
+    InfluenceLayout layout = influence_layout(training->info(), dims, seed, preconditioned);
     layout.examples = 4;
     layout.rates = {1};
     return layout;
@@ -95,10 +97,16 @@ TEST(influence_of_an_example_on_itself_is_the_most) {
 
 TEST(influence_of_gradients_is_what_a_step_does_to_the_answer) {
   Setup setup;
+  setup.dims = kMostBlockDims;
   const std::vector<float> start = setup.training->values();
-  const InfluenceScores scores(setup.index());
-  const InfluenceQuery query = influence_query(*setup.training, setup.layout(), setup.examples[1], false, true);
-  const std::vector<double> found = scores.scores(InfluenceMethod::grad_dot, query);
+  // One projection has an error of about a tenth of the vectors' lengths; the mean of some is nearer.
+  std::vector<double> found(4);
+  for (setup.seed = 0; setup.seed < 16; ++setup.seed) {
+    const InfluenceScores scores(setup.index());
+    const InfluenceQuery query = influence_query(*setup.training, setup.layout(), setup.examples[1], false, true);
+    const std::vector<double> once = scores.scores(InfluenceMethod::grad_dot, query);
+    for (size_t i = 0; i < 4; ++i) found[i] += once[i] / 16;
+  }
   const double before = setup.training->evaluate({&setup.examples[1], 1})[0].loss;
   for (size_t i = 0; i < 4; ++i) {
     const auto weight = static_cast<float>(std::count(setup.examples[i].weights.begin(), setup.examples[i].weights.end(), 1.0f));
@@ -110,7 +118,7 @@ TEST(influence_of_gradients_is_what_a_step_does_to_the_answer) {
     const double gained = (before - after.loss) / after.weight / 1e-3;
     double largest = 0;
     for (const double score : found) largest = std::max(largest, std::abs(score));
-    CHECK(std::abs(gained - found[i]) < 0.2 * largest);  // the projection's error
+    CHECK(std::abs(gained - found[i]) < 0.1 * largest);
     setup.training->set_values(start);
   }
 }

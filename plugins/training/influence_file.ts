@@ -17,7 +17,7 @@ import { bestStep, checkpointFolder, type RunState } from './run.ts';
  * That each example takes at each checkpoint, so that influence indices stay below the size of what they are of; more where an
  * adapter has so many blocks that fewer than four values of each would be left.
  */
-const bytesPerCheckpoint = 8192;
+const bytesPerCheckpoint = 16_384;
 /** Examples of one piece: a piece is what is lost when the process is ended. */
 const examplesAtOnce = 4;
 
