@@ -12,8 +12,8 @@ export interface InfluenceCredit {
  * Parts of what influence says; undefined where no example stands out of the noise.
  *
  * An example counts by the lower bound of its score, if that is above 0, and of that by what it adds beyond doubt to those before it:
- * less the greatest (similarity * upper bound) of earlier ones, which is what goes when the direction that one has taught is
- * projected out. Those that say the same (similarity 1) are so paid as one, split by what each added when it came.
+ * less the greatest (resemblance * upper bound) of earlier ones, which is what goes when the direction that one has taught is
+ * projected out. Those that say the same (resemblance 1) are so paid as one, split by what each added when it came.
  * Parts are in proportion to the square, as explained variance is: many weak resemblances do not outweigh what the answer rests
  * on. Of a part, (score - bound) / score is uncertain.
  */
