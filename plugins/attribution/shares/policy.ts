@@ -47,6 +47,10 @@ export const SharePolicy = Type.Object(
       description:
         'Standard deviations below its score at which an example is paid (1.64: it is at least that with a probability of 95%); what lies between goes to the pool.',
     }),
+    relevance: part(
+      0.5,
+      'Least part of the best score for which an example counts: below it are resemblances in words that all use, of which one could make many.',
+    ),
     cap: Type.Number({
       default: 0.96,
       exclusiveMinimum: 0,
