@@ -370,7 +370,7 @@ test('a long answer with as many occurrences and scores as can be', () => {
       },
       corpus,
     },
-    policy,
+    policyOf({ relevance: 0 }),
   );
   expect(shares.contributors).toHaveLength(300);
   expect(shares.base + shares.pool + sum(shares.contributors.map(({ micro }) => micro))).toBe(500_000_000);
