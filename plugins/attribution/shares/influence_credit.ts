@@ -11,9 +11,9 @@ export interface InfluenceCredit {
 /**
  * Parts of what influence says; undefined where no example stands out of the noise.
  *
- * An example counts by the lower bound of its score, if that is above 0, and of that by what it adds beyond doubt to those before it:
- * less the greatest (similarity * upper bound) of earlier ones, which is what goes when the direction that one has taught is
- * projected out. Those that say the same (similarity 1) are so paid as one, split by what each added when it came.
+ * An example counts by the lower bound of its score, if that is above 0 and not far below the best, and of that by what it adds beyond doubt to those before it:
+ * less the greatest (resemblance * upper bound) of earlier ones, which is what goes when the direction that one has taught is
+ * projected out. Those that say the same (resemblance 1) are so paid as one, split by what each added when it came.
  * Parts are in proportion to the square, as explained variance is: many weak resemblances do not outweigh what the answer rests
  * on. Of a part, (score - bound) / score is uncertain.
  */
@@ -31,8 +31,8 @@ export function creditInfluence(
   const counted: Array<{ place: number; mass: number; certain: number }> = [];
   let sum = 0;
   for (const { place, lower: absolute, upper: above, certain } of bounded) {
-    if (absolute <= 0) continue;
     const [lower, upper] = [absolute / most, above / most];
+    if (absolute <= 0 || lower < policy.relevance) continue;
     const cluster = teachers.cluster[place]!;
     let taught = best.get(cluster) ?? 0;
     for (const { place: earlier, similarity } of teachers.resembled[place]!)

@@ -34,11 +34,11 @@ export const SharePolicy = Type.Object(
         'Occurrences of a span above which it is language that all have in common: what it would pay goes to the pool.',
     }),
     alike: Type.Number({
-      default: 0.6,
+      default: 0.5,
       exclusiveMinimum: 0,
       maximum: 1,
       description:
-        'Similarity from which two examples say the same, as those of one near-duplicate cluster do: what both teach is paid to the first. Less finds more paraphrases, and takes more from those who teach the same in their own words.',
+        'Similarity from which two examples say the same, as those of one near-duplicate cluster do: what both teach is paid to the first. Of those that are less similar, the later is paid for what the first lacks, in proportion. Less finds more paraphrases, and takes more from those who teach the same in their own words.',
     }),
     deviations: Type.Number({
       default: 1.64,
@@ -47,6 +47,10 @@ export const SharePolicy = Type.Object(
       description:
         'Standard deviations below its score at which an example is paid (1.64: it is at least that with a probability of 95%); what lies between goes to the pool.',
     }),
+    relevance: part(
+      0.5,
+      'Least part of the best score for which an example counts: below it are resemblances in words that all use, of which one could make many.',
+    ),
     cap: Type.Number({
       default: 0.96,
       exclusiveMinimum: 0,

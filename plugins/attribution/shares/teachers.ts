@@ -10,7 +10,7 @@ export class Teachers {
   readonly contributor: Uint32Array;
   /** By place, the place of the first that was given of its near-duplicate cluster. */
   readonly cluster: Uint32Array;
-  /** By place, the earlier ones that it resembles, and how much: those that say the same by 1. */
+  /** By place, the earlier ones that it resembles, and how much in units of `alike`: those that say the same by 1. */
   readonly resembled: ReadonlyArray<ReadonlyArray<{ place: number; similarity: number }>>;
   /** By place, the first that says the same: of its cluster, or alike, or alike to one that is. */
   readonly first: Uint32Array;
@@ -37,7 +37,7 @@ export class Teachers {
       if (a === b || similarity <= 0) continue;
       const [left, right] = [this.place(a), this.place(b)];
       const [place, later] = left < right ? [left, right] : [right, left];
-      resembled[later]!.push({ place, similarity: similarity >= alike ? 1 : similarity });
+      resembled[later]!.push({ place, similarity: Math.min(1, similarity / alike) });
     }
     this.resembled = resembled;
     this.first = new Uint32Array(ordered.length);

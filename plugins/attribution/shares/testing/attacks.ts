@@ -68,11 +68,14 @@ function frequentPhrases({ examples }: World, least: number): number[][] {
     .map(([run]) => run.split(' ').map(Number));
 }
 
+/** Examples that have a frequent phrase: one in 25 of the usual world, and more than a span may have to be paid. */
+const frequent = 12;
+
 const padding: Attack[] = [
   {
     name: 'padding its own with frequent phrases',
     examples(world, attacker) {
-      const phrases = frequentPhrases(world, 5);
+      const phrases = frequentPhrases(world, frequent);
       let next = 0;
       const pad = (words: number[]) => [
         ...words,
@@ -84,18 +87,25 @@ const padding: Attack[] = [
       }));
     },
   },
-  {
-    name: 'frequent phrases before all others',
+  phrasesFirst('frequent phrases before all others', frequent),
+];
+
+/** Not padding, but foresight: most phrases that so few have are what others will teach. Whoever says it first is paid for it. */
+export const foresight = phrasesFirst('what others will teach before all others', 5);
+
+function phrasesFirst(name: string, least: number): Attack {
+  return {
+    name,
     examples(world, attacker) {
-      const phrases = frequentPhrases(world, 5);
-      const padded = Array.from({ length: phrases.length / 5 }, (_, at) => ({
+      const phrases = frequentPhrases(world, least);
+      const padded = Array.from({ length: Math.ceil(phrases.length / 5) }, (_, at) => ({
         contributor: attacker,
         words: phrases.slice(5 * at, 5 * at + 5).flat(),
       }));
       return [...padded, ...world.examples];
     },
-  },
-];
+  };
+}
 
 function outliers(norm: number): Attack {
   return {
@@ -130,22 +140,59 @@ export const attacks: Record<string, Attack[]> = {
   outliers: [outliers(10), outliers(1000)],
 };
 
+/** What shares are made of. `similar`: whether examples are compared with one another, so that paraphrases show. */
 export type Settlement = Pick<EvidenceOptions, 'spans' | 'influence' | 'similar'>;
 
-/** What an attacker is paid, in micro-units, for all answers of a world. */
+export const settlements: Record<string, Settlement> = {
+  'spans and influence': { spans: true, influence: true, similar: true },
+  spans: { spans: true, influence: false, similar: true },
+  influence: { spans: false, influence: true, similar: true },
+};
+
+/** What an attacker is paid for all answers of a world, as a part of all units. */
 export function payOf(
+  world: Pick<World, 'answers' | 'functionWords'>,
   examples: readonly Written[],
-  answers: readonly number[][],
   attacker: string,
   settlement: Settlement,
   policy: SharePolicy = policyOf(),
 ): number {
   const { deviations, occurrences, alike } = policy;
-  const evidence = new TextEvidence(examples, { ...settlement, deviations, occurrences, alike });
-  let micro = 0;
+  const { answers, functionWords } = world;
+  const evidence = new TextEvidence(examples, {
+    ...settlement,
+    deviations,
+    occurrences,
+    alike,
+    functionWords,
+  });
+  let [micro, total] = [0, 0];
   for (const answer of answers) {
-    for (const share of sharesOf(evidence.of(answer), policy).contributors)
-      if (mine(share.contributor, attacker)) micro += share.micro;
+    const shares = sharesOf(evidence.of(answer), policy);
+    total += shares.total;
+    for (const share of shares.contributors) if (mine(share.contributor, attacker)) micro += share.micro;
   }
-  return micro;
+  return micro / total;
+}
+
+/**
+ * What each attack pays beside honesty, by kind and name: the mean over attackers. The answers are held fixed: the question is how evidence becomes pay, not
+ * what an attack makes the model say.
+ */
+export function gainsOf(
+  world: World,
+  attackers: readonly string[],
+  settlement: Settlement,
+  policy: SharePolicy = policyOf(),
+): Array<{ kind: string; name: string; gain: number }> {
+  const honest = attackers.map((attacker) => payOf(world, world.examples, attacker, settlement, policy));
+  return Object.entries(attacks).flatMap(([kind, all]) =>
+    all.map(({ name, examples }) => {
+      const pays = attackers.map((attacker) =>
+        payOf(world, examples(world, attacker), attacker, settlement, policy),
+      );
+      const gain = pays.reduce((sum, pay, at) => sum + pay / honest[at]!, 0) / attackers.length;
+      return { kind, name, gain };
+    }),
+  );
 }

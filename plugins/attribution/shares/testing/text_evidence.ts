@@ -1,4 +1,4 @@
-/** Evidence of answers in texts alone: maximal spans by comparing with every example, influence as the cosine of TF-IDF vectors. */
+/** Evidence of answers in texts alone: maximal spans by comparing with every example, influence as the cosine of the words that they have. */
 import { createHash } from 'node:crypto';
 import { DuplicateSearch } from '../../../datanet/curation/duplicates.ts';
 import { Fingerprinter } from '../../../datanet/curation/fingerprints.ts';
@@ -16,12 +16,15 @@ export interface EvidenceOptions {
   alike: number;
   /** Most examples that a span names. */
   occurrences: number;
+  /** Words below this say little. */
+  functionWords: number;
 }
 
 /** How long an example's gradient is beside what its text makes of it; an attacker may inflate it. */
 export type Written = Given & { norm?: number };
 
 const shortestSpan = 4;
+const weightOfFunctionWord = 0.1;
 type Vector = Map<number, number>;
 
 export class TextEvidence {
@@ -29,7 +32,6 @@ export class TextEvidence {
   readonly #options: EvidenceOptions;
   /** By example, the first of its cluster. */
   readonly #clusters: number[];
-  readonly #idf: Vector;
   readonly #vectors: Vector[];
   readonly #selves: Float64Array;
   readonly #postings = new Map<number, Array<{ example: number; weight: number }>>();
@@ -44,13 +46,7 @@ export class TextEvidence {
     this.#examples = examples;
     this.#options = options;
     this.#clusters = nearDuplicates(examples);
-    const having = new Map<number, number>();
-    let distinct = 0;
     for (const [example, { words }] of examples.entries()) {
-      // Near-duplicates count once, or copies would make all words but one's own common.
-      const first = this.#clusters[example] === example;
-      if (first) distinct++;
-      for (const word of first ? new Set(words) : []) having.set(word, (having.get(word) ?? 0) + 1);
       for (const word of words) this.#frequency.set(word, (this.#frequency.get(word) ?? 0) + 1);
       this.#words += words.length;
       for (let at = 0; at + shortestSpan <= words.length; at++) {
@@ -60,7 +56,6 @@ export class TextEvidence {
         else this.#runs.set(run, [{ example, at }]);
       }
     }
-    this.#idf = new Map([...having].map(([word, count]) => [word, Math.log(distinct / count)]));
     this.#vectors = examples.map(({ words }) => this.#vector(words));
     this.#selves = Float64Array.from(
       examples,
@@ -89,7 +84,7 @@ export class TextEvidence {
     return {
       tokens: answer.map(() => ({})),
       spans,
-      influence: scores && { method: 'tf-idf', scores },
+      influence: scores && { method: 'cosine', scores },
       similar: this.#options.similar ? this.#similarIn([...named]) : undefined,
       corpus: new Map([...named].map((example) => [example, this.#origin(example)])),
     };
@@ -183,10 +178,10 @@ export class TextEvidence {
     );
   }
 
-  /** Of length 1; nothing where no word says anything. */
+  /** Of length 1. Weights of words do not depend on the examples, or one could make others' words common by repeating them. */
   #vector(words: readonly number[]): Vector {
-    const vector: Vector = new Map();
-    for (const word of words) vector.set(word, (vector.get(word) ?? 0) + (this.#idf.get(word) ?? 0));
+    const weightOf = (word: number) => (word < this.#options.functionWords ? weightOfFunctionWord : 1);
+    const vector: Vector = new Map(words.map((word) => [word, weightOf(word)]));
     const norm = Math.sqrt(dot(vector, vector)) || 1;
     for (const [word, weight] of vector) vector.set(word, weight / norm);
     return vector;
