@@ -1,0 +1,87 @@
+/** Scores of each query for each training example, method by method; each is computed once for a work folder. */
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { bm25, tfidf } from '../../plugins/attribution/fidelity/lexical.ts';
+import { say } from '../lib/main.ts';
+import type { FidelityData } from './data.ts';
+import { type Exact, exactInfluence } from './exact.ts';
+import { mislabelled, recipe } from './protocol.ts';
+import { adapterOf, type Setting } from './retrains.ts';
+import { answerStates, cosine } from './states.ts';
+import { checkpointFile, createTrainer, lossesOf, readCheckpoint } from './trainings.ts';
+
+export interface Scored {
+  /** [queries][examples], more is more helpful. */
+  scores: number[][];
+  /** Of one query, what is kept of the examples not counted. */
+  secondsPerQuery: number;
+}
+
+/** What makes an example suspicious: more is more likely mislabelled. */
+export type Suspicions = Record<string, number[]>;
+
+/** Computes a value once for a work folder. */
+export async function once<T>(folder: string, name: string, make: () => Promise<T>): Promise<T> {
+  const file = join(folder, `${name}.json`);
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as T;
+  say(`Computing ${name} ...`);
+  const value = await make();
+  writeFileSync(`${file}.part`, JSON.stringify(value));
+  renameSync(`${file}.part`, file);
+  return value;
+}
+
+export function lexicalScores({ train, queries }: FidelityData): Record<'bm25' | 'tfidf', Scored> {
+  const documents = train.examples.map(({ tokens }) => tokens);
+  const scored = (method: typeof bm25): Scored => {
+    const score = method(documents);
+    const begin = performance.now();
+    const scores = queries.examples.map(({ tokens }) => Array.from(score(tokens)));
+    return { scores, secondsPerQuery: (performance.now() - begin) / 1000 / queries.examples.length };
+  };
+  return { bm25: scored(bm25), tfidf: scored(tfidf) };
+}
+
+/** Cosines of answers' mean states. The engine has a served answer's from generating it: a query takes the cosines alone. */
+export function repsimScores(setting: Setting, { train, queries }: FidelityData): Promise<Scored> {
+  return once(setting.folder, 'scores-repsim', async () => {
+    const adapter = await adapterOf(setting, 'full');
+    const states = await answerStates({
+      ...setting,
+      adapter,
+      examples: [...train.examples, ...queries.examples],
+    });
+    const count = train.examples.length;
+    const begin = performance.now();
+    const scores = states
+      .slice(count)
+      .map((query) => states.slice(0, count).map((state) => cosine(query, state)));
+    return { scores, secondsPerQuery: (performance.now() - begin) / 1000 / queries.examples.length };
+  });
+}
+
+export function exactScores(setting: Setting, { train, queries }: FidelityData): Promise<Exact> {
+  return once(setting.folder, 'scores-exact', async () => {
+    const { gguf, threads, folder } = setting;
+    const trainer = await createTrainer(gguf, threads);
+    trainer.setValues(readCheckpoint(checkpointFile(folder, 'full', recipe.epochs)).values);
+    return exactInfluence(trainer, train.examples, queries.examples);
+  });
+}
+
+/** Of a training on data of which a fifth has wrong answers. */
+export function suspicions(setting: Setting, data: FidelityData): Promise<Suspicions> {
+  return once(setting.folder, 'suspicions', async () => {
+    const { gguf, threads, folder } = setting;
+    const wrong = new Set(mislabelled(data.train.examples.length).mislabelled);
+    const examples = data.train.examples.map((each, i) => (wrong.has(i) ? data.mislabelled[i]! : each));
+    const trainer = await createTrainer(gguf, threads);
+    trainer.setValues(readCheckpoint(checkpointFile(folder, 'mislabelled', recipe.epochs)).values);
+    const { selfGradDot, selfDatainf } = await exactInfluence(trainer, examples, []);
+    return {
+      loss: await lossesOf(trainer, examples),
+      'self-grad-dot': selfGradDot,
+      'self-datainf': selfDatainf,
+    };
+  });
+}
