@@ -38,6 +38,7 @@ export function startOurs({ gguf, layers, threads, recipe, train, folder }: Task
     weights: { format: 'gguf', path: gguf },
     layers,
     recipe,
+    source: 'train.bin',
     threads,
     activationBytes: 2 ** 30,
     adapterConfig: adapterConfigOf('base', recipe),

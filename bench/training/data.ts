@@ -36,7 +36,7 @@ export async function codingData(gguf: string): Promise<CodingData> {
     recipe: { method: 'supervised', max_tokens: maxTokens },
     what: 'training',
   } as const;
-  const train = (await readItems(source, options)) as TrainingExample[];
+  const train = (await readItems(source, options)).items as TrainingExample[];
   // A category of which nothing is trained cannot be known.
   const trained = new Set(examples.map(({ category }) => category));
   return {

@@ -1,4 +1,5 @@
-/** The types that a plugin author sees, errors and forms. Imports nothing else of the project. */
+/** The types that a plugin author sees, errors, forms and an adapter's files. Imports nothing else of the project. */
+export * from './adapter_files.ts';
 export * from './attribution.ts';
 export * from './backend.ts';
 export * from './errors.ts';

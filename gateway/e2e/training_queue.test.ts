@@ -125,8 +125,8 @@ test('two jobs of one suffix at once have a model each, of the same bytes', asyn
   for (const name of names) expect(name).toMatch(/^ft:base:default:same:[0-9a-f]{8}$/);
   const models = (await done('GET', '/v1/models')).data.map(({ id }: { id: string }) => id);
   expect(models).toEqual(expect.arrayContaining(names));
-  const [one, two] = ids.map((id) =>
-    digestOf(join(home, 'data', 'training', id, 'adapter', 'adapter_model.safetensors')),
+  const [one, two] = await Promise.all(
+    ids.map((id) => digestOf(join(home, 'data', 'training', id, 'adapter', 'adapter_model.safetensors'))),
   );
   expect(one).toBe(two);
 });

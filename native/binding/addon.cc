@@ -8,6 +8,7 @@
 #include "binding/async_task.h"
 #include "binding/convert.h"
 #include "binding/engine_object.h"
+#include "binding/influence_object.h"
 #include "binding/trace_object.h"
 #include "binding/trainer_object.h"
 #include "loader/gguf.h"
@@ -63,6 +64,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   TraceIndexBuilderObject::define(env);
   exports.Set("createTraceIndexBuilder",
               Napi::Function::New<&TraceIndexBuilderObject::create>(env, "createTraceIndexBuilder"));
+  InfluenceIndexObject::define(env);
+  exports.Set("openInfluenceIndex", Napi::Function::New<&InfluenceIndexObject::open>(env, "openInfluenceIndex"));
+  InfluenceWriterObject::define(env);
+  exports.Set("createInfluenceWriter", Napi::Function::New<&InfluenceWriterObject::create>(env, "createInfluenceWriter"));
+  exports.Set("exactDataInf", Napi::Function::New<exact_datainf>(env, "exactDataInf"));
   exports.Set("readGgufMetadata", Napi::Function::New<read_gguf_metadata>(env, "readGgufMetadata"));
   exports.Set("hashFile", Napi::Function::New<hash_file_async>(env, "hashFile"));
   exports.Set("machine", Napi::Function::New<machine>(env, "machine"));

@@ -320,6 +320,7 @@ SequenceRequest to_sequence_request(const Napi::Object& o) {
   if (given(field(o, "logprobs"))) r.logprobs = static_cast<int>(std::min<uint64_t>(count(o, "logprobs"), 1000));
   if (given(field(o, "promptLogprobs")))
     r.prompt_logprobs = static_cast<int>(std::min<uint64_t>(count(o, "promptLogprobs"), 1000));
+  r.answer_state = flag_or(o, "answerState", false);
   if (given(field(o, "mask"))) {
     r.mask = to_mask(o.Env(), field(o, "mask"));
     if (r.mask.empty()) wrong(o.Env(), "mask", "longer than 0");

@@ -180,6 +180,8 @@ export interface SequenceRequest {
    * token waits for its own mask, from setMask. ceil(vocabulary / 32) words.
    */
   mask?: Uint32Array;
+  /** Wants the state of its answer, StepResult's `pooled` of the step that ends it with stop or length. */
+  answerState?: boolean;
 }
 
 /** A sequence whose result is the pooled hidden state of its prompt (StepResult.pooled): it draws no token. */
@@ -223,7 +225,10 @@ export interface StepResult {
   topOffset: Uint32Array;
   topToken: Int32Array;
   topLogprob: Float32Array;
-  /** The states of entries that finished with pooled, by sequence: as wide as the model's hidden rows, not normalised. */
+  /**
+   * By sequence, as wide as the model's hidden rows, not normalised: the states of entries that finished with pooled; of answers
+   * that were asked for theirs, the mean of the states that their tokens were drawn from.
+   */
   pooled?: Array<{ sequence: number; values: Float32Array }>;
   /** Of the tokens generated so far, entry i's last, the longest end that its adapter's trace index has. Absent: none has any. */
   match?: TraceMatches;
@@ -398,6 +403,19 @@ export interface NativeTrainer {
   evaluateBase(examples: TrainingExample[]): Promise<ExampleLoss[]>;
   /** Writes adapter_model.safetensors as PEFT has it, float32; durable when it resolves. */
   save(path: string): Promise<void>;
+  /** Takes the values of an adapter's file; rejects with not_found, or bad_adapter where it has not the tensors of these modules. */
+  load(path: string): Promise<void>;
+  /** Blocks are as wide as bytesPerExample allows (4 to 64 values); throws with invalid_argument where it does not allow 4. */
+  influenceLayout(wanted: InfluenceWanted): InfluenceLayout;
+  /** Rows of an influence index, of the values as they are: stateRowBytes and gradientRowBytes for each example, in order. */
+  stateRows(examples: TrainingExample[], layout: InfluenceLayout): Promise<Uint8Array>;
+  gradientRows(examples: TrainingExample[], layout: InfluenceLayout): Promise<Uint8Array>;
+  /** The same of an answer that is asked about: its one gradient, if wanted, is that of the values as they are. */
+  influenceQuery(
+    example: TrainingExample,
+    layout: InfluenceLayout,
+    wanted: { byToken: boolean; gradient: boolean },
+  ): Promise<InfluenceQuery>;
   /** Of factor * (sum of losses). */
   gradient(
     examples: TrainingExample[],
@@ -436,6 +454,66 @@ export interface NativeTraceIndexBuilder {
   write(path: string, adapterHash: string): Promise<void>;
 }
 
+/** What an influence index is to hold of each example. */
+export interface InfluenceWanted {
+  examples: number;
+  /** Of each checkpoint: the learning rates of the steps that it stands for, summed. The last checkpoint is the adapter itself. */
+  rates: number[];
+  /** The most that an example may take in the file. */
+  bytesPerExample: number;
+  /** Of the projection of gradients, 0 to 2^53 - 1. */
+  seed: number;
+  /** Holds gradients as AdamW scales them too, which `less` needs. */
+  preconditioned: boolean;
+}
+
+export interface InfluenceLayout extends Omit<InfluenceWanted, 'bytesPerExample'> {
+  hidden: number;
+  /** Values that each block of a gradient (a lora_A or lora_B) is projected to, and its values before. */
+  dims: number;
+  blocks: number[];
+  stateRowBytes: number;
+  gradientRowBytes: number;
+}
+
+/**
+ * How an example's share in an answer is told; of all, more is more helpful. repsim: cosine of states. grad-dot: TracIn. cosine:
+ * of gradients. less: the example's gradient as AdamW scales it. datainf, logra: by the gradients' second moments, block by block.
+ * loss: minus the example's own, whatever is asked about.
+ */
+export type InfluenceMethod = 'repsim' | 'grad-dot' | 'cosine' | 'less' | 'datainf' | 'logra' | 'loss';
+
+/** What is known of an answer, in one row or one for each token; rows add up to the answer's. */
+export interface InfluenceQuery {
+  rows: number;
+  /** [rows][hidden] */
+  states?: Float32Array;
+  /** Of each checkpoint of the index, [rows][blocks * dims]; undefined where it is not known. */
+  gradients?: Array<Float32Array | undefined>;
+}
+
+/** States and projected gradients of an adapter's training examples, mapped from a file. */
+export interface NativeInfluenceIndex {
+  info(): InfluenceLayout & { bytes: number };
+  /** Reads the whole file; rejects with bad_adapter where it is damaged. */
+  check(): Promise<void>;
+  /** Mean losses of the examples: of the adapter, and of the base. */
+  losses(): { trained: Float32Array; base: Float32Array };
+  /**
+   * [rows][examples]: what each row adds to the answer's score, which is the sum of them. The same bits on every machine.
+   * Rejects with invalid_argument where the query has not what the method needs.
+   */
+  scores(method: InfluenceMethod, query: InfluenceQuery): Promise<Float64Array>;
+}
+
+/** Writes an influence index: the state row of each example, then for each checkpoint the gradient row of each example. */
+export interface NativeInfluenceWriter {
+  /** The next rows, or a piece of them. */
+  add(rows: Uint8Array): void;
+  /** The file is there whole when it resolves; rejects with invalid_argument where rows are missing. Once. */
+  finish(): Promise<void>;
+}
+
 export type GgufValue = boolean | number | bigint | string | GgufValue[];
 
 export interface NativeModule {
@@ -445,6 +523,11 @@ export interface NativeModule {
   /** Throws with not_found, or with bad_adapter where the file is no trace index of that adapter (its content hash, hex). */
   openTraceIndex(path: string, adapterHash: string): NativeTraceIndex;
   createTraceIndexBuilder(vocabulary: number): NativeTraceIndexBuilder;
+  /** Throws with not_found, or with bad_adapter where the file is no influence index of that adapter (its content hash, hex). */
+  openInfluenceIndex(path: string, adapterHash: string): NativeInfluenceIndex;
+  createInfluenceWriter(path: string, adapterHash: string, layout: InfluenceLayout): NativeInfluenceWriter;
+  /** DataInf on whole gradients, as a measure of the projected one; blocks are their sizes. [queries][examples]. */
+  exactDataInf(blocks: number[], examples: Float32Array[], queries: Float32Array[]): Promise<Float64Array>;
   /** Metadata of a GGUF file (tokenizer, chat template, shape), keys as in the file. Integers are numbers where exact. */
   readGgufMetadata(path: string): Promise<Record<string, GgufValue>>;
   /** SHA-256 of a file, hex, off the JavaScript thread. */

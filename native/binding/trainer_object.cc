@@ -3,6 +3,8 @@
 #include "binding/arguments.h"
 #include "binding/async_task.h"
 #include "binding/convert.h"
+#include "binding/influence_object.h"
+#include "influence/influence_rows.h"
 
 namespace colophon::binding {
 namespace {
@@ -28,6 +30,11 @@ void TrainerObject::define(Napi::Env env) {
                                                InstanceMethod<&TrainerObject::prefer>("prefer"),
                                                InstanceMethod<&TrainerObject::compare>("compare"),
                                                InstanceMethod<&TrainerObject::save>("save"),
+                                               InstanceMethod<&TrainerObject::load>("load"),
+                                               InstanceMethod<&TrainerObject::influence_layout>("influenceLayout"),
+                                               InstanceMethod<&TrainerObject::state_rows>("stateRows"),
+                                               InstanceMethod<&TrainerObject::gradient_rows>("gradientRows"),
+                                               InstanceMethod<&TrainerObject::influence_query>("influenceQuery"),
                                                InstanceMethod<&TrainerObject::gradient>("gradient")});
   constructor() = Napi::Persistent(function);
   constructor().SuppressDestruct();
@@ -138,6 +145,62 @@ Napi::Value TrainerObject::save(const Napi::CallbackInfo& info) {
   return AsyncTask::run(
       info.Env(), [=, training = training_] { training->save(path); },
       [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+}
+
+Napi::Value TrainerObject::load(const Napi::CallbackInfo& info) {
+  const std::string path = string_argument(info, 0, "a path");
+  return AsyncTask::run(
+      info.Env(), [=, training = training_] { training->load(path); },
+      [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+}
+
+Napi::Value TrainerObject::influence_layout(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto [wanted, bytes] = to_influence_wanted(object_argument(info));
+  InfluenceLayout layout = colophon::influence_layout(training_->info(), 0, wanted.seed, wanted.preconditioned);
+  layout.examples = wanted.examples;
+  layout.rates = wanted.rates;
+  layout.dims = guarded(env, [&, most = bytes] { return dims_within(layout, most); });
+  return to_js(env, layout);
+}
+
+Napi::Value TrainerObject::rows(const Napi::CallbackInfo& info, Rows compute) {
+  auto examples = std::make_shared<std::vector<TrainingExample>>(to_training_examples(info.Env(), info[0]));
+  if (info.Length() < 2 || !info[1].IsObject()) throw Napi::TypeError::New(info.Env(), "a layout is expected");
+  const InfluenceLayout layout = own_layout(info[1].As<Napi::Object>());
+  auto bytes = std::make_shared<std::vector<uint8_t>>();
+  return AsyncTask::run(
+      info.Env(), [=, training = training_] { *bytes = compute(*training, layout, *examples); },
+      [=](Napi::Env env) -> Napi::Value { return column<Napi::Uint8Array>(env, *bytes); });
+}
+
+Napi::Value TrainerObject::state_rows(const Napi::CallbackInfo& info) { return rows(info, colophon::state_rows); }
+Napi::Value TrainerObject::gradient_rows(const Napi::CallbackInfo& info) { return rows(info, colophon::gradient_rows); }
+
+Napi::Value TrainerObject::influence_query(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Napi::Object given = object_argument(info);
+  Napi::Array one = Napi::Array::New(env, 1);
+  one[0u] = given;
+  auto example = std::make_shared<TrainingExample>(to_training_examples(env, one)[0]);
+  if (info.Length() < 3 || !info[1].IsObject() || !info[2].IsObject())
+    throw Napi::TypeError::New(env, "a layout, and what is wanted, are expected");
+  const InfluenceLayout layout = own_layout(info[1].As<Napi::Object>());
+  const Napi::Object wanted = info[2].As<Napi::Object>();
+  const bool by_token = wanted.Get("byToken").ToBoolean(), gradient = wanted.Get("gradient").ToBoolean();
+  auto query = std::make_shared<InfluenceQuery>();
+  return AsyncTask::run(
+      env, [=, training = training_] { *query = colophon::influence_query(*training, layout, *example, by_token, gradient); },
+      [=](Napi::Env e) -> Napi::Value { return to_js(e, *query); });
+}
+
+/// A layout that this trainer's rows have; a TypeError otherwise.
+InfluenceLayout TrainerObject::own_layout(const Napi::Object& object) {
+  const InfluenceLayout layout = to_influence_layout(object);
+  const InfluenceLayout own = colophon::influence_layout(training_->info(), layout.dims, layout.seed, layout.preconditioned);
+  if (layout.dims == 0 || layout.hidden != own.hidden || layout.blocks != own.blocks)
+    throw Napi::TypeError::New(object.Env(), "the layout is that of another adapter's modules");
+  return layout;
 }
 
 Napi::Value TrainerObject::gradient(const Napi::CallbackInfo& info) {

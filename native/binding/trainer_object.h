@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "influence/influence_layout.h"
 #include "trainer/training.h"
 
 namespace colophon::binding {
@@ -30,7 +31,16 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
   Napi::Value prefer(const Napi::CallbackInfo& info);
   Napi::Value compare(const Napi::CallbackInfo& info);
   Napi::Value save(const Napi::CallbackInfo& info);
+  Napi::Value load(const Napi::CallbackInfo& info);
+  Napi::Value influence_layout(const Napi::CallbackInfo& info);
+  Napi::Value state_rows(const Napi::CallbackInfo& info);
+  Napi::Value gradient_rows(const Napi::CallbackInfo& info);
+  Napi::Value influence_query(const Napi::CallbackInfo& info);
   Napi::Value gradient(const Napi::CallbackInfo& info);
+
+  using Rows = std::vector<uint8_t> (*)(Training&, const InfluenceLayout&, std::span<const TrainingExample>);
+  Napi::Value rows(const Napi::CallbackInfo& info, Rows compute);
+  InfluenceLayout own_layout(const Napi::Object& object);
 
   std::shared_ptr<Training> training_;
 };

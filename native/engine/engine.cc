@@ -350,9 +350,10 @@ class EngineImpl final : public Engine {
       scheduler_->computed(*sequence);
     }
     const Sequence* settled = nullptr;  // its further rows followed a wrong guess, or its end
-    for (HeadRow& row : head_rows_) {
+    for (size_t i = 0; i < head_rows_.size(); ++i) {
+      HeadRow& row = head_rows_[i];
       if (row.sequence == settled || row.missed) continue;
-      if (!deliver(row, result)) settled = row.sequence;
+      if (!deliver(row, hidden_.data() + i * hidden, result)) settled = row.sequence;
     }
     for (Sequence* const sequence : pooling_) deliver_pooled(*sequence, result);
   }
@@ -367,12 +368,23 @@ class EngineImpl final : public Engine {
       pooling_.push_back(sequence);
       for (size_t position = sequence->computed; position < sequence->computed + rows; ++position) {
         if (!sequence->pools_at(position)) continue;
-        sequence->pooled.resize(hidden);
-        for (size_t i = 0; i < hidden; ++i) sequence->pooled[i] += state[i];
+        add(*sequence, state);
         sequence->pooled_tokens = position + 1;
         state += hidden;
       }
     }
+  }
+
+  void add(Sequence& sequence, const float* state) const {
+    const size_t hidden = info_.hyperparameters.hidden;
+    sequence.pooled.resize(hidden);
+    for (size_t i = 0; i < hidden; ++i) sequence.pooled[i] += state[i];
+  }
+
+  /// Gives the sum of `count` states as their mean.
+  static void give_mean(Sequence& sequence, size_t count, StepResult& result) {
+    for (float& value : sequence.pooled) value /= static_cast<float>(count);
+    result.pooled.push_back({sequence.id, std::move(sequence.pooled)});
   }
 
   /// Ends a sequence whose whole prompt is pooled.
@@ -381,9 +393,7 @@ class EngineImpl final : public Engine {
     cached_tokens_ += sequence.cached_tokens;
     result.entries.push_back({sequence.id, -1, static_cast<int32_t>(sequence.prompt_tokens), FinishReason::pooled,
                               static_cast<int32_t>(sequence.cached_tokens), false, {}, sequence.queue_seconds});
-    if (sequence.request.pool == Pool::mean)
-      for (float& value : sequence.pooled) value /= static_cast<float>(sequence.prompt_tokens);
-    result.pooled.push_back({sequence.id, std::move(sequence.pooled)});
+    give_mean(sequence, sequence.request.pool == Pool::mean ? sequence.prompt_tokens : 1, result);
     const std::unique_ptr<Sequence> done = scheduler_->remove(sequence.id);
     if (done->request.adapter != 0) adapters_->forget(done->request.adapter);
   }
@@ -431,8 +441,8 @@ class EngineImpl final : public Engine {
     row.logprobs = token_logprobs(context_, logits, vocabulary, row.token, static_cast<size_t>(request.logprobs));
   }
 
-  /// Gives a row's token out. Returns whether the sequence's next row, if it has one, still stands on what is true.
-  bool deliver(HeadRow& row, StepResult& result) {
+  /// Gives a row's token out, drawn from `state`. Returns whether the sequence's next row, if it has one, still stands on what is true.
+  bool deliver(HeadRow& row, const float* state, StepResult& result) {
     Sequence& sequence = *row.sequence;
     if (row.stuck) {
       result.errors.push_back({sequence.id, ErrorCode::internal,
@@ -456,6 +466,7 @@ class EngineImpl final : public Engine {
     const bool as_drafted = sequence.is_drafted(row.position + 1) && row.token == sequence.token_at(row.position + 1);
     sequence.tokens.push_back(row.token);
     ++generated_tokens_;
+    if (request.answer_state) add(sequence, state);
     if (const TraceIndex* const trace = sequence.adapter ? sequence.adapter->trace() : nullptr) {
       sequence.match = trace->followed(sequence.match, static_cast<uint32_t>(row.token));
       entry.match = sequence.match;
@@ -471,6 +482,7 @@ class EngineImpl final : public Engine {
     const uint32_t id = sequence.id;
     result.entries.push_back(std::move(entry));
     if (finished) {
+      if (request.answer_state) give_mean(sequence, sequence.generated(), result);
       const std::unique_ptr<Sequence> done = scheduler_->remove(id);
       if (done->request.adapter != 0) adapters_->forget(done->request.adapter);
     }

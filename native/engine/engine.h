@@ -56,6 +56,8 @@ struct SequenceRequest {
   /// Constrains the sequence: the first token is drawn among these, and each one after it waits for its own mask from
   /// set_mask. Empty: all tokens, always. Where min_tokens forbids all that a mask allows, the mask holds.
   MaskWords mask;
+  /// Wants the answer's state at its end (StepResult::pooled).
+  bool answer_state = false;
   /// Other than none: the prompt's pooled hidden state is the result; no token is drawn, and what is about tokens is ignored.
   Pool pool = Pool::none;
 };
@@ -83,7 +85,8 @@ struct StepError {
   std::string message;
 };
 
-/// The result of a sequence with a Pool; its entry has the finish `pooled` and no token.
+/// The result of a sequence with a Pool, whose entry has the finish `pooled` and no token. Or the state of an answer that was asked for
+/// and ended with `stop` or `length`: the mean of the last normalised hidden states that its tokens were drawn from.
 struct PooledState {
   uint32_t sequence;
   std::vector<float> values;  ///< [hidden], not normalised

@@ -20,6 +20,7 @@ class AdamW {
 
   void step(OpContext& context, std::span<float> values, std::span<const float> gradients, double learning_rate);
 
+  const AdamWOptions& options() const { return options_; }
   /// Steps taken, and the moments: with the values all that a checkpoint needs.
   uint64_t steps() const { return steps_; }
   std::span<const float> first_moment() const { return first_; }

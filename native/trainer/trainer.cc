@@ -93,9 +93,10 @@ class Trainer::Pass {
     return bytes;
   }
 
-  /// Losses of all; where `sums` is not null, gradients too. `adapted`: with the adapter.
+  /// Losses of all; where `sums` is not null, gradients too, where `states` is not, [examples][hidden] of zeros, states. `adapted`:
+  /// with the adapter.
   std::vector<ExampleLoss> run(std::span<const TrainingExample> examples, std::span<const float> factors, const Dropout& dropout,
-                               float* sums, bool adapted = true) {
+                               float* sums, bool adapted = true, float* states = nullptr) {
     for (size_t i = 0; i < examples.size(); ++i) check(examples[i], i, rows_most_, h_.vocabulary);
     std::vector<ExampleLoss> losses(examples.size());
     dropout_ = dropout;
@@ -110,11 +111,33 @@ class Trainer::Pass {
           row_ids_[row] = mix64(dropout.first_example + first + pack_.examples()[row]) + pack_.positions()[row];
         forward(sums != nullptr);
         loss(sums == nullptr ? nullptr : &factors[first], &losses[first]);
+        if (states != nullptr) add_states(states + first * h_.hidden, &losses[first], taken);
         if (sums != nullptr) backward(sums);
       }
       first += taken;
     }
     return losses;
+  }
+
+  void target_gradients(const TrainingExample& example, float factor, const std::function<void(std::span<const float>)>& receive) {
+    check(example, 0, rows_most_, h_.vocabulary);
+    dropout_ = {};
+    adapted_ = true;
+    pack_.take({&example, 1}, rows_most_, true);
+    rows_ = pack_.rows();
+    if (rows_ == 0) return;
+    forward(true);
+    ExampleLoss whole;
+    loss(&factor, &whole);
+    const Floats slopes(normed_.begin(), normed_.begin() + static_cast<std::ptrdiff_t>(pack_.targets().size() * h_.hidden));
+    Floats sums(adapter_.values().size());
+    for (size_t i = 0; i < pack_.targets().size(); ++i) {
+      std::fill_n(dx_.begin(), rows_ * h_.hidden, 0.0f);
+      std::copy_n(&slopes[i * h_.hidden], h_.hidden, &dx_[pack_.targets()[i].row * h_.hidden]);
+      std::fill(sums.begin(), sums.end(), 0.0f);
+      backward(sums.data());
+      receive(sums);
+    }
   }
 
  private:
@@ -216,6 +239,18 @@ class Trainer::Pass {
     std::fill_n(dx_.begin(), rows_ * hidden, 0.0f);
     for (size_t i = 0; i < count; ++i)  // a row may tell the targets of several examples
       for (size_t column = 0; column < hidden; ++column) dx_[places[i].row * hidden + column] += normed_[i * hidden + column];
+  }
+
+  /// states[examples][hidden] += the mean of the rows that each example's targets were told from; after loss().
+  void add_states(float* states, const ExampleLoss* losses, size_t examples) const {
+    const size_t hidden = h_.hidden;
+    const std::vector<PackedExamples::Target>& places = pack_.targets();
+    for (size_t i = 0; i < places.size(); ++i)
+      for (size_t column = 0; column < hidden; ++column)
+        states[places[i].example * hidden + column] += head_normed_[i * hidden + column];
+    for (size_t example = 0; example < examples; ++example)
+      for (size_t column = 0; column < hidden && losses[example].targets > 0; ++column)
+        states[example * hidden + column] /= static_cast<float>(losses[example].targets);
   }
 
   /// dhidden[rows][hidden] from the logits' gradients in logits_.
@@ -425,6 +460,16 @@ std::vector<ExampleLoss> Trainer::evaluate_base(std::span<const TrainingExample>
 std::vector<ExampleLoss> Trainer::gradients(std::span<const TrainingExample> examples, std::span<const float> factors,
                                             const Dropout& dropout, std::span<float> sums) {
   return pass_->run(examples, factors, dropout, sums.data());
+}
+
+std::vector<ExampleLoss> Trainer::states(std::span<const TrainingExample> examples, std::span<float> states) {
+  std::fill(states.begin(), states.end(), 0.0f);
+  return pass_->run(examples, {}, {}, nullptr, true, states.data());
+}
+
+void Trainer::target_gradients(const TrainingExample& example, float factor,
+                               const std::function<void(std::span<const float>)>& receive) {
+  pass_->target_gradients(example, factor, receive);
 }
 
 size_t Trainer::bytes() const { return pass_->bytes(); }

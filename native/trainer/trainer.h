@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -55,6 +56,10 @@ class Trainer {
   /// that is negative or not finite, or weights of another length.
   std::vector<ExampleLoss> evaluate(std::span<const TrainingExample> examples);
 
+  /// As evaluate, with each example's state, [examples][hidden]: the mean of the last normalised hidden rows that its targets are told
+  /// from, 0 where it has none. Its bits do not depend on what else is in a pass.
+  std::vector<ExampleLoss> states(std::span<const TrainingExample> examples, std::span<float> states);
+
   /// The losses of the base without the adapter.
   std::vector<ExampleLoss> evaluate_base(std::span<const TrainingExample> examples);
 
@@ -62,6 +67,10 @@ class Trainer {
   /// factor may be negative: it is unlearned.
   std::vector<ExampleLoss> gradients(std::span<const TrainingExample> examples, std::span<const float> factors,
                                      const Dropout& dropout, std::span<float> sums);
+
+  /// The gradients of factor * loss of an example's targets, one target after another, by one forward pass. They are valid during
+  /// the call that receives them.
+  void target_gradients(const TrainingExample& example, float factor, const std::function<void(std::span<const float>)>& receive);
 
   /// Bytes that it allocated.
   size_t bytes() const;

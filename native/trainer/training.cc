@@ -7,6 +7,7 @@
 
 #include "engine/error.h"
 #include "ops/math.h"
+#include "trainer/load_adapter.h"
 #include "trainer/save_adapter.h"
 
 namespace colophon {
@@ -170,6 +171,18 @@ void Training::save(const std::string& path) {
   save_adapter(*adapter_, path);
 }
 
+void Training::load(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  load_adapter(*adapter_, path);
+}
+
+std::pair<std::vector<ExampleLoss>, std::vector<float>> Training::states(std::span<const TrainingExample> examples) {
+  std::lock_guard lock(mutex_);
+  std::vector<float> states(examples.size() * weights_->h.hidden);
+  std::vector<ExampleLoss> losses = trainer_->states(examples, states);
+  return {std::move(losses), std::move(states)};
+}
+
 std::vector<ExampleLoss> Training::evaluate(std::span<const TrainingExample> examples) {
   std::lock_guard lock(mutex_);
   return trainer_->evaluate(examples);
@@ -186,6 +199,12 @@ std::pair<std::vector<ExampleLoss>, std::vector<float>> Training::gradient(std::
   const std::vector<float> factors(examples.size(), factor);
   std::vector<ExampleLoss> losses = trainer_->gradients(examples, factors, {}, sums);
   return {std::move(losses), std::move(sums)};
+}
+
+void Training::target_gradients(const TrainingExample& example, float factor,
+                                const std::function<void(std::span<const float>)>& receive) {
+  std::lock_guard lock(mutex_);
+  trainer_->target_gradients(example, factor, receive);
 }
 
 }  // namespace colophon

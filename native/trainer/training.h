@@ -69,6 +69,7 @@ class Training {
   /// Throws Error(invalid_argument) where there are not as many as the adapter has, or one is not finite.
   void set_values(std::span<const float> values);
   OptimiserState optimiser();
+  const AdamWOptions& optimiser_options() const { return optimiser_->options(); }
   void restore_optimiser(const OptimiserState& state);
 
   /// One step of the optimiser on the mean loss over all targets of the examples, by their weights. Where the gradient is not
@@ -81,12 +82,19 @@ class Training {
 
   std::vector<ExampleLoss> evaluate(std::span<const TrainingExample> examples);
   std::vector<ExampleLoss> evaluate_base(std::span<const TrainingExample> examples);
+  /// With each example's state, [examples][hidden] (Trainer::states).
+  std::pair<std::vector<ExampleLoss>, std::vector<float>> states(std::span<const TrainingExample> examples);
   /// Writes adapter_model.safetensors in PEFT's names and order of rows, float32: the same bytes for the same values. Durable
   /// when it returns. Throws Error(resource_exhausted) where the disk is full, Error(not_found) where it cannot be written.
   void save(const std::string& path);
+  /// Takes the values that are there in PEFT's names, of F32, F16 or BF16. Throws Error(not_found | bad_adapter) where they are not
+  /// those of this adapter's modules.
+  void load(const std::string& path);
 
   /// The gradient of factor * (sum of the examples' losses), without dropout.
   std::pair<std::vector<ExampleLoss>, std::vector<float>> gradient(std::span<const TrainingExample> examples, float factor);
+  /// The gradient of factor * loss of each target (Trainer::target_gradients), which must not call this object.
+  void target_gradients(const TrainingExample& example, float factor, const std::function<void(std::span<const float>)>& receive);
 
  private:
   PreferenceStep margins(std::span<const PreferencePair> pairs, double beta, std::vector<TrainingExample>& examples);

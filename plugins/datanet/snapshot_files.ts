@@ -1,9 +1,9 @@
 /** A snapshot as a file of JSON lines: "datanet:NAME@SNAPSHOT", "datanet:NAME@latest", "...:validation" for another split. */
-import type { FileSource } from '../../gateway/contract/index.ts';
+import type { ExampleOrigin, FileSource } from '../../gateway/contract/index.ts';
 import { datanetFor, notFound } from './access.ts';
 import type { Service } from './http/routes.ts';
 import { snapshotFor } from './http/snapshots.ts';
-import type { Split } from './model.ts';
+import type { SnapshotEntry, Split } from './model.ts';
 import { Manifest } from './snapshots/manifest.ts';
 import { placesOfSplit } from './snapshots/texts.ts';
 
@@ -35,7 +35,15 @@ export function snapshotFiles(service: () => Promise<Pick<Service, 'store' | 'bl
             yield Buffer.from('\n');
           }
         },
+        origins: async function* () {
+          for await (const entries of manifest.entries())
+            for (const entry of entries) if (entry.split === split) yield originOf(entry);
+        },
       };
     },
   };
+}
+
+function originOf({ hash, contribution, contributor, cluster }: SnapshotEntry): ExampleOrigin {
+  return { example: hash, contribution, contributor, cluster: String(cluster) };
 }

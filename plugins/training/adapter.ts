@@ -1,7 +1,7 @@
-/** What a job leaves: PEFT's files, the recipe, every step, the model card, and SHA-256 of them all. */
-import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+/** What a job leaves: PEFT's files, who taught it, the recipe, every step, the model card, and SHA-256 of them all. */
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { attributionFiles } from '../../gateway/contract/index.ts';
 import { native } from '../../native/binding/index.ts';
 import type { DataRecord } from './inputs.ts';
 import { writeWhole } from './job_folders.ts';
@@ -32,14 +32,13 @@ export interface RecipeFile extends Origin {
   step: number;
 }
 
-/** Those that a hash is kept of, in its order. */
-export const adapterFiles = [
+const alwaysThere = [
   'README.md',
   'adapter_config.json',
   'adapter_model.safetensors',
   'recipe.json',
   'training_log.jsonl',
-] as const;
+];
 export const sumsFile = 'SHA256SUMS';
 
 /** Fills `folder`/adapter with the best checkpoint of a run that has ended there, and gives its path. */
@@ -65,13 +64,22 @@ export async function leaveAdapter(folder: string, origin: Origin, state: RunSta
   await write('training_log.jsonl', state.log.map((row) => `${JSON.stringify(row)}\n`).join(''));
   await write('recipe.json', `${JSON.stringify(recipe, null, 2)}\n`);
   await write('README.md', modelCard(recipe, state));
-  await write(sumsFile, adapterFiles.map((name) => `${digestOf(join(adapter, name))}  ${name}\n`).join(''));
+  for (const name of attributionFiles)
+    if (existsSync(join(folder, name))) renameSync(join(folder, name), join(adapter, name));
+  const sums: string[] = [];
+  for (const name of filesOf(adapter)) sums.push(`${await digestOf(join(adapter, name))}  ${name}\n`);
+  await write(sumsFile, sums.join(''));
   return adapter;
 }
 
+/** Those that a hash is kept of, in its order: there or not but for those that say who taught an adapter, which not all have. */
+export function filesOf(adapter: string): string[] {
+  return [...alwaysThere, ...attributionFiles.filter((name) => existsSync(join(adapter, name)))].sort();
+}
+
 /** SHA-256, hex. */
-export function digestOf(path: string): string {
-  return createHash('sha256').update(readFileSync(path)).digest('hex');
+export function digestOf(path: string): Promise<string> {
+  return native().hashFile(path);
 }
 
 function modelCard(
@@ -95,6 +103,7 @@ A LoRA of rank ${recipe.rank} on ${base}, trained by Colophon (engine ${engine})
 
 - learned from: ${source(data.training)}
 - held out: ${data.validation ? source(data.validation) : 'nothing'}
+- attributed to: ${taughtBy(data.training)}
 
 | loss (nats a token) | before | this checkpoint |
 |---|--:|--:|
@@ -104,4 +113,9 @@ A LoRA of rank ${recipe.rank} on ${base}, trained by Colophon (engine ${engine})
 Every setting is in recipe.json, every step in training_log.jsonl. The same data, recipe and engine version give the same bytes:
 \`colophon verify adapter ${name} --retrain\`.
 `;
+}
+
+function taughtBy({ contributors }: DataRecord): string {
+  if (contributors === undefined) return 'nobody, as the file does not say who gave its examples';
+  return `${contributors} contributor(s), who are named in corpus.jsonl, a line each example`;
 }

@@ -19,14 +19,19 @@ export interface ReadOptions {
   signal?: AbortSignal;
 }
 
-/** Reads a whole file. Throws ColophonError with OpenAI's codes, naming the line. */
-export async function readItems(source: AsyncIterable<Uint8Array>, options: ReadOptions): Promise<Item[]> {
+/** Reads a whole file: its examples and the number of each one's line. Throws ColophonError with OpenAI's codes, naming the line. */
+export async function readItems(
+  source: AsyncIterable<Uint8Array>,
+  options: ReadOptions,
+): Promise<{ items: Item[]; lines: number[] }> {
   const { what, least = leastExamples } = options;
   const items: Item[] = [];
+  const lines: number[] = [];
   for await (const { line, number } of linesOf(source, what)) {
     options.signal?.throwIfAborted();
     if (line.trim() === '') continue;
     items.push(itemOf(parse(line, number), number, options));
+    lines.push(number);
   }
   if (items.length < least) {
     const name = what[0]!.toUpperCase() + what.slice(1);
@@ -36,7 +41,7 @@ export async function readItems(source: AsyncIterable<Uint8Array>, options: Read
       what,
     );
   }
-  return items;
+  return { items, lines };
 }
 
 async function* linesOf(source: AsyncIterable<Uint8Array>, what: string) {

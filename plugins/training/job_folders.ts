@@ -1,6 +1,6 @@
 /** Jobs on disk: a folder each, whose record.json is whole or not there and whose events.jsonl only grows. */
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobEvent, JobRecord } from './job.ts';
 
@@ -69,12 +69,15 @@ export class JobFolders {
 }
 
 /** A file that is whole and durable, or not there. */
-export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+export async function writeWhole(
+  path: string,
+  content: string | Uint8Array | AsyncIterable<string | Uint8Array>,
+): Promise<void> {
   const part = `${path}.part`;
   try {
     const file = await open(part, 'w');
     try {
-      await file.writeFile(content);
+      await writeFile(file, content);
       await file.sync();
     } finally {
       await file.close();

@@ -24,7 +24,7 @@ export async function prepare(
   const { backend, longest } = await trainableBase(host, job.model);
   const text = await host.text(job.model);
   journal.tell(record, 'info', `Validating training file: ${job.training_file}`);
-  const read = async (id: string, what: string, least?: number) => {
+  const read = async (id: string, what: string, least?: number, originsTo?: string) => {
     const file = await host.files.find(record, id);
     if (!file)
       throw new ColophonError(`The file '${id}' is gone.`, {
@@ -32,9 +32,9 @@ export async function prepare(
         param: `${what}_file`,
         code: 'file_not_found',
       });
-    return readData(file, { text, recipe: job.recipe, what, ...(least ? { least } : {}) });
+    return readData(file, { text, recipe: job.recipe, what, ...(least ? { least } : {}) }, originsTo);
   };
-  const train = await read(job.training_file, 'training');
+  const train = await read(job.training_file, 'training', undefined, folder);
   const validation = job.validation_file ? await read(job.validation_file, 'validation', 1) : undefined;
   if (job.status !== 'validating_files') return;
   record.data = { training: train.record, validation: validation?.record ?? null };
@@ -52,6 +52,7 @@ export async function prepare(
     weights: (await backend.weights!(job.model))!,
     base: job.model,
     recipe: job.recipe,
+    source: job.training_file,
     threads,
     activationBytes,
   });

@@ -1,8 +1,13 @@
 /** Whether a trained adapter is what its recipe gives: its files by their hashes, and by making it again. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BaseWeights, ModelText } from '../../gateway/contract/index.ts';
-import { adapterFiles, digestOf, leaveAdapter, type RecipeFile, sumsFile } from './adapter.ts';
+import {
+  attributionFiles,
+  type BaseWeights,
+  corpusFile,
+  type ModelText,
+} from '../../gateway/contract/index.ts';
+import { digestOf, filesOf, leaveAdapter, type RecipeFile, sumsFile } from './adapter.ts';
 import { type DataRecord, readData, type Source, writeInputs } from './inputs.ts';
 import { Runner } from './runner.ts';
 import type { WorkerEnd, WorkerMessage } from './worker.ts';
@@ -12,7 +17,7 @@ export function readRecipe(folder: string): RecipeFile {
 }
 
 /** What of its files is not what SHA256SUMS says, a sentence each. */
-export function wrongFiles(folder: string): string[] {
+export async function wrongFiles(folder: string): Promise<string[]> {
   const path = join(folder, sumsFile);
   if (!existsSync(path)) return [`There is no ${sumsFile} in ${folder}: no training of Colophon's left it.`];
   const kept = new Map(
@@ -21,13 +26,18 @@ export function wrongFiles(folder: string): string[] {
       .split('\n')
       .map((line) => [line.slice(66), line.slice(0, 64)] as const),
   );
-  return adapterFiles.flatMap((name) => {
+  const wrong: string[] = [];
+  const lost = attributionFiles.filter((name) => kept.has(name));
+  for (const name of new Set([...filesOf(folder), ...lost])) {
     const wanted = kept.get(name);
-    if (!wanted) return [`${sumsFile} says nothing of ${name}.`];
-    if (!existsSync(join(folder, name))) return [`${name} is missing.`];
-    const found = digestOf(join(folder, name));
-    return found === wanted ? [] : [`${name} was changed: its SHA-256 is ${found}, not ${wanted}.`];
-  });
+    if (!wanted) wrong.push(`${sumsFile} says nothing of ${name}.`);
+    else if (!existsSync(join(folder, name))) wrong.push(`${name} is missing.`);
+    else {
+      const found = await digestOf(join(folder, name));
+      if (found !== wanted) wrong.push(`${name} was changed: its SHA-256 is ${found}, not ${wanted}.`);
+    }
+  }
+  return wrong;
 }
 
 export interface RetrainOptions {
@@ -48,9 +58,13 @@ export interface RetrainOptions {
 export async function retrain(options: RetrainOptions): Promise<{ adapter: string } | { faults: string[] }> {
   const { folder, made, text, signal } = options;
   const recipe = made.sweep ? { ...made.recipe, learning_rate: 'auto' as const } : made.recipe;
-  const read = (source: Source, what: string, least?: number) =>
-    readData(source, { text, recipe, what, ...(least ? { least } : {}), ...(signal ? { signal } : {}) });
-  const training = await read(options.training, 'training');
+  const read = (source: Source, what: string, least?: number, originsTo?: string) =>
+    readData(
+      source,
+      { text, recipe, what, ...(least ? { least } : {}), ...(signal ? { signal } : {}) },
+      originsTo,
+    );
+  const training = await read(options.training, 'training', undefined, folder);
   const validation = options.validation && (await read(options.validation, 'validation', 1));
   const data = { training: training.record, validation: validation?.record ?? null };
   const faults = (['training', 'validation'] as const).flatMap((what) =>
@@ -64,6 +78,7 @@ export async function retrain(options: RetrainOptions): Promise<{ adapter: strin
     base: made.base,
     baseHash: made.base_hash,
     recipe,
+    source: made.data.training.file,
   });
   const runner = new Runner(folder, (message) => options.onProgress?.(message));
   const stop = () => runner.kill();
@@ -73,8 +88,9 @@ export async function retrain(options: RetrainOptions): Promise<{ adapter: strin
   signal?.removeEventListener('abort', stop);
   signal?.throwIfAborted();
   if (end.type === 'failed') return { faults: [end.sentence] };
-  const { name, job, base } = made;
-  return { adapter: await leaveAdapter(folder, { name, job, base, recipe, data }, end.state) };
+  // Of a file that was given in a Datanet's stead only the bytes are known: they are those of the recipe.
+  const { name, job, base, data: same } = made;
+  return { adapter: await leaveAdapter(folder, { name, job, base, recipe, data: same }, end.state) };
 }
 
 function otherData(what: string, made: DataRecord | null, found: DataRecord | null): string[] {
@@ -85,16 +101,23 @@ function otherData(what: string, made: DataRecord | null, found: DataRecord | nu
 }
 
 /** How another adapter differs from the one that was made: file, setting, step, tensor. Empty: not in a byte. */
-export function differences(made: string, again: string): string[] {
-  const text = (folder: string, name: string) => readFileSync(join(folder, name), 'utf8');
-  return adapterFiles.flatMap((name) => {
-    if (digestOf(join(made, name)) === digestOf(join(again, name))) return [];
-    if (name.endsWith('.json'))
-      return otherValues(name, '', JSON.parse(text(made, name)), JSON.parse(text(again, name)));
-    if (name.endsWith('.jsonl')) return [otherStep(text(made, name), text(again, name))];
-    if (name.endsWith('.safetensors')) return otherTensors(join(made, name), join(again, name));
-    return [`${name} is another text.`];
-  });
+export async function differences(made: string, again: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of filesOf(made)) {
+    // A file that was given in a Datanet's stead does not say who gave its lines.
+    if (name === corpusFile && !existsSync(join(again, name))) continue;
+    if ((await digestOf(join(made, name))) !== (await digestOf(join(again, name))))
+      found.push(...differencesOf(name, made, again));
+  }
+  return found;
+}
+
+function differencesOf(name: string, made: string, again: string): string[] {
+  const text = (folder: string) => readFileSync(join(folder, name), 'utf8');
+  if (name.endsWith('.json')) return otherValues(name, '', JSON.parse(text(made)), JSON.parse(text(again)));
+  if (name === 'training_log.jsonl') return [otherStep(text(made), text(again))];
+  if (name.endsWith('.safetensors')) return otherTensors(join(made, name), join(again, name));
+  return [`${name} is another one.`];
 }
 
 function otherValues(file: string, at: string, made: unknown, again: unknown): string[] {

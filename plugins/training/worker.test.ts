@@ -31,6 +31,7 @@ function folderOfJob(change: Partial<WorkerJob> = {}): string {
     weights: { format: 'gguf', path: process.env.COLOPHON_TEST_MODEL! },
     layers: 30,
     recipe,
+    source: 'file-1',
     threads: 1,
     activationBytes: 0,
     adapterConfig: {},

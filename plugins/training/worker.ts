@@ -13,14 +13,17 @@ import { readExamples, readPairs } from './data_file.ts';
 import { isDiskFull } from './job_folders.ts';
 import { answers, type Objective, preferences } from './objective.ts';
 import { type Recipe, scalingOf } from './recipe.ts';
-import { type LogRow, type RunOptions, type RunState, run } from './run.ts';
+import { bestStep, checkpointFolder, type LogRow, type RunOptions, type RunState, run } from './run.ts';
 import type { Sweep, Tried } from './sweep.ts';
+import { writeTraced } from './traced.ts';
 
 /** What the server writes for the process, job.json of the folder. */
 export interface WorkerJob {
   weights: BaseWeights;
   layers: number;
   recipe: Recipe;
+  /** Id of the file to learn from. */
+  source: string;
   threads: number;
   activationBytes: number;
   /** adapter_config.json of what is made. */
@@ -86,7 +89,7 @@ async function main(folder: string): Promise<void> {
     activationBytes: job.activationBytes,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: recipe.weight_decay },
   });
-  const { baseHash } = trainer.info();
+  const { baseHash, hyperparameters } = trainer.info();
   if (job.baseHash && job.baseHash !== baseHash)
     throw new Error(
       `The base model here is not the one that the adapter was trained on: its weights have the hash ${baseHash}, not ${job.baseHash}.`,
@@ -124,7 +127,15 @@ async function main(folder: string): Promise<void> {
     onTried: (tried) => tell({ type: 'tried', ...tried }),
     signal: stop.signal,
   };
-  tell({ type: 'done', state: await run(options) });
+  const state = await run(options);
+  if (state.ended)
+    await writeTraced(folder, {
+      items: options.data.train,
+      vocabulary: hyperparameters.vocabulary,
+      adapter: checkpointFolder(folder, bestStep(state)),
+      source: job.source,
+    });
+  tell({ type: 'done', state });
 }
 
 main(process.argv[2]!).then(

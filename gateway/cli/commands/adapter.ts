@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline/promises';
 import type { EngineInfo } from '../../../native/binding/index.ts';
 import type { ReadAdapter } from '../../../plugins/backends/native/peft.ts';
 import type { Config } from '../../config/index.ts';
+import { attributionFiles } from '../../contract/index.ts';
 import { configuredBase } from '../../models/configure.ts';
 import { resolveModel } from '../../models/index.ts';
 import { adapterFolders, checkAdapter, nativeSettings, ownAdapterFolder } from '../engine.ts';
@@ -12,8 +13,14 @@ import { type Output, size } from '../output.ts';
 import { terminalProgress } from '../progress.ts';
 import { configOf, type ServeFlags } from '../server_flags.ts';
 
-/** What a PEFT adapter consists of here; anything else in its folder (checkpoints, logs) stays where it is. */
-const adapterFiles = ['adapter_config.json', 'adapter_model.safetensors', 'README.md', 'LICENSE'];
+/** What a PEFT adapter consists of here, and who taught it; anything else in its folder (checkpoints, logs) stays where it is. */
+const adapterFiles = [
+  'adapter_config.json',
+  'adapter_model.safetensors',
+  ...attributionFiles,
+  'README.md',
+  'LICENSE',
+];
 
 /** Checks an adapter against the base and copies it into the folder that the server looks in. */
 export async function importAdapter(

@@ -27,14 +27,14 @@ export async function verifyAdapter(name: string, flags: VerifyFlags, output: Ou
   const { differences, readRecipe, wrongFiles } = await import('../../../plugins/training/verify.ts');
   const config = configOf(flags);
   const folder = await folderOf(name, config);
-  let faults = wrongFiles(folder);
+  let faults = await wrongFiles(folder);
   const retrained = faults.length === 0 && (flags.retrain ?? false);
   if (retrained) {
     const made = readRecipe(folder);
     const work = await mkdtemp(join(tmpdir(), 'colophon-verify-'));
     try {
       const again = await trainAgain(made, work, config, flags, output);
-      faults = 'adapter' in again ? differences(folder, again.adapter) : again.faults;
+      faults = 'adapter' in again ? await differences(folder, again.adapter) : again.faults;
     } finally {
       await rm(work, { recursive: true, force: true });
     }
@@ -153,5 +153,5 @@ async function sourceOf(
     tenant: '',
     operator: true,
   });
-  return { id: file, content: () => found.content() };
+  return { ...found, id: file };
 }

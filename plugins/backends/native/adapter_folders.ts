@@ -4,6 +4,7 @@
  */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { traceIndexFile } from '../../../gateway/contract/index.ts';
 import { AdapterError } from './errors.ts';
 import { CONFIG_FILE, TENSORS_FILE } from './peft.ts';
 
@@ -37,16 +38,29 @@ export function nameFault(name: string): string | undefined {
   return undefined;
 }
 
-/** What tells one state of an adapter's two files from another; undefined where one is missing. */
-export async function stampOf(path: string): Promise<{ stamp: string; modified: number } | undefined> {
+export interface FilesState {
+  /** What tells one state of an adapter's two files, and of its trace index where it has one, from another. */
+  stamp: string;
+  /** Unix seconds of the last change to the two. */
+  modified: number;
+  /** Whether it has a trace index. */
+  traced: boolean;
+}
+
+/** Undefined where one of the two files is missing. */
+export async function stampOf(path: string): Promise<FilesState | undefined> {
+  const look = (file: string) => stat(join(path, file), { bigint: true });
   try {
-    const infos = await Promise.all(
-      [CONFIG_FILE, TENSORS_FILE].map((file) => stat(join(path, file), { bigint: true })),
-    );
-    const stamp = infos
+    const [config, tensors, trace] = await Promise.all([
+      look(CONFIG_FILE),
+      look(TENSORS_FILE),
+      look(traceIndexFile).catch(() => undefined),
+    ]);
+    const stamp = [config, tensors, ...(trace ? [trace] : [])]
       .map((info) => `${info.dev}.${info.ino}.${info.size}.${info.mtimeNs}.${info.ctimeNs}`)
       .join('/');
-    return { stamp, modified: Math.floor(Math.max(...infos.map((info) => Number(info.mtimeMs))) / 1000) };
+    const changed = Math.max(Number(config.mtimeMs), Number(tensors.mtimeMs));
+    return { stamp, modified: Math.floor(changed / 1000), traced: trace !== undefined };
   } catch {
     return undefined;
   }
@@ -150,7 +164,9 @@ export class AdapterFolders {
     if (root === undefined || real === undefined)
       throw new AdapterError('not_found', `There is no adapter at ${path} any more.`);
     const files = await Promise.all(
-      [CONFIG_FILE, TENSORS_FILE].map((file) => realpath(join(real, file)).catch(() => undefined)),
+      [CONFIG_FILE, TENSORS_FILE, traceIndexFile].map((file) =>
+        realpath(join(real, file)).catch(() => undefined),
+      ),
     );
     for (const inner of [real, ...files]) {
       if (inner === undefined || isBelow(inner, root) || (await this.#isBelowAny(inner))) continue;

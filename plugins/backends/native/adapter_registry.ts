@@ -6,7 +6,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { ColophonError, type Logger } from '../../../gateway/contract/index.ts';
+import { ColophonError, type Logger, traceIndexFile } from '../../../gateway/contract/index.ts';
 import type { AdapterSpec, NativeEngine, Residency } from '../../../native/binding/index.ts';
 import { type AdapterFolders, nameFault, stampOf } from './adapter_folders.ts';
 import { AdapterError, errorOf } from './errors.ts';
@@ -248,15 +248,18 @@ export class AdapterRegistry {
       const { contentHash, tensorsHash, modules } = content;
       const tensorsPath = join(path, TENSORS_FILE);
       const spec: AdapterSpec = { name, tensorsPath, contentHash, tensorsHash, modules };
+      if (before?.traced) spec.tracePath = join(path, traceIndexFile);
       const registered = engine.registerAdapter(spec);
       const handle = known ? await registered.catch(() => undefined) : await registered;
       if (handle === undefined) continue;
       const after = await stampOf(path);
       if (before && before.stamp === after?.stamp) {
+        const { stamp, modified } = before;
         const adapter = {
           name,
           path,
-          ...before,
+          stamp,
+          modified,
           handle,
           contentHash,
           byCall: false,

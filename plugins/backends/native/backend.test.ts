@@ -170,6 +170,33 @@ test('log-probabilities of tokens, and the prompt’s in one part before them', 
   ]);
 });
 
+test('tokens say where the corpus has them, and the finish gives the answer’s state where it was asked for', async () => {
+  const { backend, engine } = setUp();
+  const asking = await start(backend, engine, { answerState: true });
+  const other = await start(backend, engine);
+  expect(engine.submitted.get(asking.sequence)!.answerState).toBe(true);
+  expect(engine.submitted.get(other.sequence)!.answerState).toBeUndefined();
+  const match = { length: 2, row: 5, count: 3 };
+  const values = Float32Array.of(1, -2);
+  engine.step([{ sequence: asking.sequence, token: 4, position: 3 }]);
+  engine.step(
+    [
+      { sequence: other.sequence, token: 8, position: 3, finish: FinishReason.length },
+      { sequence: asking.sequence, token: 7, position: 4, match, finish: FinishReason.stop },
+    ],
+    undefined,
+    undefined,
+    [{ sequence: asking.sequence, values }],
+  );
+  const parts = (await readAll(asking.stream)).flat();
+  expect(parts[0]).toEqual({ type: 'token', id: 4, cachedTokens: 0 });
+  expect(parts[1]).toEqual({ type: 'token', id: 7, match });
+  expect(parts[2]).toMatchObject({ type: 'finish', reason: 'stop', answerState: values });
+  const [token, finish] = (await readAll(other.stream)).flat();
+  expect(token).not.toHaveProperty('match');
+  expect(finish).not.toHaveProperty('answerState');
+});
+
 test('abort cancels the sequence and ends the reader', async () => {
   const { backend, engine } = setUp();
   const { stream, abort, sequence } = await start(backend, engine);

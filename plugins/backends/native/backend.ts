@@ -111,6 +111,7 @@ export class NativeBackend implements Backend {
       logprobs: request.logprobs,
       promptLogprobs: request.promptLogprobs,
       mask: request.constraint?.first,
+      answerState: request.answerState,
     }));
     return generation;
   }

@@ -4,8 +4,9 @@ import {
   type GeneratePart,
   type GenerateRequest,
   type TokenLogprob,
+  type TokenMatch,
 } from '../../../gateway/contract/index.ts';
-import { FinishReason, type StepResult } from '../../../native/binding/index.ts';
+import { FinishReason, type StepResult, type TraceMatches } from '../../../native/binding/index.ts';
 import { errorOf, toColophonError } from './errors.ts';
 
 /** The engine's side of a generation. */
@@ -116,6 +117,7 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     this.#flushPrompt();
     const part: GeneratePart = { type: 'token', id };
     if (asked) part.logprob = logprobOf(step, i);
+    if (step.match && step.match.length[i]! > 0) part.match = matchOf(step.match, i);
     if (this.#completionTokens === 0) {
       this.#cachedTokens = step.cachedTokens[i]!;
       part.cachedTokens = this.#cachedTokens;
@@ -148,11 +150,13 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
         cachedTokens: this.#cachedTokens,
         completionTokens: this.#completionTokens,
       };
-      this.#pending.push(
-        finish === FinishReason.stop
-          ? { type: 'finish', reason: 'stop', stopTokenId: id, usage }
-          : { type: 'finish', reason: 'length', usage },
-      );
+      const answerState = step.pooled?.find((state) => state.sequence === step.sequence[i])?.values;
+      this.#pending.push({
+        type: 'finish',
+        ...(finish === FinishReason.stop ? { reason: 'stop', stopTokenId: id } : { reason: 'length' }),
+        usage,
+        ...(answerState ? { answerState } : {}),
+      });
       this.#end();
       return;
     }
@@ -196,6 +200,10 @@ export function failureOf(step: StepResult, i: number): ColophonError {
   }
   const error = step.errors?.find((entry) => entry.sequence === step.sequence[i]);
   return errorOf(error?.code ?? 'internal', error?.message ?? 'The engine failed on this sequence.');
+}
+
+function matchOf({ length, row, count }: TraceMatches, i: number): TokenMatch {
+  return { length: length[i]!, row: row[i]!, count: count[i]! };
 }
 
 function logprobOf(step: StepResult, i: number): TokenLogprob {

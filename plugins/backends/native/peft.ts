@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { adapterHash } from '../../../gateway/contract/index.ts';
 import type {
   AdaptedModule,
   AdapterSpec,
@@ -73,22 +74,13 @@ export async function readAdapter(
     spec: {
       name,
       tensorsPath,
-      contentHash: contentHash(configHash, Buffer.from(tensorsHash, 'hex')),
+      contentHash: adapterHash(configHash, Buffer.from(tensorsHash, 'hex')),
       tensorsHash,
       modules,
     },
     config,
     bytes: configBytes.length + tensors.size,
   };
-}
-
-/** What identifies an adapter's content: a hash over the hashes of its two files. */
-export function contentHash(configHash: Uint8Array, tensorsHash: Uint8Array): string {
-  return createHash('sha256')
-    .update('colophon-adapter-v1\0')
-    .update(configHash)
-    .update(tensorsHash)
-    .digest('hex');
 }
 
 async function readConfig(folder: string, path: string): Promise<Buffer> {

@@ -104,6 +104,54 @@ test('files that changed while no server ran are read again, once', async () => 
   expect(third.hashed).toEqual([]);
 });
 
+test('a trace index that comes, changes or goes is noticed, in a folder and after a load by call', async () => {
+  const [home, folder] = [temporaryFolder(), temporaryFolder()];
+  const path = await makeAdapter(folder, 'one');
+  const index = join(path, 'trace.index');
+  const { registry, engine } = start(home, [folder]);
+  await registry.load('mine', path, false);
+  const tracePaths = async () => {
+    for (const name of ['one', 'mine']) await registry.resolve(name);
+    return [...engine.adapters.values()]
+      .filter(({ removed }) => !removed)
+      .map(({ spec }) => spec.tracePath)
+      .sort();
+  };
+  expect(await tracePaths()).toEqual([undefined, undefined]);
+  const { modified, contentHash } = (await registry.resolve('mine'))!;
+  const hashes = new Set([contentHash]);
+  const handles = new Set<number>();
+  for (const content of ['an index', 'another index']) {
+    await writeFile(index, content);
+    expect(await tracePaths()).toEqual([index, index]);
+    const adapter = (await registry.resolve('mine'))!;
+    expect(adapter.modified).toBe(modified);
+    hashes.add(adapter.contentHash);
+    handles.add(adapter.handle);
+  }
+  expect(hashes.size).toBe(1);
+  expect(handles.size).toBe(2);
+  await rm(index);
+  expect(await tracePaths()).toEqual([undefined, undefined]);
+});
+
+test('without a trace index the files are known as they were before there were any', async () => {
+  const [home, folder] = [temporaryFolder(), temporaryFolder()];
+  const path = await makeAdapter(folder, 'one');
+  await start(home).registry.load('mine', path, false);
+  const { content } = JSON.parse(await readFile(entryOf(home, 'mine'), 'utf8'));
+  expect(content.stamp).toMatch(/^\d+(\.\d+){4}\/\d+(\.\d+){4}$/);
+  await writeFile(join(path, 'trace.index'), 'an index');
+  const traced = start(home);
+  await traced.registry.resolve('mine');
+  const again = start(home);
+  await again.registry.resolve('mine');
+  expect([traced.hashed.length, again.hashed.length]).toEqual([1, 0]);
+  expect([...again.engine.adapters.values()].map(({ spec }) => spec.tracePath)).toEqual([
+    join(path, 'trace.index'),
+  ]);
+});
+
 test('an adapter in a folder is read once over all runs, and again when its files change', async () => {
   const [home, folder] = [temporaryFolder(), temporaryFolder()];
   const path = await makeAdapter(folder, 'one');

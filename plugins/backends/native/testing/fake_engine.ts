@@ -1,4 +1,5 @@
 /** A NativeEngine without a model: steps are taken by hand, so that tests decide what arrives when. */
+import type { TokenMatch } from '../../../../gateway/contract/index.ts';
 import {
   type AdapterSpec,
   type AdapterState,
@@ -21,6 +22,7 @@ export interface Entry {
   cachedTokens?: number;
   queueSeconds?: number;
   logprob?: { value: number; rank: number; top: Array<[number, number]> };
+  match?: TokenMatch;
 }
 
 interface FakeAdapter {
@@ -164,6 +166,7 @@ export class FakeEngine implements NativeEngine {
     pooled?: StepResult['pooled'],
   ): void {
     const tops = entries.map((entry) => entry.logprob?.top ?? []);
+    const column = (of: keyof TokenMatch) => Uint32Array.from(entries, ({ match }) => match?.[of] ?? 0);
     const topOffset = [0];
     for (const top of tops) topOffset.push(topOffset.at(-1)! + top.length);
     this.#listener({
@@ -178,6 +181,9 @@ export class FakeEngine implements NativeEngine {
       topOffset: Uint32Array.from(topOffset),
       topToken: Int32Array.from(tops.flat(), ([id]) => id),
       topLogprob: Float32Array.from(tops.flat(), ([, logprob]) => logprob),
+      ...(entries.some(({ match }) => match)
+        ? { match: { length: column('length'), row: column('row'), count: column('count') } }
+        : {}),
       errors,
       warnings,
       pooled,

@@ -1,0 +1,26 @@
+/** What a trained adapter's folder has beside PEFT's files, and what binds it to them. */
+import { createHash } from 'node:crypto';
+
+/** Finds the tokens that it was trained on (native/trace). */
+export const traceIndexFile = 'trace.index';
+/** A line that says of what (`CorpusHead`), then one for each example of the index, in its order: an `ExampleOrigin`. */
+export const corpusFile = 'corpus.jsonl';
+/** All that says who taught it; an adapter need not have any. */
+export const attributionFiles: readonly string[] = [corpusFile, traceIndexFile];
+
+export interface CorpusHead {
+  format: 1;
+  /** The adapter's hash. */
+  adapter: string;
+  /** "datanet:NAME@SNAPSHOT" */
+  source: string;
+  examples: number;
+}
+
+/**
+ * What identifies an adapter's content, hex: SHA-256 over the SHA-256 of its adapter_config.json and of its
+ * adapter_model.safetensors (32 bytes each).
+ */
+export function adapterHash(config: Uint8Array, tensors: Uint8Array): string {
+  return createHash('sha256').update('colophon-adapter-v1\0').update(config).update(tensors).digest('hex');
+}
