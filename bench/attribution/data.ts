@@ -99,7 +99,7 @@ async function tokenised(text: TextModel, conversations: unknown[]): Promise<Tra
     recipe: { method: 'supervised', max_tokens: maxTokens },
     what: 'training',
   } as const;
-  return (await readItems(source, options)) as TrainingExample[];
+  return (await readItems(source, options)).items as TrainingExample[];
 }
 
 /** Wordings of some categories that have enough codes: the first of each code. */

@@ -1,13 +1,14 @@
 /** Scores of each query for each training example, method by method; each is computed once for a work folder. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { NativeTrainer } from '../../native/binding/index.ts';
 import { bm25, tfidf } from '../../plugins/attribution/fidelity/lexical.ts';
 import { say } from '../lib/main.ts';
 import type { FidelityData } from './data.ts';
 import { type Exact, exactInfluence } from './exact.ts';
+import { type Influence, influenceScores } from './influence.ts';
 import { mislabelled, recipe } from './protocol.ts';
-import { adapterOf, type Setting } from './retrains.ts';
-import { answerStates, cosine } from './states.ts';
+import type { Setting } from './retrains.ts';
 import { checkpointFile, createTrainer, lossesOf, readCheckpoint } from './trainings.ts';
 
 export interface Scored {
@@ -42,41 +43,33 @@ export function lexicalScores({ train, queries }: FidelityData): Record<'bm25' |
   return { bm25: scored(bm25), tfidf: scored(tfidf) };
 }
 
-/** Cosines of answers' mean states. The engine has a served answer's from generating it: a query takes the cosines alone. */
-export function repsimScores(setting: Setting, { train, queries }: FidelityData): Promise<Scored> {
-  return once(setting.folder, 'scores-repsim', async () => {
-    const adapter = await adapterOf(setting, 'full');
-    const states = await answerStates({
-      ...setting,
-      adapter,
-      examples: [...train.examples, ...queries.examples],
-    });
-    const count = train.examples.length;
-    const begin = performance.now();
-    const scores = states
-      .slice(count)
-      .map((query) => states.slice(0, count).map((state) => cosine(query, state)));
-    return { scores, secondsPerQuery: (performance.now() - begin) / 1000 / queries.examples.length };
-  });
+/** By the influence index of the training on all of the data. */
+export function influenceScoresOf(setting: Setting, { train, queries }: FidelityData): Promise<Influence> {
+  return once(setting.folder, 'scores-influence', async () =>
+    influenceScores(
+      await createTrainer(setting.gguf, setting.threads),
+      setting.folder,
+      'full',
+      train.examples,
+      queries.examples,
+    ),
+  );
 }
 
-export function exactScores(setting: Setting, { train, queries }: FidelityData): Promise<Exact> {
+/** By whole gradients at its end. */
+export function exactScoresOf(setting: Setting, { train, queries }: FidelityData): Promise<Exact> {
   return once(setting.folder, 'scores-exact', async () => {
-    const { gguf, threads, folder } = setting;
-    const trainer = await createTrainer(gguf, threads);
-    trainer.setValues(readCheckpoint(checkpointFile(folder, 'full', recipe.epochs)).values);
+    const trainer = await trainerAt(setting, 'full');
     return exactInfluence(trainer, train.examples, queries.examples);
   });
 }
 
 /** Of a training on data of which a fifth has wrong answers. */
-export function suspicions(setting: Setting, data: FidelityData): Promise<Suspicions> {
+export function suspicionsOf(setting: Setting, data: FidelityData): Promise<Suspicions> {
   return once(setting.folder, 'suspicions', async () => {
-    const { gguf, threads, folder } = setting;
     const wrong = new Set(mislabelled(data.train.examples.length).mislabelled);
     const examples = data.train.examples.map((each, i) => (wrong.has(i) ? data.mislabelled[i]! : each));
-    const trainer = await createTrainer(gguf, threads);
-    trainer.setValues(readCheckpoint(checkpointFile(folder, 'mislabelled', recipe.epochs)).values);
+    const trainer = await trainerAt(setting, 'mislabelled');
     const { selfGradDot, selfDatainf } = await exactInfluence(trainer, examples, []);
     return {
       loss: await lossesOf(trainer, examples),
@@ -84,4 +77,10 @@ export function suspicions(setting: Setting, data: FidelityData): Promise<Suspic
       'self-datainf': selfDatainf,
     };
   });
+}
+
+async function trainerAt({ gguf, threads, folder }: Setting, id: string): Promise<NativeTrainer> {
+  const trainer = await createTrainer(gguf, threads);
+  trainer.setValues(readCheckpoint(checkpointFile(folder, id, recipe.epochs)).values);
+  return trainer;
 }

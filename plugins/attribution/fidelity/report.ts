@@ -1,5 +1,6 @@
 /** How faithful each method's scores are on one adapter, and by which its shares are to be settled. */
-import { type Estimate, lds, ldsOver, type Retrains, type Scores } from './lds.ts';
+import type { Estimate } from './estimate.ts';
+import { lds, ldsOver, type Retrains, type Scores } from './lds.ts';
 import { auc, mean, recall } from './statistics.ts';
 
 /** What fidelity is measured on. */

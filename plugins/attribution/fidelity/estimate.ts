@@ -1,0 +1,36 @@
+/** Values that chance has a part in, with how far they can be relied on. */
+import { createHash } from 'node:crypto';
+import { mean } from './statistics.ts';
+
+/** A value with the interval in which it lies with 95%. */
+export interface Estimate {
+  value: number;
+  low: number;
+  high: number;
+}
+
+const draws = 1000;
+
+/** The interval of what `again` computes of the data drawn anew (Efron's percentile bootstrap): the same for the same data. */
+export function bootstrap(value: number, again: (draw: (limit: number) => number) => number): Estimate {
+  const draw = chance();
+  const found = Float64Array.from({ length: draws }, () => again(draw)).sort();
+  return { value, low: found[Math.floor(draws * 0.025)]!, high: found[Math.ceil(draws * 0.975) - 1]! };
+}
+
+/** The mean of values that stand for more of their kind. */
+export function meanEstimate(values: readonly number[]): Estimate {
+  return bootstrap(mean(values), (draw) => mean(values.map(() => values[draw(values.length)]!)));
+}
+
+/** Whole numbers below a limit, always the same ones: SHA-512 of a counter, 32 bits each. */
+function chance(): (limit: number) => number {
+  let block = Buffer.alloc(0);
+  let counter = 0;
+  return (limit) => {
+    if (block.length === 0) block = createHash('sha512').update(`bootstrap ${counter++}`).digest();
+    const value = block.readUInt32LE(0);
+    block = block.subarray(4);
+    return Math.floor((value / 2 ** 32) * limit);
+  };
+}
