@@ -14,8 +14,8 @@ import { checkpointFile, createTrainer, lossesOf, readCheckpoint } from './train
 export interface Scored {
   /** [queries][examples], more is more helpful. */
   scores: number[][];
-  /** Of one query, what is kept of the examples not counted. */
-  secondsPerQuery: number;
+  /** Of one query, what is kept of the examples not counted; absent for what only others are measured by. */
+  secondsPerQuery?: number;
 }
 
 /** What makes an example suspicious: more is more likely mislabelled. */
@@ -57,11 +57,18 @@ export function influenceScoresOf(setting: Setting, { train, queries }: Fidelity
 }
 
 /** By whole gradients at its end. */
-export function exactScoresOf(setting: Setting, { train, queries }: FidelityData): Promise<Exact> {
-  return once(setting.folder, 'scores-exact', async () => {
-    const trainer = await trainerAt(setting, 'full');
-    return exactInfluence(trainer, train.examples, queries.examples);
-  });
+export async function exactScoresOf(
+  setting: Setting,
+  { train, queries }: FidelityData,
+): Promise<Record<string, Scored>> {
+  const exact = await once<Exact>(setting.folder, 'scores-exact', async () =>
+    exactInfluence(await trainerAt(setting, 'full'), train.examples, queries.examples),
+  );
+  return {
+    'exact-grad-dot': { scores: exact.gradDot },
+    'exact-cosine': { scores: exact.cosine },
+    'exact-datainf': { scores: exact.datainf },
+  };
 }
 
 /** Of a training on data of which a fifth has wrong answers. */
