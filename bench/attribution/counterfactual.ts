@@ -8,16 +8,18 @@ import { retrained, type Setting } from './retrains.ts';
 
 /** Examples left out for each query. */
 const each = 5;
-/** Retrains; in each the best examples of one query of every class are left out together, as they share few. */
-const rounds = 4;
 
-/** By method, the mean over the queries of how much more its loss is than without as many examples by chance, nats a token. */
+/**
+ * By method, the mean over the queries of how much more its loss is than without as many examples by chance, nats a token. In each
+ * of so many rounds the best examples of one query of every class are left out together, as these share few.
+ */
 export async function counterfactual(
   setting: Setting,
   data: FidelityData,
   scores: Readonly<Record<string, number[][]>>,
+  rounds: number,
 ): Promise<Record<string, Estimate>> {
-  const asked = Array.from({ length: rounds }, (_, round) => queriesOf(data, round));
+  const asked = Array.from({ length: rounds }, (_, round) => queriesOf(data, round / rounds));
   const count = data.train.examples.length;
   const without = (id: string, gone: number[]): Retrain => {
     const left = new Set(gone);
@@ -50,10 +52,10 @@ export async function counterfactual(
   return found;
 }
 
-/** One of each class. */
-function queriesOf({ queries }: FidelityData, round: number): number[] {
+/** One of each class, so far into it. */
+function queriesOf({ queries }: FidelityData, share: number): number[] {
   return [...new Set(queries.classes)].map((chosen) => {
     const own = queries.examples.map((_, i) => i).filter((i) => queries.classes[i] === chosen);
-    return own[Math.floor((round * own.length) / rounds)]!;
+    return own[Math.floor(share * own.length)]!;
   });
 }

@@ -8,7 +8,7 @@ import {
   type TrainingExample,
 } from '../../native/binding/index.ts';
 import type { Scored } from './methods.ts';
-import { recipe } from './protocol.ts';
+import type { Setting } from './retrains.ts';
 import { checkpointFile, readCheckpoint } from './trainings.ts';
 
 export const influenceMethods: InfluenceMethod[] = [
@@ -35,7 +35,7 @@ export interface Influence {
 /** Of the training `id`, with all of its checkpoints. */
 export async function influenceScores(
   trainer: NativeTrainer,
-  folder: string,
+  { folder, recipe }: Setting,
   id: string,
   examples: TrainingExample[],
   queries: TrainingExample[],

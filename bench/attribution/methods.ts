@@ -7,7 +7,7 @@ import { say } from '../lib/main.ts';
 import type { FidelityData } from './data.ts';
 import { type Exact, exactInfluence } from './exact.ts';
 import { type Influence, influenceScores } from './influence.ts';
-import { mislabelled, recipe } from './protocol.ts';
+import { mislabelled } from './protocol.ts';
 import type { Setting } from './retrains.ts';
 import { checkpointFile, createTrainer, lossesOf, readCheckpoint } from './trainings.ts';
 
@@ -48,7 +48,7 @@ export function influenceScoresOf(setting: Setting, { train, queries }: Fidelity
   return once(setting.folder, 'scores-influence', async () =>
     influenceScores(
       await createTrainer(setting.gguf, setting.threads),
-      setting.folder,
+      setting,
       'full',
       train.examples,
       queries.examples,
@@ -86,7 +86,7 @@ export function suspicionsOf(setting: Setting, data: FidelityData): Promise<Susp
   });
 }
 
-async function trainerAt({ gguf, threads, folder }: Setting, id: string): Promise<NativeTrainer> {
+async function trainerAt({ gguf, recipe, threads, folder }: Setting, id: string): Promise<NativeTrainer> {
   const trainer = await createTrainer(gguf, threads);
   trainer.setValues(readCheckpoint(checkpointFile(folder, id, recipe.epochs)).values);
   return trainer;

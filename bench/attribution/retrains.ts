@@ -5,7 +5,7 @@ import { adapterConfigOf } from '../../plugins/training/inputs.ts';
 import { root } from '../lib/checkout.ts';
 import { Child } from '../lib/child.ts';
 import { say } from '../lib/main.ts';
-import { type Retrain, recipe } from './protocol.ts';
+import type { Retrain } from './protocol.ts';
 import type { RetrainJob } from './retrain_worker.ts';
 import { checkpointFile, createTrainer, type Retrained, readCheckpoint, retrainedIn } from './trainings.ts';
 
@@ -35,7 +35,7 @@ export async function retrained(setting: Setting, tasks: Retrain[]): Promise<Ret
 }
 
 /** The folder of the adapter that a training with checkpoints ended with, as PEFT has it. */
-export async function adapterOf({ gguf, threads, folder }: Setting, id: string): Promise<string> {
+export async function adapterOf({ gguf, recipe, threads, folder }: Setting, id: string): Promise<string> {
   const adapter = join(folder, `adapter-${id}`);
   const config = join(adapter, 'adapter_config.json');
   if (existsSync(config)) return adapter;

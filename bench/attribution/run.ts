@@ -20,7 +20,7 @@ import { type FidelityData, fidelityData, fingerprint } from './data.ts';
 import { type AllScores, baseline, best, fidelityCases, mislabelledCase, reportOf } from './fidelity.ts';
 import { exactScoresOf, influenceScoresOf, lexicalScores, suspicionsOf } from './methods.ts';
 import { peerScores, strategies } from './peers.ts';
-import { full, halves, mislabelled, recipe } from './protocol.ts';
+import { full, halves, mislabelled, recipe as wholeRecipe } from './protocol.ts';
 import { adapterOf, retrained, type Setting } from './retrains.ts';
 import { corpusOf, indexCost, traceCost } from './trace.ts';
 
@@ -42,11 +42,12 @@ async function main(argv: string[]): Promise<void> {
   const gguf = model.path;
   const threads = wholeNumber(args.flags, 'threads', availableParallelism());
   const classes = quick ? 2 : 6;
+  const recipe = { ...wholeRecipe, ...(quick ? { epochs: 1 } : {}) };
   const data = await fidelityData(gguf, classes);
   const work = String(args.flags.get('work') ?? join(cacheFolder(), 'bench-attribution'));
   const folder = join(work, fingerprint(data, recipe));
   mkdirSync(folder, { recursive: true });
-  const setting: Setting = { gguf, classes, threads, folder };
+  const setting: Setting = { gguf, classes, recipe, threads, folder };
   const count = data.train.examples.length;
   const chosen = (ids: string[]) => ids.some((id) => args.cases.includes(id));
   const results: CaseResult[] = [];
@@ -73,7 +74,7 @@ async function main(argv: string[]): Promise<void> {
     if (chosen(['counterfactual'])) {
       const ours = best(found);
       const those = Object.fromEntries([ours, baseline].map((name) => [name, scores[name]!.scores]));
-      const lost = await counterfactual(setting, data, those);
+      const lost = await counterfactual(setting, data, those, quick ? 1 : 4);
       results.push(
         caseResult('counterfactual', 'nats', lost[ours]!.value, { [baseline]: lost[baseline]!.value }),
       );

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { type NativeTrainer, native, type TrainingExample } from '../../native/binding/index.ts';
-import { scalingOf } from '../../plugins/training/recipe.ts';
+import { type Recipe, scalingOf } from '../../plugins/training/recipe.ts';
 import { batchOf, learningRate, planOf } from '../../plugins/training/schedule.ts';
 import { begin } from '../../plugins/training/sweep.ts';
 import { baseShapeOf } from '../lib/base_shape.ts';
@@ -26,6 +26,7 @@ export async function createTrainer(gguf: string, threads: number): Promise<Nati
 /** From a new adapter to the last step; `onEpoch` after each epoch. */
 export async function train(
   trainer: NativeTrainer,
+  recipe: Recipe,
   examples: TrainingExample[],
   onEpoch: (epoch: number, learningRate: number) => void = () => {},
 ): Promise<void> {
