@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { lds, ldsOver, type Retrains } from './lds.ts';
+import { difference, estimateOf } from './estimate.ts';
+import { lds, type Retrains } from './lds.ts';
 
 /** Twelve parts of eight examples, and losses of two queries that examples lower by what they are worth. */
 const worth = [
@@ -30,16 +31,17 @@ test('a query whose scores are right and one whose are turned are worth nothing 
 
 test('the interval holds the value, is the same every time and wide where scores say little', () => {
   const odd = [worth[1]!, worth[0]!];
-  const found = lds(odd, retrains);
-  expect(found).toEqual(lds(odd, retrains));
+  const found = estimateOf(lds(odd, retrains));
+  expect(found).toEqual(estimateOf(lds(odd, retrains)));
   expect(found.low).toBeLessThanOrEqual(found.value);
   expect(found.high).toBeGreaterThanOrEqual(found.value);
-  const certain = lds(worth, retrains);
+  const certain = estimateOf(lds(worth, retrains));
   expect(certain.high - certain.low).toBeLessThan(found.high - found.low);
 });
 
 test('one method is compared with another over the same draws', () => {
-  expect(ldsOver(worth, worth, retrains)).toEqual({ value: 0, low: 0, high: 0 });
-  expect(ldsOver(worth, nothing, retrains).low).toBeGreaterThan(0);
-  expect(ldsOver(turned, worth, retrains).high).toBeLessThan(0);
+  const [all, none, opposite] = [worth, nothing, turned].map((scores) => lds(scores, retrains));
+  expect(difference(all!, lds(worth, retrains))).toEqual({ value: 0, low: 0, high: 0 });
+  expect(difference(all!, none!).low).toBeGreaterThan(0);
+  expect(difference(opposite!, all!).high).toBeLessThan(0);
 });

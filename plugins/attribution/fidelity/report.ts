@@ -1,6 +1,6 @@
 /** How faithful each method's scores are on one adapter, and by which its shares are to be settled. */
-import type { Estimate } from './estimate.ts';
-import { lds, ldsOver, type Retrains, type Scores } from './lds.ts';
+import { difference, type Estimate, estimateOf } from './estimate.ts';
+import { lds, type Retrains, type Scores } from './lds.ts';
 import { auc, mean, recall } from './statistics.ts';
 
 /** What fidelity is measured on. */
@@ -36,14 +36,15 @@ export interface FidelityReport {
 
 export function fidelityOf(input: FidelityInput): FidelityReport {
   const { scores, baseline, retrains, exampleClasses, queryClasses } = input;
-  const base = scores[baseline]!;
+  const base = lds(scores[baseline]!, retrains);
   const methods = Object.entries(scores).map(([method, own]): MethodFidelity => {
     const ofClass = (measure: typeof auc) =>
       mean(own.flatMap((row, query) => measure(row, (i) => exampleClasses[i] === queryClasses[query]) ?? []));
+    const foretold = lds(own, retrains);
     return {
       method,
-      lds: lds(own, retrains),
-      ...(method === baseline ? {} : { overBaseline: ldsOver(own, base, retrains) }),
+      lds: estimateOf(foretold),
+      ...(method === baseline ? {} : { overBaseline: difference(foretold, base) }),
       classAuc: ofClass(auc),
       classRecall: ofClass(recall),
     };
