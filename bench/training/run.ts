@@ -41,6 +41,7 @@ const recipe: Recipe = {
   evaluations: 1,
   patience: 0,
   max_tokens: maxTokens * 4,
+  influence_checkpoints: 0,
 };
 
 async function main(argv: string[]): Promise<void> {

@@ -5,8 +5,10 @@ import { createHash } from 'node:crypto';
 export const traceIndexFile = 'trace.index';
 /** A line that says of what (`CorpusHead`), then one for each example of the index, in its order: an `ExampleOrigin`. */
 export const corpusFile = 'corpus.jsonl';
+/** States and projected gradients of its examples (native/influence). */
+export const influenceIndexFile = 'influence.index';
 /** All that says who taught it; an adapter need not have any. */
-export const attributionFiles: readonly string[] = [corpusFile, traceIndexFile];
+export const attributionFiles: readonly string[] = [corpusFile, influenceIndexFile, traceIndexFile];
 
 export interface CorpusHead {
   format: 1;
@@ -15,6 +17,11 @@ export interface CorpusHead {
   /** "datanet:NAME@SNAPSHOT" */
   source: string;
   examples: number;
+  /**
+   * How much of a token's probability the base alone would have given it: the geometric mean over the held-out answers' tokens,
+   * from 0 to 1. Absent: nothing was held out, or answers were compared and not learned.
+   */
+  base_share?: number;
 }
 
 /**

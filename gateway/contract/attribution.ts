@@ -1,4 +1,5 @@
 /** Who taught a model what it says: what attributors are told of a generation, and what they make of it. */
+import type { ModelCard } from './backend.ts';
 
 /** A run of tokens that occurs in what an adapter was trained on: how long it is, and the rows of its occurrences in the trace index. */
 export interface TokenMatch {
@@ -15,4 +16,65 @@ export interface ExampleOrigin {
   contributor: string;
   /** Examples of one cluster say nearly the same; one that is alone has one of its own. */
   cluster: string;
+  /** When its contribution was given, Unix seconds. */
+  given: number;
+}
+
+/** What an attributor is told of a generation before it begins. */
+export interface FollowedGeneration {
+  /** Id of the response that it is a choice of. */
+  response: string;
+  choice: number;
+  tenant: string;
+  /** An adapter. */
+  model: ModelCard;
+  /** Token ids. */
+  prompt: readonly number[];
+  /** Whether its reader is shown what `token` finds. */
+  traces: boolean;
+}
+
+/** Of one token: the longest run of generated tokens that ends with it and that the adapter's examples have. */
+export interface TokenTrace {
+  /** Tokens of the run; 0: no example has the token. */
+  length: number;
+  occurrences: number;
+  /** Some of the examples that have it, by their numbers in the adapter's corpus. */
+  examples: number[];
+}
+
+/** Generated tokens [start, end) that the examples have as a run, and no longer run around it. */
+export interface TracedSpan {
+  start: number;
+  end: number;
+  occurrences: number;
+  /** Natural logarithm of the product of its tokens' frequencies in the corpus: lower is rarer. */
+  logFrequency: number;
+  examples: number[];
+}
+
+/** What is known of a whole generation when its last token comes; its shares are settled after it. */
+export interface Followed {
+  status: 'settling' | 'unattributed';
+  /** Why nobody is named. */
+  reason?: string;
+  /** Tokens inside of spans. */
+  matchedTokens: number;
+  spans: TracedSpan[];
+}
+
+/** Follows one generation. Nothing of it throws: what goes wrong makes the generation unattributed. */
+export interface Following {
+  /** Whether `end` makes use of the answer's state. */
+  readonly wantsState: boolean;
+  /** Takes the tokens in order; what it says of one only matters where traces are shown. */
+  token(id: number, match: TokenMatch | undefined): TokenTrace | undefined;
+  /** Once, however it ended; `cut`: before its end, by whoever asked or by a failure. */
+  end(end: { finish: 'stop' | 'length' | 'cut'; answerState?: Float32Array }): Followed;
+}
+
+/** What is registered under the extension point `attributor`. */
+export interface Attributor {
+  /** Never rejects. */
+  follow(generation: FollowedGeneration): Promise<Following>;
 }

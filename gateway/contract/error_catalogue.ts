@@ -102,6 +102,10 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   fine_tune_not_found: absent('There is no such fine-tuning job.'),
   datanet_object_not_found: absent('A Datanet, or something of one, is not there, or not for the key.'),
   adapter_not_found: absent('No such adapter is loaded.'),
+  attribution_not_possible: conflict('A response cannot be settled by gradients.'),
+  attribution_not_found: absent(
+    'No adapter answered that response, it has not ended, or it is not the key’s.',
+  ),
   example_not_in_snapshot: absent('The snapshot has no example of that hash.'),
   response_not_found: {
     ...wrong('No such response is kept.'),

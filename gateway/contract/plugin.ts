@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { Static, TSchema } from 'typebox';
-import type { ExampleOrigin } from './attribution.ts';
+import type { Attributor, ExampleOrigin } from './attribution.ts';
 import type { Backend } from './backend.ts';
 
 /** The contract's version; a plugin names the one that it was built for. */
@@ -11,6 +11,7 @@ export const CONTRACT_VERSION = 1;
 export interface ExtensionPoints {
   backend: Backend;
   fileSource: FileSource;
+  attributor: Attributor;
 }
 
 /** Files that are not uploaded but made of something else: their ids begin with `prefix`, "datanet:". */
@@ -18,6 +19,15 @@ export interface FileSource {
   prefix: string;
   /** The file as a tenant may see it; throws ColophonError where there is none. */
   find(id: string, caller: { tenant: string; operator: boolean }): Promise<NamedFile>;
+  /**
+   * The line of an example by its hash (ExampleOrigin), where the caller may read it; undefined where it was withdrawn. Throws
+   * ColophonError where the caller may not, or there is no such file.
+   */
+  example?(
+    id: string,
+    hash: string,
+    caller: { tenant: string; operator: boolean },
+  ): Promise<string | undefined>;
 }
 
 export interface NamedFile {
@@ -82,6 +92,7 @@ export interface TextMessage {
 export interface ModelText {
   readonly endTokenIds: readonly number[];
   readonly vocabularySize: number;
+  decode(ids: readonly number[], options?: { skipSpecial?: boolean }): string;
   encode(text: string, options?: { special?: 'parse' | 'plain'; addBos?: boolean }): number[];
   /** As the model's template writes it; `addGenerationPrompt` (default true) ends it where an answer begins. */
   encodeChat(

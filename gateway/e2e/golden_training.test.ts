@@ -15,6 +15,7 @@ interface Attribution {
   query_loss: number[];
   grad_dot: number[][];
   query_dot: number[][];
+  datainf: number[][];
 }
 
 interface Reference {
@@ -131,6 +132,12 @@ async function attributionIs(expected: Attribution): Promise<void> {
   };
   within(ofExamples, expected.grad_dot);
   within(ofQueries, expected.query_dot);
+  const blocks = trainer.info().modules.flatMap(({ rank, in: columns, out }) => [rank * columns, rank * out]);
+  const dataInf = await native().exactDataInf(blocks, ofExamples, ofQueries);
+  const largest = Math.max(...expected.datainf.flat().map(Math.abs));
+  for (const [i, row] of expected.datainf.entries())
+    for (const [j, value] of row.entries()) // theirs is negative where an example helps
+      expect(Math.abs(-dataInf[i * row.length + j]! - value)).toBeLessThan(1e-3 * largest);
 }
 
 test('gradients of the first batch, tensor by tensor', async () => {

@@ -2,10 +2,16 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { digestOf } from '../../plugins/training/adapter.ts';
 import { colophon } from '../cli/testing.ts';
+import {
+  accepted as acceptedBy,
+  done as asked,
+  chatLine,
+  frozen as frozenIn,
+  until as untilIn,
+} from './datanet_client.ts';
 import { type ServerProcess, startServerProcess } from './server_process.ts';
 import { writeTinyBase } from './tiny_base.ts';
 import { holdTrainer, type JobFiles, retrieveJob, uploadExamples } from './training_jobs.ts';
@@ -29,53 +35,26 @@ afterAll(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-async function done(method: string, path: string, body?: unknown) {
-  const answer = await server.ask(method, path, body);
-  expect(answer.status, JSON.stringify(answer.body)).toBe(200);
-  return answer.body;
-}
-
-/** What is at `path` once it is in the state. */
-async function until(path: string, state: string) {
-  for (;;) {
-    const body = await done('GET', path);
-    const now = body.state ?? body.status;
-    if (now === state) return body;
-    if (['failed', 'cancelled', 'succeeded'].includes(now)) throw new Error(JSON.stringify(body));
-    await sleep(20);
-  }
-}
+const done = (method: string, path: string, body?: unknown) => asked(server, method, path, body);
+const until = (path: string, state: string) => untilIn(server, path, state);
 const jobPath = (id: string) => `/v1/fine_tuning/jobs/${id}`;
 
-async function accepted(filename: string, words: string[]): Promise<string> {
-  const said = { contributor, filename, licence: 'CC0-1.0', source: 'own work', rights: 'Mine.' };
-  const line = (word: string) =>
-    JSON.stringify({
-      messages: [
-        { role: 'user', content: `What says the ${word}?` },
-        { role: 'assistant', content: 'ZORP' },
-      ],
-    });
-  const content = Buffer.from(words.map((word) => `${line(word)}\n`).join(''));
-  const { id } = await done('POST', `/datanets/farm/contributions?${new URLSearchParams(said)}`, content);
-  await until(`/datanets/farm/contributions/${id}`, 'checked');
-  await done('POST', `/datanets/farm/contributions/${id}/review`, { decision: 'accept' });
-  return id;
-}
-
-async function frozen(): Promise<string> {
-  const shares = { train: 1, validation: 0, test: 0 };
-  const { id } = await done('POST', '/datanets/farm/snapshots', { shares });
-  return (await until(`/datanets/farm/jobs/${id}`, 'succeeded')).report.snapshot;
-}
+const accepted = (words: string[]) =>
+  acceptedBy(
+    server,
+    'farm',
+    contributor,
+    words.map((word) => chatLine(`What says the ${word}?`, 'ZORP')),
+  );
+const frozen = () => frozenIn(server, 'farm');
 
 const recipe = { rank: 2, batch_size: 4, epochs: 2, evaluations: 1, learning_rate: 1e-3 };
 const create = async (change: object): Promise<string> =>
   (await done('POST', '/v1/fine_tuning/jobs', { model: 'base', recipe, ...change })).id;
 
 test('a job that waits does not learn from what was taken back meanwhile, and says so', async () => {
-  await accepted('sounds.jsonl', ['cat', 'dog', 'owl', 'fox', 'bee', 'cow', 'hen', 'pig', 'ant', 'bat']);
-  const secret = await accepted('secret.jsonl', ['xylograph']);
+  await accepted(['cat', 'dog', 'owl', 'fox', 'bee', 'cow', 'hen', 'pig', 'ant', 'bat']);
+  const secret = await accepted(['xylograph']);
   const snapshot = await frozen();
   // One job runs at once.
   const first = await create({ ...files, recipe: { ...recipe, epochs: 50 } });

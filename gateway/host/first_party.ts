@@ -3,6 +3,7 @@ export const firstParty: Record<string, string> = {
   native: '../../plugins/backends/native/index',
   datanet: '../../plugins/datanet/index',
   training: '../../plugins/training/index',
+  attribution: '../../plugins/attribution/index',
 };
 
 /** Of these, the ones that bring commands of the command line: modules whose default export is an AddCommands. */

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { sendAnswer } from './answer.ts';
+import { followChoices } from './attribution.ts';
 import { type ChatBody, chatBody, readChatRequest } from './chat_request.ts';
 import { chatAnswer } from './chat_response.ts';
 import { answers } from './openapi.ts';
@@ -27,7 +28,10 @@ export function chatCompletionRoutes(app: FastifyInstance, services: Services): 
       const served = await services.catalogue.find(body.model);
       const chat = await readChatRequest(body, served, special, request.caller);
       const keep = keeper(services, body, request.caller, request.id);
-      const answer = chatAnswer(body, chat, served, envelopeOf('chatcmpl', body, served), keep);
+      const envelope = envelopeOf('chatcmpl', body, served);
+      const { tenant } = request.caller;
+      followChoices(services, envelope.id, tenant, served, chat.choices, body.attribution);
+      const answer = chatAnswer(body, chat, served, envelope, keep);
       return sendAnswer(services, request, reply, answer, body.stream ?? false);
     },
   );

@@ -1,6 +1,7 @@
 /** /v1/chat/completions: from steps to OpenAI's body or chunks. */
 import type { ToolCallReader, ToolPart } from '../text/tools/index.ts';
 import type { Answer } from './answer.ts';
+import { colophonField, colophonOf } from './attribution.ts';
 import type { Served } from './catalogue.ts';
 import {
   addPart,
@@ -98,6 +99,7 @@ function wholeCompletion(
         finish_reason: finishReason(choice.finish, message.calls.length > 0, legacy),
         ...(choice.stopReason === null ? {} : { stop_reason: choice.stopReason }),
         ...(body.return_token_ids ? { token_ids: choice.ids } : {}),
+        ...colophonOf(body.attribution, choice),
       };
     }),
     usage,
@@ -124,6 +126,7 @@ function chatStream(
   const includeUsage = body.stream_options?.include_usage ?? false;
   const continuous = includeUsage && (body.stream_options?.continuous_usage_stats ?? false);
   const withIds = body.return_token_ids ?? false;
+  const withTraces = body.attribution === 'spans';
   // The parts of a chunk that never change are written once.
   const head = `data: ${JSON.stringify({
     id: envelope.id,
@@ -148,12 +151,10 @@ function chatStream(
     continuous ? `,"usage":${JSON.stringify(usageOf(usages, request.choices.length))}}\n\n` : tail;
 
   /** What goes with the tokens of a step. */
-  const extras = (step: ChoiceStep): { logprobs: string; ids: string } => ({
-    logprobs:
-      body.logprobs && step.ids.length > 0
-        ? JSON.stringify(chatLogprobs(naming, step.ids, step.logprobs))
-        : 'null',
-    ids: withIds ? `,"token_ids":[${step.ids.join(',')}]` : '',
+  const extras = ({ ids, logprobs, traces }: ChoiceStep) => ({
+    logprobs: body.logprobs && ids.length > 0 ? JSON.stringify(chatLogprobs(naming, ids, logprobs)) : 'null',
+    ids: withIds ? `,"token_ids":[${ids.join(',')}]` : '',
+    traces,
   });
 
   return {
@@ -179,17 +180,18 @@ function chatStream(
       const parts = partsOf(step, reader);
       if (gathered) addStep(gathered, index, step, parts);
       const deltas = parts.map((part) => deltaOf(part, legacy));
-      const carries = step.ids.length > 0 && (withIds || body.logprobs);
+      const carries = step.ids.length > 0 && (withIds || withTraces || body.logprobs);
       if (deltas.length === 0 && carries && !step.finish) deltas.push(reader ? '{}' : '{"content":""}');
       // What goes with the tokens of a step goes with its first chunk.
-      let { logprobs, ids } = extras(step);
+      let { logprobs, ids, traces } = extras(step);
       const spend = () => {
         logprobs = 'null';
         if (withIds) ids = ',"token_ids":[]';
+        traces = [];
       };
       for (const delta of deltas) {
         events += chunk(
-          `{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":null${ids}}`,
+          `{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":null${ids}${colophonField(body.attribution, { traces })}}`,
           usage,
         );
         spend();
@@ -197,8 +199,9 @@ function chatStream(
       if (step.finish) {
         const reason = step.stopReason === null ? '' : `,"stop_reason":${JSON.stringify(step.stopReason)}`;
         const finish = finishReason(step.finish, (reader?.calls ?? 0) > 0, legacy);
+        const colophon = colophonField(body.attribution, { traces, followed: step.followed });
         events += chunk(
-          `{"index":${index},"delta":{},"logprobs":${logprobs},"finish_reason":"${finish}"${reason}${ids}}`,
+          `{"index":${index},"delta":{},"logprobs":${logprobs},"finish_reason":"${finish}"${reason}${ids}${colophon}}`,
           usage,
         );
       }

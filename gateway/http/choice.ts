@@ -1,5 +1,13 @@
 /** One generation, from the backend's tokens to the text, ids and log-probabilities of a choice. */
-import { type Backend, ColophonError, type GenerateRequest, type TokenLogprob } from '../contract/index.ts';
+import {
+  type Backend,
+  ColophonError,
+  type Followed,
+  type Following,
+  type GenerateRequest,
+  type TokenLogprob,
+  type TokenTrace,
+} from '../contract/index.ts';
 import type { GenerationMeter } from '../observe/metrics.ts';
 import type { Constraint } from '../text/grammar/grammars.ts';
 import { StopStrings } from '../text/stop_strings.ts';
@@ -22,6 +30,10 @@ export interface ChoiceRequest {
   endAtRepeatedCall?: boolean;
   /** Makes what keeps the answer to its grammar. */
   constrain?(): Promise<Constraint>;
+  /** Begins to follow it for whoever attributes answers. */
+  follow?(): Promise<Following>;
+  /** Whether steps have `traces`. */
+  showTraces?: boolean;
 }
 
 export interface ChoiceUsage {
@@ -43,6 +55,10 @@ export interface ChoiceStep {
   finish: 'stop' | 'length' | undefined;
   /** The stop string or explicit stop token that ended it. */
   stopReason: string | number | null;
+  /** One for each id, where they are shown. */
+  traces: TokenTrace[];
+  /** With the finish, where it was followed. */
+  followed?: Followed;
   /** So far. */
   usage: ChoiceUsage;
 }
@@ -51,6 +67,7 @@ export interface ChoiceStep {
 export class Cancelled extends Error {}
 
 const none: ReadonlySet<number> = new Set();
+const untraced: TokenTrace = { length: 0, occurrences: 0, examples: [] };
 
 /** Runs to the end, giving each step to `onStep` as it comes. Ends the generation when `signal` fires or `onStep` throws. */
 export async function runChoice(
@@ -102,10 +119,25 @@ export async function runChoice(
   };
 
   let constraint: Constraint | undefined;
+  let following: Following | undefined;
+  let followed = false;
+  const endFollowing = (
+    finish: 'stop' | 'length' | 'cut',
+    answerState?: Float32Array,
+  ): Followed | undefined => {
+    if (!following || followed) return undefined;
+    followed = true;
+    return following.end({ finish, ...(answerState ? { answerState } : {}) });
+  };
   try {
     constraint = await request.constrain?.();
-    const constrained = constraint ? { ...generate, constraint } : generate;
-    for await (const parts of request.backend.generate(constrained, signal)) {
+    if (!request.promptOnly) following = await request.follow?.();
+    const asked = {
+      ...generate,
+      ...(constraint ? { constraint } : {}),
+      ...(following?.wantsState ? { answerState: true } : {}),
+    };
+    for await (const parts of request.backend.generate(asked, signal)) {
       if (signal.aborted) throw new Cancelled();
       const step: ChoiceStep = {
         text: '',
@@ -115,19 +147,26 @@ export async function runChoice(
         promptLogprobs: undefined,
         finish: undefined,
         stopReason: null,
+        traces: [],
         usage,
       };
+      let answerState: Float32Array | undefined;
       for (const part of parts) {
         if (part.type === 'prompt-logprobs') {
           step.promptLogprobs = part.tokens;
         } else if (part.type === 'finish') {
           usage.cachedTokens = part.usage.cachedTokens;
+          answerState = part.answerState;
           if (request.promptOnly) step.finish = 'length';
           else finish(step, part.reason);
         } else {
           if (part.cachedTokens !== undefined) usage.cachedTokens = part.cachedTokens;
           if (request.promptOnly) continue;
           if (part.logprob) step.logprobs.push(part.logprob);
+          if (following) {
+            const trace = following.token(part.id, part.match);
+            if (request.showTraces) step.traces.push(trace ?? untraced);
+          }
           take(step, part.id);
         }
         if (step.finish) break;
@@ -139,6 +178,10 @@ export async function runChoice(
         else if (step.finish) step.text += repeats.flush();
       }
       meter.step(step.ids.length);
+      if (step.finish) {
+        const whole = endFollowing(step.finish, answerState);
+        if (whole) step.followed = whole;
+      }
       onStep(step);
       if (step.finish) {
         meter.finish(step.finish, usage);
@@ -153,6 +196,7 @@ export async function runChoice(
     meter.finish('error', usage);
     throw error;
   } finally {
+    endFollowing('cut');
     constraint?.close();
   }
   meter.finish(signal.aborted ? 'cancelled' : 'error', usage);

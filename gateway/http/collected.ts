@@ -1,4 +1,4 @@
-import type { TokenLogprob } from '../contract/index.ts';
+import type { Followed, TokenLogprob, TokenTrace } from '../contract/index.ts';
 import type { ChoiceStep } from './choice.ts';
 
 /** All steps of a choice, for an answer that does not stream. */
@@ -10,6 +10,8 @@ export interface CollectedChoice {
   promptLogprobs: Array<TokenLogprob | null> | undefined;
   finish: 'stop' | 'length' | undefined;
   stopReason: string | number | null;
+  traces: TokenTrace[];
+  followed: Followed | undefined;
 }
 
 export function newCollection(): CollectedChoice {
@@ -21,6 +23,8 @@ export function newCollection(): CollectedChoice {
     promptLogprobs: undefined,
     finish: undefined,
     stopReason: null,
+    traces: [],
+    followed: undefined,
   };
 }
 
@@ -30,6 +34,8 @@ export function collect(choice: CollectedChoice, step: ChoiceStep): void {
   choice.logprobs.push(...step.logprobs);
   choice.offsets.push(...step.offsets);
   choice.promptLogprobs ??= step.promptLogprobs;
+  choice.traces.push(...step.traces);
+  choice.followed ??= step.followed;
   choice.finish ??= step.finish;
   choice.stopReason ??= step.stopReason;
 }

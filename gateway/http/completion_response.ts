@@ -1,6 +1,7 @@
 /** /v1/completions: from steps to OpenAI's body or chunks. */
 import type { TokenLogprob } from '../contract/index.ts';
 import type { Answer } from './answer.ts';
+import { colophonField, colophonOf } from './attribution.ts';
 import type { Served } from './catalogue.ts';
 import { type ChoiceStep, countCodePoints } from './choice.ts';
 import { type CollectedChoice, collect, newCollection } from './collected.ts';
@@ -55,7 +56,7 @@ function completionWhole({ body, request, naming, envelope }: Context): Answer {
     }
     if (given(body.prompt_logprobs) && logprobs)
       json.prompt_logprobs = promptLogprobs(naming, prompt.ids, logprobs);
-    return json;
+    return Object.assign(json, colophonOf(body.attribution, choice));
   };
   return {
     choices: request.choices,
@@ -118,7 +119,8 @@ function completionStream({ body, request, naming, envelope }: Context): Answer 
       const prompt = request.prompts[Math.floor(index / request.perPrompt)]!;
       const shown = shownOf(index, step, prompt);
       const first = !started.has(index);
-      const carries = shown.ids.length > 0 && (withIds || body.logprobs !== undefined);
+      const carries =
+        shown.ids.length > 0 && (withIds || body.attribution === 'spans' || body.logprobs !== undefined);
       if (shown.text === '' && !step.finish && !carries) return '';
       started.add(index);
       const logprobs = shown.ids.length > 0 ? JSON.stringify(logprobsJson(body, naming, shown)) : 'null';
@@ -127,7 +129,7 @@ function completionStream({ body, request, naming, envelope }: Context): Answer 
       const promptIds = withIds && first ? `,"prompt_token_ids":[${prompt.ids.join(',')}]` : '';
       const choice = `{"index":${index},"text":${JSON.stringify(shown.text)},"logprobs":${logprobs},"finish_reason":${
         step.finish ? `"${step.finish}"` : 'null'
-      }${reason}${ids}${promptIds}}`;
+      }${reason}${ids}${promptIds}${colophonField(body.attribution, step)}}`;
       const usage = continuous ? `,"usage":${JSON.stringify(usageOf(usages, request.perPrompt))}}\n\n` : tail;
       return `${head},"choices":[${choice}]${usage}`;
     },

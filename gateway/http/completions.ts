@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { sendAnswer } from './answer.ts';
+import { followChoices } from './attribution.ts';
 import { type CompletionBody, completionBody, readCompletionRequest } from './completion_request.ts';
 import { completionAnswer } from './completion_response.ts';
 import { answers } from './openapi.ts';
@@ -24,7 +25,10 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       request.outcome.model = body.model;
       const served = await services.catalogue.find(body.model);
       const completion = await readCompletionRequest(body, served, request.caller);
-      const answer = completionAnswer(body, completion, served, envelopeOf('cmpl', body, served));
+      const envelope = envelopeOf('cmpl', body, served);
+      const { tenant } = request.caller;
+      followChoices(services, envelope.id, tenant, served, completion.choices, body.attribution);
+      const answer = completionAnswer(body, completion, served, envelope);
       return sendAnswer(services, request, reply, answer, body.stream ?? false);
     },
   );

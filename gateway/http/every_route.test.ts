@@ -1,12 +1,13 @@
 /** What no route may answer with more than a clear 4xx: tried on every route that the app has, also on those to come. */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import attribution from '../../plugins/attribution/index.ts';
 import datanet from '../../plugins/datanet/index.ts';
 import { startTestServer, type TestServer } from './testing.ts';
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ context: 512, reply: () => 'Hello.', plugins: [datanet] });
+  server = await startTestServer({ context: 512, reply: () => 'Hello.', plugins: [datanet, attribution] });
 });
 afterAll(() => server.close());
 

@@ -1,6 +1,8 @@
 /** Request fields that chat completions and completions share: OpenAI's and vLLM's. Null means absent. */
+
 import { type Static, Type } from 'typebox';
 import { maybe } from '../schema/nullable.ts';
+import { attributionField } from './attribution.ts';
 import { metadataField } from './metadata.ts';
 
 const int32 = 2 ** 31 - 1;
@@ -47,6 +49,7 @@ export const outputFields = {
   return_tokens_as_token_ids: maybe(Type.Boolean()),
   skip_special_tokens: maybe(Type.Boolean()),
   spaces_between_special_tokens: maybe(Type.Boolean()),
+  attribution: attributionField,
   cache_salt: maybe(Type.String({ minLength: 1, maxLength: 1024 })),
   priority: maybe(Type.Integer({ minimum: -int32 - 1, maximum: int32, description: 'Lower values first.' })),
 };

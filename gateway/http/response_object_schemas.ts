@@ -1,5 +1,6 @@
 /** What /v1/responses answers. As in response_schemas.ts. */
 import { Type } from 'typebox';
+import { colophonAnswer } from './attribution.ts';
 import { plainText } from './openapi.ts';
 import { integer, orNull } from './response_schemas.ts';
 
@@ -105,6 +106,7 @@ export const responseAnswer = Type.Object({
   ),
   user: orNull(text),
   metadata: Type.Record(text, text),
+  colophon: Type.Optional(colophonAnswer),
 });
 
 /** Of a request that may ask for a stream. */

@@ -1,5 +1,6 @@
 /** What routes answer, for the OpenAPI document. Nothing is checked against it but in tests. */
 import { type TSchema, Type } from 'typebox';
+import { colophonAnswer } from './attribution.ts';
 import { messagesField } from './chat_messages.ts';
 import { plainText } from './openapi.ts';
 import { toolFields } from './tools.ts';
@@ -58,6 +59,7 @@ const shared = {
   finish_reason: orNull(Type.String({ description: 'stop, length or another reason.' })),
   stop_reason: Type.Optional(orNull(Type.Union([Type.String(), integer]))),
   token_ids: Type.Optional(orNull(ids)),
+  colophon: Type.Optional(colophonAnswer),
 };
 
 const calledFunction = Type.Object({

@@ -1,4 +1,5 @@
 /** The output of a response as it grows, and the events that tell of it. */
+import type { TokenTrace } from '../contract/index.ts';
 import type { Emit, OutputItem } from './events.ts';
 import type { ItemIds } from './ids.ts';
 import type { FunctionCallItem, ItemStatus, MessageItem, OutputLogprob } from './items.ts';
@@ -30,20 +31,22 @@ export class Output {
   }
 
   /** More of the answer's text; opens a message where none is open. */
-  text(delta: string, logprobs: OutputLogprob[]): void {
+  text(delta: string, logprobs: OutputLogprob[], traces: readonly TokenTrace[]): void {
     this.#closeCall('completed');
     const message = this.#openMessage();
-    if (delta === '' && logprobs.length === 0) return;
+    if (delta === '' && logprobs.length === 0 && traces.length === 0) return;
     message.text += delta;
     message.logprobs.push(...logprobs);
     // Spelled out: a copy of fields costs more than all else that is done for a token.
-    this.#emit('response.output_text.delta', {
+    const event: Record<string, unknown> = {
       item_id: message.item.id,
       output_index: this.#done.length,
       content_index: 0,
       delta,
       logprobs,
-    });
+    };
+    if (traces.length > 0) event.colophon = { tokens: traces };
+    this.#emit('response.output_text.delta', event);
   }
 
   /** A call begins; what is open is closed. */

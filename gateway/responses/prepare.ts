@@ -1,6 +1,7 @@
 /** From a checked body to a generation that can run, and the response as it is before it does. */
 import type { Caller } from '../access/callers.ts';
 import { ColophonError } from '../contract/index.ts';
+import { followChoices, type ShownAttribution } from '../http/attribution.ts';
 import type { Served } from '../http/catalogue.ts';
 import type { ChoiceRequest } from '../http/choice.ts';
 import type { Services } from '../http/services.ts';
@@ -33,6 +34,8 @@ export interface PreparedResponse {
   tools: ToolUse;
   /** For the items of the output. */
   ids: ItemIds;
+  /** What its answer shows of who taught it. */
+  attribution: ShownAttribution | null | undefined;
 }
 
 export interface PrepareOptions {
@@ -74,9 +77,18 @@ export async function prepareResponse(
     promptLogprobs: undefined,
     structure,
   });
+  followChoices(services, id, caller.tenant, served, [choice!], body.attribution);
   // What begins a call is looked for in the text.
   if (tools.active && served.text.isSpecial(tools.marker)) choice!.skipSpecial = false;
-  return { response: responseOf(id, body), served, choice: choice!, input: prompt.items, tools, ids };
+  return {
+    response: responseOf(id, body),
+    served,
+    choice: choice!,
+    input: prompt.items,
+    tools,
+    ids,
+    attribution: body.attribution,
+  };
 }
 
 /** How many tokens an input would be. Throws ColophonError as a response of it would. */

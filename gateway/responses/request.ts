@@ -88,6 +88,7 @@ export const responseBody = Type.Object({
   ...lengthFields,
   ...otherStructureFields,
   cache_salt: outputFields.cache_salt,
+  attribution: outputFields.attribution,
   priority: outputFields.priority,
   skip_special_tokens: outputFields.skip_special_tokens,
 });

@@ -1,6 +1,7 @@
 /** One response, from its request to its last event. HTTP and sockets share it; neither is known here. */
 import type { Caller } from '../access/callers.ts';
-import { ColophonError } from '../contract/index.ts';
+import { ColophonError, type Followed } from '../contract/index.ts';
+import { colophonOf } from '../http/attribution.ts';
 import { Cancelled, type ChoiceUsage } from '../http/choice.ts';
 import { publicError } from '../http/errors.ts';
 import { runLimited } from '../http/limited_choice.ts';
@@ -76,6 +77,7 @@ export async function runPrepared(
       ...changed,
       output: output.items,
       usage: usageOf(usage),
+      ...colophonOf(prepared.attribution, { traces: [], followed }),
     };
     const kept = { response, input };
     if (response.store) keep(services, caller.tenant, kept);
@@ -87,6 +89,7 @@ export async function runPrepared(
   const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
   let finish: 'stop' | 'length' | undefined;
   let usage: ChoiceUsage | undefined;
+  let followed: Followed | undefined;
   if (background) enqueue();
   try {
     await runLimited(services, caller, choice, signal, meter, (step) => {
@@ -94,7 +97,8 @@ export async function runPrepared(
       usage = step.usage;
       const logprobs =
         choice.generate.logprobs === undefined ? [] : chatLogprobs(naming, step.ids, step.logprobs).content;
-      answer.feed(step.text, logprobs);
+      answer.feed(step.text, logprobs, step.traces);
+      followed = step.followed;
       if (step.finish) finish = step.finish;
     });
   } catch (thrown) {

@@ -1,6 +1,7 @@
 /** One response of a Realtime session, from its event to response.done. */
 import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
+import { followChoices } from '../http/attribution.ts';
 import { type ChatBody, readChatRequest } from '../http/chat_request.ts';
 import { Cancelled, type ChoiceStep, type ChoiceUsage } from '../http/choice.ts';
 import { runLimited } from '../http/limited_choice.ts';
@@ -110,6 +111,7 @@ export class RealtimeResponse {
     if (signal.aborted) throw new Cancelled();
     this.#usage = { promptTokens: chat.prompt.length, cachedTokens: 0, completionTokens: 0 };
     const choice = chat.choices[0]!;
+    followChoices(services, this.id, caller.tenant, served, chat.choices, 'none');
     const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
     if (chat.tools.use.active) this.#reader = chat.tools.use.reader();
     let finish: ChoiceStep['finish'];

@@ -21,7 +21,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const find = (id: string) => snapshotFiles(async () => service).find(id, { tenant: 'o', operator: true });
+const operator = { tenant: 'o', operator: true };
+const files = () => snapshotFiles(async () => service);
+const find = (id: string) => files().find(id, operator);
 
 async function listed<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
@@ -55,10 +57,16 @@ test('each line has its origin, in every split', async () => {
           contribution,
           contributor,
           cluster: String(cluster),
+          given: expect.any(Number),
         })),
     );
+    for (const [at, { example }] of origins.entries())
+      expect(await files().example!(file.id!, example, operator)).toBe(lines[at]);
     for (const { contribution, contributor } of origins)
       expect((await store.contribution(contribution))?.contributor).toBe(contributor);
+    for (const { contribution, given } of origins)
+      expect((await store.contribution(contribution))?.createdAt).toBe(given);
+    await expect(files().example!(file.id!, 'f'.repeat(64), operator)).rejects.toThrow('There is no example');
   }
   // No near duplicate was looked for, so that each is alone.
   expect(new Set(all.map(({ cluster }) => cluster)).size).toBe(90);

@@ -1,9 +1,9 @@
 /** A snapshot as a file of JSON lines: "datanet:NAME@SNAPSHOT", "datanet:NAME@latest", "...:validation" for another split. */
-import type { ExampleOrigin, FileSource } from '../../gateway/contract/index.ts';
-import { datanetFor, notFound } from './access.ts';
+import type { FileSource } from '../../gateway/contract/index.ts';
+import { type Caller, datanetFor, notFound } from './access.ts';
 import type { Service } from './http/routes.ts';
 import { snapshotFor } from './http/snapshots.ts';
-import type { SnapshotEntry, Split } from './model.ts';
+import type { Split } from './model.ts';
 import { Manifest } from './snapshots/manifest.ts';
 import { placesOfSplit } from './snapshots/texts.ts';
 
@@ -11,15 +11,19 @@ const prefix = 'datanet:';
 const pattern = /^datanet:([a-z0-9-]{1,64})@([0-9a-f]{64}|latest)(?::(train|validation|test))?$/;
 
 export function snapshotFiles(service: () => Promise<Pick<Service, 'store' | 'blobs'>>): FileSource {
+  const open = async (id: string, caller: Caller) => {
+    const [, name, wanted, split = 'train'] = pattern.exec(id) ?? [];
+    if (!name || !wanted) throw notFound('snapshot', id);
+    const { store, blobs } = await service();
+    const { datanet } = await datanetFor(store, name, caller, 'contributor');
+    const snapshot = await snapshotFor(store, datanet, wanted);
+    const manifest = await Manifest.open(blobs, snapshot.manifest);
+    return { name, split, store, blobs, datanet, snapshot, manifest };
+  };
   return {
     prefix,
     async find(id, caller) {
-      const [, name, wanted, split = 'train'] = pattern.exec(id) ?? [];
-      if (!name || !wanted) throw notFound('snapshot', id);
-      const { store, blobs } = await service();
-      const { datanet } = await datanetFor(store, name, caller, 'contributor');
-      const snapshot = await snapshotFor(store, datanet, wanted);
-      const manifest = await Manifest.open(blobs, snapshot.manifest);
+      const { name, split, store, blobs, datanet, snapshot, manifest } = await open(id, caller);
       const places = () => placesOfSplit(store, datanet, manifest, split as Split);
       let bytes = 0;
       for await (const { place } of places()) bytes += place.bytes + 1;
@@ -36,14 +40,28 @@ export function snapshotFiles(service: () => Promise<Pick<Service, 'store' | 'bl
           }
         },
         origins: async function* () {
-          for await (const entries of manifest.entries())
-            for (const entry of entries) if (entry.split === split) yield originOf(entry);
+          const given = new Map<string, number>();
+          for await (const entries of manifest.entries()) {
+            for (const { hash, contribution, contributor, cluster, split: own } of entries) {
+              if (own !== split) continue;
+              if (!given.has(contribution))
+                given.set(contribution, (await store.contribution(contribution))?.createdAt ?? 0);
+              const when = given.get(contribution)!;
+              yield { example: hash, contribution, contributor, cluster: String(cluster), given: when };
+            }
+          }
         },
       };
     },
+    async example(id, hash, caller) {
+      const { store, blobs, datanet, manifest } = await open(id, caller);
+      const found = await manifest.find(hash);
+      if (!found) throw notFound('example', hash);
+      const [place] = await store.placesOf(datanet.id, [found.entry]);
+      if (!place) return undefined;
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of blobs.read(place.blob, place)) chunks.push(chunk);
+      return Buffer.concat(chunks).toString();
+    },
   };
-}
-
-function originOf({ hash, contribution, contributor, cluster }: SnapshotEntry): ExampleOrigin {
-  return { example: hash, contribution, contributor, cluster: String(cluster) };
 }

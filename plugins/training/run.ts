@@ -174,6 +174,14 @@ function next(state: RunState, row: LogRow, tokens: number, recipe: Recipe, plan
   return after;
 }
 
+/**
+ * How much of a held-out token's probability the base alone would have given it, where losses are of tokens: a mean loss less is a
+ * factor of the probability. Undefined where nothing was held out.
+ */
+export function baseShare({ best, before }: RunState): number | undefined {
+  return best && before.validation && Math.min(1, Math.exp(best.loss - before.validation.loss));
+}
+
 /** The step whose checkpoint is the run's result. */
 export function bestStep(state: RunState): number {
   return state.best?.step ?? state.step;

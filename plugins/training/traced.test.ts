@@ -59,6 +59,7 @@ const origin = (number: number): ExampleOrigin => ({
   contribution: `contribution-${number % 5}`,
   contributor: `contributor-${number % 3}`,
   cluster: String(number),
+  given: number % 7,
 });
 async function* origins(count: number, missing = count) {
   for (let number = 0; number < count; number++) {
@@ -77,6 +78,7 @@ const line = JSON.stringify({
 const model: ModelText = {
   endTokenIds: [10],
   vocabularySize: 128,
+  decode: (ids) => String.fromCharCode(...ids),
   encode: (said) => Array.from(said, (character) => character.charCodeAt(0)),
   encodeChat: (messages, options) => {
     const said = messages.map(({ role, content }) => `${role}:${content}\n`).join('');

@@ -26,9 +26,9 @@ export async function writeOrigins(path: string, origins: AsyncIterable<ExampleO
   const contributors = new Set<string>();
   const lines = async function* () {
     let piece = '';
-    for await (const { example, contribution, contributor, cluster } of origins) {
+    for await (const { example, contribution, contributor, cluster, given } of origins) {
       contributors.add(contributor);
-      piece += `${JSON.stringify({ example, contribution, contributor, cluster })}\n`;
+      piece += `${JSON.stringify({ example, contribution, contributor, cluster, given })}\n`;
       if (piece.length < pieceCharacters) continue;
       yield piece;
       piece = '';
@@ -47,12 +47,13 @@ export interface Traced {
   adapter: string;
   /** Id of the file that the examples are from. */
   source: string;
+  baseShare?: number | undefined;
 }
 
 /** Writes the files of an adapter into the job's folder: each whole and durable, or not there. */
 export async function writeTraced(
   folder: string,
-  { items, vocabulary, adapter, source }: Traced,
+  { items, vocabulary, adapter, source, baseShare }: Traced,
 ): Promise<void> {
   const hashOf = async (name: string) => Buffer.from(await native().hashFile(join(adapter, name)), 'hex');
   const hash = adapterHash(await hashOf('adapter_config.json'), await hashOf('adapter_model.safetensors'));
@@ -62,7 +63,13 @@ export async function writeTraced(
   await builder.write(join(folder, traceIndexFile), hash);
   const origins = join(folder, originsFile);
   if (!existsSync(origins)) return;
-  const head: CorpusHead = { format: 1, adapter: hash, source, examples: items.length };
+  const head: CorpusHead = {
+    format: 1,
+    adapter: hash,
+    source,
+    examples: items.length,
+    ...(baseShare === undefined ? {} : { base_share: baseShare }),
+  };
   const lines = async function* () {
     yield `${JSON.stringify(head)}\n`;
     yield* createReadStream(origins);

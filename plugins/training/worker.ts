@@ -3,17 +3,25 @@
  * lines of JSON. Its end says how it went: `done` with the state, or `failed` with a sentence. On SIGTERM it ends after the
  * step that is under way, with all that was done in its checkpoint.
  */
-import { readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { BaseWeights } from '../../gateway/contract/index.ts';
 import { native, type TrainerOptions } from '../../native/binding/index.ts';
+import { yieldToServing } from '../../native/binding/yield.ts';
 import { readExamples, readPairs } from './data_file.ts';
+import { writeInfluence } from './influence_file.ts';
 import { isDiskFull } from './job_folders.ts';
 import { answers, type Objective, preferences } from './objective.ts';
 import { type Recipe, scalingOf } from './recipe.ts';
-import { bestStep, checkpointFolder, type LogRow, type RunOptions, type RunState, run } from './run.ts';
+import {
+  baseShare,
+  bestStep,
+  checkpointFolder,
+  type LogRow,
+  type RunOptions,
+  type RunState,
+  run,
+} from './run.ts';
 import type { Sweep, Tried } from './sweep.ts';
 import { writeTraced } from './traced.ts';
 
@@ -60,15 +68,6 @@ function endWithServer(): void {
   setInterval(() => {
     if (process.ppid !== server) process.kill(process.pid, 'SIGKILL');
   }, 200).unref();
-}
-
-/**
- * Serving goes first. On Linux a priority is a thread's own and those made later have their maker's; the pool of threads that
- * training runs on may be there already, as modules are read on it.
- */
-function yieldToServing(): void {
-  const threads = process.platform === 'linux' ? readdirSync('/proc/self/task').map(Number) : [process.pid];
-  for (const thread of threads) setPriority(thread, constants.priority.PRIORITY_LOW);
 }
 
 async function main(folder: string): Promise<void> {
@@ -128,14 +127,24 @@ async function main(folder: string): Promise<void> {
     signal: stop.signal,
   };
   const state = await run(options);
-  if (state.ended)
+  let whole = true;
+  if (state.ended) {
     await writeTraced(folder, {
       items: options.data.train,
       vocabulary: hyperparameters.vocabulary,
       adapter: checkpointFolder(folder, bestStep(state)),
       source: job.source,
+      baseShare: pairs ? undefined : baseShare(state),
     });
-  tell({ type: 'done', state });
+    whole = await writeInfluence(folder, {
+      trainer,
+      items: options.data.train,
+      recipe,
+      state,
+      signal: stop.signal,
+    });
+  }
+  tell({ type: 'done', state: whole ? state : { ...state, ended: undefined } });
 }
 
 main(process.argv[2]!).then(

@@ -1,0 +1,261 @@
+/**
+ * Answers and what they were settled to, in one SQLite file. An answer that ended is written with the others of the same few
+ * milliseconds; one that was written is settled once, in this run or a later one.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import type { EndedAnswer } from './following.ts';
+import type { GradientEvidence } from './gradients/worker.ts';
+import type { Settlement } from './settle.ts';
+import type { Span } from './spans.ts';
+
+export type AnswerStatus = 'settling' | 'settled' | 'unattributed';
+
+export interface AnswerRecord {
+  seq: number;
+  response: string;
+  choice: number;
+  tenant: string;
+  /** The model's name. */
+  model: string;
+  /** Content hash of the adapter, and where it lies. */
+  adapter: string;
+  folder: string;
+  /** Unix seconds. */
+  created: number;
+  finish: EndedAnswer['finish'];
+  status: AnswerStatus;
+  /** Why nobody is named. */
+  reason: string | null;
+  /** How many. */
+  tokens: number;
+  /** Null once they are no longer kept, or where nobody can be named. */
+  evidence: { prompt: Int32Array; ids: Int32Array; state: Float32Array | null } | null;
+  spans: Span[];
+  settlement: Settlement | null;
+  second: SecondLevel | null;
+}
+
+/** Of an answer that is to be settled by gradients too, or was: why, and what came of it. */
+export interface SecondLevel {
+  status: 'wanted' | 'done' | 'failed';
+  /** By its reader or an operator; or by lot, with the probability that it had. */
+  why: 'asked' | 'sample';
+  probability?: number;
+  /** Of a failure. */
+  reason?: string;
+  /** What it was settled by, and to before. */
+  evidence?: GradientEvidence;
+  first?: Settlement;
+}
+
+interface Row extends Omit<AnswerRecord, 'evidence' | 'spans' | 'settlement' | 'second'> {
+  prompt: Buffer | null;
+  ids: Buffer | null;
+  state: Buffer | null;
+  spans: string;
+  settlement: string | null;
+  second: string | null;
+}
+
+/** Answers that end within so many milliseconds of each other are written together. */
+const gatherMs = 20;
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS answers (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    response TEXT NOT NULL,
+    choice INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    model TEXT NOT NULL,
+    adapter TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    finish TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT,
+    tokens INTEGER NOT NULL,
+    prompt BLOB,
+    ids BLOB,
+    state BLOB,
+    spans TEXT NOT NULL,
+    settlement TEXT,
+    second TEXT,
+    UNIQUE (response, choice)
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS answers_to_settle ON answers (seq) WHERE status = 'settling';
+  CREATE INDEX IF NOT EXISTS answers_to_settle_again ON answers (seq) WHERE second ->> 'status' = 'wanted';
+  CREATE INDEX IF NOT EXISTS answers_with_evidence ON answers (created) WHERE ids IS NOT NULL;
+`;
+
+export class Records {
+  readonly #db: Database.Database;
+  readonly #written: () => void;
+  #ended: EndedAnswer[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `folder`: made where it is not there. `written`: answers that are to be settled have come. */
+  constructor(folder: string, written: () => void) {
+    mkdirSync(folder, { recursive: true });
+    this.#written = written;
+    this.#db = new Database(join(folder, 'attribution.sqlite'));
+    // Shares are money: durable when written. What the answers said must not stay in free pages.
+    for (const pragma of [
+      'journal_mode = WAL',
+      'synchronous = FULL',
+      'secure_delete = ON',
+      'busy_timeout = 5000',
+    ])
+      this.#db.pragma(pragma);
+    this.#db.exec(schema);
+  }
+
+  add(answer: EndedAnswer): void {
+    this.#ended.push(answer);
+    this.#timer ??= setTimeout(() => this.flush(), gatherMs);
+  }
+
+  /** Writes what has ended. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const ended = this.#ended;
+    if (ended.length === 0) return;
+    this.#ended = [];
+    const insert = this.#db.prepare(
+      `INSERT INTO answers (response, choice, tenant, model, adapter, folder, created, finish, status, reason, tokens, prompt, ids, state, spans)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'settling', ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+    );
+    this.#db.transaction(() => {
+      for (const {
+        response,
+        choice,
+        tenant,
+        model,
+        finish,
+        reason,
+        prompt,
+        tokens,
+        answerState,
+        spans,
+      } of ended) {
+        const named = reason === undefined;
+        insert.run(
+          response,
+          choice,
+          tenant,
+          model.id,
+          model.contentHash ?? '',
+          model.root,
+          Math.floor(Date.now() / 1000),
+          finish,
+          reason ?? null,
+          tokens.length,
+          named ? bytesOf(Int32Array.from(prompt)) : null,
+          named ? bytesOf(tokens) : null,
+          named && answerState ? bytesOf(answerState) : null,
+          JSON.stringify(spans),
+        );
+      }
+    })();
+    this.#written();
+  }
+
+  /** The next that are to be settled, the oldest first. */
+  unsettled(most: number): AnswerRecord[] {
+    const rows = this.#db
+      .prepare(`SELECT * FROM answers WHERE status = 'settling' ORDER BY seq LIMIT ?`)
+      .all(most);
+    return (rows as Row[]).map(recordOf);
+  }
+
+  /** Once; one that is settled already keeps what it was settled to. */
+  settle(
+    seq: number,
+    status: 'settled' | 'unattributed',
+    reason: string | null,
+    settlement: Settlement,
+  ): void {
+    this.#db
+      .prepare(
+        `UPDATE answers SET status = ?, reason = ?, settlement = ? WHERE seq = ? AND status = 'settling'`,
+      )
+      .run(status, reason, JSON.stringify(settlement), seq);
+  }
+
+  /** Marks a settled answer as to be settled by gradients too; false where it is, or was, already, or is not settled. */
+  want(seq: number, second: SecondLevel): boolean {
+    const { changes } = this.#db
+      .prepare(
+        `UPDATE answers SET second = ? WHERE seq = ? AND status = 'settled' AND ids IS NOT NULL
+           AND (second IS NULL OR second ->> 'status' = 'failed')`,
+      )
+      .run(JSON.stringify(second), seq);
+    return changes > 0;
+  }
+
+  /** The next that is to be settled again: those that were asked for first. */
+  wanted(): AnswerRecord | undefined {
+    const row = this.#db
+      .prepare(
+        `SELECT * FROM answers WHERE second ->> 'status' = 'wanted' ORDER BY second ->> 'why' <> 'asked', seq LIMIT 1`,
+      )
+      .get();
+    return row === undefined ? undefined : recordOf(row as Row);
+  }
+
+  /** Once: what was settled a second time stays so. */
+  settleAgain(seq: number, second: SecondLevel, settlement: Settlement | null): void {
+    this.#db
+      .prepare(
+        `UPDATE answers SET second = ?, settlement = coalesce(?, settlement)
+         WHERE seq = ? AND second ->> 'status' = 'wanted'`,
+      )
+      .run(JSON.stringify(second), settlement && JSON.stringify(settlement), seq);
+  }
+
+  /** The choices of a response, as `tenant` may see them; any tenant's where it is undefined. */
+  of(response: string, tenant: string | undefined): AnswerRecord[] {
+    this.flush();
+    const rows = this.#db
+      .prepare(`SELECT * FROM answers WHERE response = ? AND (? IS NULL OR tenant = ?) ORDER BY choice`)
+      .all(response, tenant ?? null, tenant ?? null);
+    return (rows as Row[]).map(recordOf);
+  }
+
+  /** Of settled answers that ended before `created`, Unix seconds, forgets what they said. */
+  forget(created: number): void {
+    this.#db
+      .prepare(
+        `UPDATE answers SET prompt = NULL, ids = NULL, state = NULL WHERE ids IS NOT NULL AND created < ?
+           AND status <> 'settling' AND coalesce(second ->> 'status', '') <> 'wanted'`,
+      )
+      .run(created);
+  }
+
+  close(): void {
+    this.flush();
+    this.#db.close();
+  }
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array | Float32Array) =>
+  Buffer.from(buffer, byteOffset, byteLength);
+
+function recordOf({ prompt, ids, state, spans, settlement, second, ...row }: Row): AnswerRecord {
+  return {
+    ...row,
+    evidence: ids && {
+      prompt: prompt ? new Int32Array(copyOf(prompt)) : new Int32Array(0),
+      ids: new Int32Array(copyOf(ids)),
+      state: state && new Float32Array(copyOf(state)),
+    },
+    spans: JSON.parse(spans),
+    settlement: settlement === null ? null : JSON.parse(settlement),
+    second: second === null ? null : JSON.parse(second),
+  };
+}
+
+/** The bytes where numbers of four bytes may begin. */
+const copyOf = (bytes: Buffer) => bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);

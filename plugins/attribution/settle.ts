@@ -1,0 +1,79 @@
+/** What a recorded answer is settled to: from its evidence to shares. */
+import type { Corpus, Origins } from './corpus.ts';
+import type { GradientEvidence } from './gradients/worker.ts';
+import type { AnswerRecord } from './records.ts';
+import type { InfluenceEvidence, SpanEvidence, Teacher } from './shares/evidence.ts';
+import type { SharePolicy } from './shares/policy.ts';
+import { type AnswerShares, sharesOf } from './shares/shares.ts';
+import { examplesOf, rarest } from './spans.ts';
+
+/** Shares with how they were made; those of single tokens are made anew from the evidence when they are asked for. */
+export interface Settlement extends Omit<AnswerShares, 'tokens'> {
+  /** 1: by what generating gives for nothing; 2: by gradients and the base's own probabilities. */
+  level: 1 | 2;
+}
+
+/** The base alone: nobody is named. */
+export function unattributedShares(tokens: number, policy: SharePolicy): AnswerShares {
+  return sharesOf({ tokens: Array.from({ length: tokens }, () => ({})), corpus: new Map() }, policy);
+}
+
+export interface Settled {
+  corpus: Corpus;
+  origins: Origins;
+  policy: SharePolicy;
+}
+
+type Evidence = Pick<AnswerRecord, 'spans'> & { evidence: NonNullable<AnswerRecord['evidence']> };
+
+/** By spans and, where there is an index of them, the state of the answer. */
+export async function firstShares(answer: Evidence, settled: Settled): Promise<AnswerShares> {
+  const { state } = answer.evidence;
+  const influence = state && (await settled.corpus.influence());
+  return shares(answer, settled, await influence?.byState(state!, settled.policy.deviations));
+}
+
+/** By spans, gradients, and how much of each token the base alone would have said. */
+export function secondShares(
+  answer: Evidence,
+  settled: Settled,
+  { method, base, scores }: GradientEvidence,
+): Promise<AnswerShares> {
+  return shares(answer, settled, { method, scores }, base);
+}
+
+/** The same evidence and policy give the same shares, whenever and wherever. */
+async function shares(
+  { evidence: { ids }, spans }: Evidence,
+  { corpus, origins, policy }: Settled,
+  influence: InfluenceEvidence | undefined,
+  bases: readonly number[] = [],
+): Promise<AnswerShares> {
+  const found: SpanEvidence[] = rarest(corpus.index, ids, spans, 1).map(
+    ({ start, end, row, count, logProbability }) => ({
+      start,
+      end,
+      count,
+      logProbability,
+      examples: examplesOf(corpus.index, { row, count }, policy.occurrences),
+    }),
+  );
+  const named = [
+    ...found.flatMap(({ examples }) => examples),
+    ...(influence?.scores ?? []).map(({ example }) => example),
+  ];
+  const teachers = new Map<number, Teacher>();
+  for (const [example, origin] of await origins.of(named))
+    teachers.set(example, { ...origin, order: origin.given });
+  const tokens = Array.from(ids, (_, i) => (bases[i] === undefined ? {} : { base: bases[i] }));
+  return sharesOf(
+    {
+      tokens,
+      spans: found,
+      corpus: teachers,
+      ...(influence ? { influence } : {}),
+      ...(origins.baseShare === undefined ? {} : { adapterBase: origins.baseShare }),
+    },
+    policy,
+  );
+}
