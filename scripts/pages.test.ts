@@ -65,3 +65,28 @@ it('a table has every case, and leaves a peer out where it has none', async () =
   expect(text).toContain('CPU, 2 cores, AVX2, 8 GiB; 2026-01-02, commit abc.');
   expect(text).not.toContain('old');
 });
+
+it('a table of many peers has a line for each', async () => {
+  const { withTables } = (await import('../bench/table.mjs' as string)) as Tables;
+  const names = Array.from({ length: 9 }, (_, i) => `peer-${i}`);
+  const report = {
+    date: '2026-01-02T03:04:05Z',
+    commit: 'abc',
+    machine: { cpu: 'CPU', cores: 2, memory_bytes: 2 ** 33 },
+    cases: [
+      {
+        case: 'a',
+        unit: 's',
+        ours: 0.000123,
+        peers: Object.fromEntries(names.map((name) => [name, 1])),
+        ratios: {},
+      },
+      { case: 'b', unit: 'AUC', ours: 0.5, peers: { 'peer-1': 0.25 }, ratios: {} },
+    ],
+  };
+  const text = withTables('<!-- table: t -->\n<!-- /table -->', () => report);
+  expect(text).toContain('|  | `a` (s) | `b` (AUC) |');
+  expect(text).toContain('| **Colophon** | **0.000123** | **0.5** |');
+  expect(text).toContain('| peer-0 | 1 | – |');
+  expect(text).toContain('| peer-1 | 1 | 0.25 |');
+});

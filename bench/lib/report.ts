@@ -11,10 +11,14 @@ export const units = {
   'chunks/s': { moreIsBetter: true },
   'rows/s': { moreIsBetter: true },
   F1: { moreIsBetter: true },
+  AUC: { moreIsBetter: true },
+  LDS: { moreIsBetter: true },
+  nats: { moreIsBetter: true },
   ms: { moreIsBetter: false },
   us: { moreIsBetter: false },
   s: { moreIsBetter: false },
   MB: { moreIsBetter: false },
+  'B/token': { moreIsBetter: false },
   '%': { moreIsBetter: true },
 } as const;
 export type Unit = keyof typeof units;
@@ -49,8 +53,8 @@ export function caseResult(
   if (ours !== undefined) result.ours = significant(ours, 4);
   for (const [name, value] of Object.entries(peers)) {
     result.peers[name] = significant(value, 4);
-    // Nothing is no measure: a base that knows none of the answers.
-    if (ours === undefined || ours === 0 || value === 0) continue;
+    // What is nothing, or below it, is no measure: a base that knows none of the answers, a correlation the wrong way round.
+    if (ours === undefined || ours <= 0 || value <= 0) continue;
     result.ratios[name] = significant(units[unit].moreIsBetter ? ours / value : value / ours, 3);
   }
   return result;

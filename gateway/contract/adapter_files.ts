@@ -17,6 +17,8 @@ export interface CorpusHead {
   /** "datanet:NAME@SNAPSHOT" */
   source: string;
   examples: number;
+  /** The token that stands in the trace index for those that were read and not learned. */
+  unlearned: number;
   /**
    * How much of a token's probability the base alone would have given it: the geometric mean over the held-out answers' tokens,
    * from 0 to 1. Absent: nothing was held out, or answers were compared and not learned.

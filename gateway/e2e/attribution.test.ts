@@ -81,6 +81,7 @@ test('an adapter names the snapshot, and for each example who gave it', async ()
     adapter: await hashOf(),
     source: `datanet:farm@${snapshot}`,
     examples: 12,
+    unlearned: expect.any(Number),
   });
   expect(lines).toEqual(
     entries.map(({ hash, contribution, contributor, cluster }: Record<string, unknown>) => ({

@@ -445,6 +445,15 @@ export interface NativeTraceIndex {
   counts(tokens: Int32Array): Uint32Array;
   /** The example (its number, in the order it was added) and the token in it that each of so many rows begins at. */
   places(row: number, count: number): { example: Uint32Array; offset: Uint32Array };
+  /**
+   * The other examples whose set of tokens, each counted once and `without` not at all, has a cosine of `least` or more with that of
+   * an example. Reads all tokens.
+   */
+  alike(
+    example: number,
+    least: number,
+    without?: number,
+  ): Promise<{ example: Uint32Array; cosine: Float64Array }>;
 }
 
 /** Gathers the examples of a trace index. */

@@ -42,7 +42,8 @@ void TraceIndexObject::define(Napi::Env env) {
                                                       InstanceMethod<&TraceIndexObject::check>("check"),
                                                       InstanceMethod<&TraceIndexObject::matches>("matches"),
                                                       InstanceMethod<&TraceIndexObject::counts>("counts"),
-                                                      InstanceMethod<&TraceIndexObject::places>("places")}));
+                                                      InstanceMethod<&TraceIndexObject::places>("places"),
+                                                      InstanceMethod<&TraceIndexObject::alike>("alike")}));
   index_constructor().SuppressDestruct();
 }
 
@@ -102,6 +103,32 @@ Napi::Value TraceIndexObject::places(const Napi::CallbackInfo& info) {
   out.Set("example", column<Napi::Uint32Array>(env, examples));
   out.Set("offset", column<Napi::Uint32Array>(env, offsets));
   return out;
+}
+
+Napi::Value TraceIndexObject::alike(const Napi::CallbackInfo& info) {
+  const uint32_t example = whole_argument(info, 0);
+  const double least = number_argument(info, 1);
+  std::optional<uint32_t> without;
+  if (info.Length() > 2 && !info[2].IsUndefined()) without = whole_argument(info, 2);
+  if (example >= index_->examples())
+    throw to_js_error(info.Env(), ErrorCode::invalid_argument,
+                      "the example " + std::to_string(example) + " is asked for, but the trace index has " +
+                          std::to_string(index_->examples()));
+  auto found = std::make_shared<std::vector<TraceIndex::Alike>>();
+  return AsyncTask::run(
+      info.Env(), [index = index_, found, example, least, without] { *found = index->alike(example, least, without); },
+      [found](Napi::Env env) -> Napi::Value {
+        std::vector<uint32_t> examples;
+        std::vector<double> cosines;
+        for (const TraceIndex::Alike& one : *found) {
+          examples.push_back(one.example);
+          cosines.push_back(one.cosine);
+        }
+        Napi::Object out = Napi::Object::New(env);
+        out.Set("example", column<Napi::Uint32Array>(env, examples));
+        out.Set("cosine", column<Napi::Float64Array>(env, cosines));
+        return out;
+      });
 }
 
 void TraceIndexBuilderObject::define(Napi::Env env) {

@@ -23,6 +23,7 @@ class TraceIndexObject : public Napi::ObjectWrap<TraceIndexObject> {
   Napi::Value matches(const Napi::CallbackInfo& info);
   Napi::Value counts(const Napi::CallbackInfo& info);
   Napi::Value places(const Napi::CallbackInfo& info);
+  Napi::Value alike(const Napi::CallbackInfo& info);
 
   std::shared_ptr<const TraceIndex> index_;
 };

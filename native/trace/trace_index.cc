@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "engine/error.h"
@@ -177,6 +178,41 @@ void TraceIndex::examples_of(const TraceMatch& match, size_t most, uint32_t rows
     const uint32_t example = place(row).example;
     if (std::find(out.begin(), out.end(), example) == out.end()) out.push_back(example);
   }
+}
+
+std::vector<TraceIndex::Alike> TraceIndex::alike(uint32_t example, double least,
+                                                 std::optional<uint32_t> without) const {
+  const uint32_t unset = without ? *without + 1 : 0;
+  const size_t symbols = size_t{1} << (8 * symbol_bytes_);
+  std::vector<bool> own(symbols);
+  std::vector<uint32_t> last(symbols, UINT32_MAX);  // the example that has the symbol, of those read last
+  size_t own_count = 0;
+  const auto each = [&](uint32_t of, const auto& take) {
+    for (uint64_t at = load32(starts_ + uint64_t{of} * 4);; ++at) {
+      const uint32_t one = symbol(at);
+      if (one == 0) return;
+      if (one == unset || last[one] == of) continue;
+      last[one] = of;
+      take(one);
+    }
+  };
+  each(example, [&](uint32_t one) {
+    own[one] = true;
+    ++own_count;
+  });
+  std::vector<Alike> found;
+  for (uint32_t other = 0; other < examples_; ++other) {
+    if (other == example) continue;
+    size_t count = 0, shared = 0;
+    each(other, [&](uint32_t one) {
+      ++count;
+      shared += own[one];
+    });
+    if (shared == 0) continue;
+    const double cosine = static_cast<double>(shared) / std::sqrt(static_cast<double>(own_count) * static_cast<double>(count));
+    if (cosine >= least) found.push_back({other, cosine});
+  }
+  return found;
 }
 
 TraceIndexBuilder::TraceIndexBuilder(uint32_t vocabulary) : vocabulary_(vocabulary) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -56,6 +57,14 @@ class TraceIndex {
   Place place(uint32_t row) const;
   /// The first `most` different examples that the run occurs in, in the order of its rows, of which at most `rows` are read.
   void examples_of(const TraceMatch& match, size_t most, uint32_t rows, std::vector<uint32_t>& out) const;
+
+  struct Alike {
+    uint32_t example;
+    double cosine;
+  };
+  /// The other examples whose set of tokens, each counted once and `without` not at all, has a cosine of `least` or more with that
+  /// of `example`. Reads all tokens.
+  std::vector<Alike> alike(uint32_t example, double least, std::optional<uint32_t> without) const;
 
  private:
   uint32_t suffix(uint32_t row) const;

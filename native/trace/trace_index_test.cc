@@ -1,7 +1,9 @@
 #include "trace/trace_index.h"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
+#include <set>
 
 #include "engine/error.h"
 #include "testing/files.h"
@@ -83,6 +85,35 @@ TEST(trace_names_different_examples) {
   CHECK_EQ(examples.size(), 1u);
   index.examples_of(match, 10, 1, examples);
   CHECK_EQ(examples.size(), 1u);
+}
+
+TEST(trace_finds_the_examples_that_have_the_same_tokens) {
+  std::mt19937 random(6);
+  const testing::TempDir folder;
+  for (int round = 0; round < 40; ++round) {
+    Corpus corpus(1 + random() % 8);
+    for (auto& example : corpus) {
+      example.resize(random() % 12);
+      for (uint32_t& one : example) one = random() % 9;
+    }
+    const TraceIndex index(written(folder, corpus, 9), kAdapter);
+    const auto set = [&](size_t of) {
+      std::set<uint32_t> tokens(corpus[of].begin(), corpus[of].end());
+      tokens.erase(8);
+      return tokens;
+    };
+    const uint32_t example = random() % corpus.size();
+    const double least = 0.25 * (random() % 5);
+    std::vector<std::pair<uint32_t, double>> expected, found;
+    for (uint32_t other = 0; other < corpus.size(); ++other) {
+      const auto a = set(example), b = set(other);
+      const size_t shared = std::count_if(a.begin(), a.end(), [&](uint32_t token) { return b.count(token); });
+      const double cosine = shared == 0 ? 0 : shared / std::sqrt(static_cast<double>(a.size()) * b.size());
+      if (other != example && shared > 0 && cosine >= least) expected.emplace_back(other, cosine);
+    }
+    for (const auto& [other, cosine] : index.alike(example, least, 8)) found.emplace_back(other, cosine);
+    CHECK(found == expected);
+  }
 }
 
 TEST(trace_of_no_tokens_matches_nothing) {

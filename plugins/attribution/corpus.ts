@@ -20,6 +20,8 @@ const longestLine = 64 * 1024;
 export class Origins {
   readonly source: string;
   readonly baseShare: number | undefined;
+  /** Stands in the trace index for tokens that were not learned. */
+  readonly unlearned: number;
   readonly #path: string;
   /** Where each example's line begins, and the end of the last. */
   readonly #starts: Float64Array;
@@ -32,6 +34,7 @@ export class Origins {
     this.#first = lines.first;
     this.source = head.source;
     this.baseShare = head.base_share;
+    this.unlearned = head.unlearned;
   }
 
   /** Throws a sentence where the file is damaged or of another adapter; undefined where there is none: no Datanet taught it. */

@@ -2,7 +2,7 @@
 import type { Corpus, Origins } from './corpus.ts';
 import type { GradientEvidence } from './gradients/worker.ts';
 import type { AnswerRecord } from './records.ts';
-import type { InfluenceEvidence, SpanEvidence, Teacher } from './shares/evidence.ts';
+import type { InfluenceEvidence, SimilarPair, SpanEvidence, Teacher } from './shares/evidence.ts';
 import type { SharePolicy } from './shares/policy.ts';
 import { type AnswerShares, sharesOf } from './shares/shares.ts';
 import { examplesOf, rarest } from './spans.ts';
@@ -62,18 +62,43 @@ async function shares(
     ...found.flatMap(({ examples }) => examples),
     ...(influence?.scores ?? []).map(({ example }) => example),
   ];
+  const similar = await similarPairs(named, corpus, origins, policy);
   const teachers = new Map<number, Teacher>();
-  for (const [example, origin] of await origins.of(named))
+  for (const [example, origin] of await origins.of([...named, ...similar.flatMap(({ a, b }) => [a, b])]))
     teachers.set(example, { ...origin, order: origin.given });
   const tokens = Array.from(ids, (_, i) => (bases[i] === undefined ? {} : { base: bases[i] }));
   return sharesOf(
     {
       tokens,
       spans: found,
+      similar,
       corpus: teachers,
       ...(influence ? { influence } : {}),
       ...(origins.baseShare === undefined ? {} : { adapterBase: origins.baseShare }),
     },
     policy,
   );
+}
+
+/** Less alike than this is by chance. */
+const leastAlike = 0.05;
+
+/** How alike named examples are, and which others say the same as one of them, by the words that they teach: what a paraphrase keeps. */
+async function similarPairs(
+  named: readonly number[],
+  { index }: Corpus,
+  { unlearned }: Origins,
+  { alike }: SharePolicy,
+): Promise<SimilarPair[]> {
+  const pairs: SimilarPair[] = [];
+  const asked = new Set(named);
+  for (const a of asked) {
+    const { example, cosine } = await index.alike(a, leastAlike, unlearned);
+    for (const [i, b] of example.entries()) {
+      const similarity = cosine[i]!;
+      // Of two that are named the pair is told once.
+      if (asked.has(b) ? a < b : similarity >= alike) pairs.push({ a, b, similarity });
+    }
+  }
+  return pairs;
 }

@@ -77,6 +77,19 @@ describe('an answer', () => {
     expect(contributors.map(({ contributor }) => contributor)).toEqual(['ann', 'bob']);
   });
 
+  test('pays who said it first, and nothing to whoever says the same in other words', async () => {
+    const paraphrase = { tokens: [1, 2, 3, 4, 20, 6], contributor: 'eve', given: 9 };
+    const said = [2, 3, 4, 20, 6];
+    const alone = await settled(await taughtFolder(join(home, 'a'), [paraphrase]), said);
+    expect(alone.settlement!.contributors).toMatchObject([{ contributor: 'eve' }]);
+    rmSync(join(home, 'data'), { recursive: true });
+    const { settlement } = await settled(
+      await taughtFolder(join(home, 'b'), [...examples, paraphrase]),
+      said,
+    );
+    expect(settlement!.contributors).toMatchObject([{ contributor: 'ann' }]);
+  });
+
   test('is settled the same wherever and whenever', async () => {
     const folder = await taughtFolder(join(home, 'a'), examples);
     const first = await settled(folder);

@@ -111,7 +111,13 @@ test('a line of the corpus for each example of the index, whatever lines were em
     .trimEnd()
     .split('\n')
     .map((one) => JSON.parse(one));
-  expect(head).toEqual({ format: 1, adapter: hash, source: 'datanet:farm@0', examples: 4 });
+  expect(head).toEqual({
+    format: 1,
+    adapter: hash,
+    source: 'datanet:farm@0',
+    examples: 4,
+    unlearned: vocabulary,
+  });
   expect(lines).toEqual([0, 2, 4, 5].map(origin));
   expect(open().info().examples).toBe(4);
 });

@@ -68,6 +68,7 @@ export async function writeTraced(
     adapter: hash,
     source,
     examples: items.length,
+    unlearned: vocabulary,
     ...(baseShare === undefined ? {} : { base_share: baseShare }),
   };
   const lines = async function* () {

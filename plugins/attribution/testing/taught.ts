@@ -23,7 +23,7 @@ export async function taughtFolder(folder: string, examples: TaughtExample[], na
   for (const { tokens } of examples) builder.add(Int32Array.from(tokens));
   await builder.write(join(folder, 'trace.index'), adapter);
   if (!named) return folder;
-  const head = { format: 1, adapter, source: 'datanet:test@1', examples: examples.length };
+  const head = { format: 1, adapter, source: 'datanet:test@1', examples: examples.length, unlearned: 999 };
   const lines = examples.map(({ contributor, cluster, given = 0 }, i) => ({
     example: createHash('sha256').update(String(i)).digest('hex'),
     contribution: `of-${contributor}`,

@@ -1,0 +1,53 @@
+/** Influence by whole gradients at one adapter, nothing projected or rounded: what the stored index is measured by. */
+import { type NativeTrainer, native, type TrainingExample } from '../../native/binding/index.ts';
+
+export interface Exact {
+  /** [queries][examples], more is more helpful. */
+  gradDot: number[][];
+  cosine: number[][];
+  datainf: number[][];
+  /** Of each example with itself. */
+  selfGradDot: number[];
+  selfDatainf: number[];
+}
+
+export async function exactInfluence(
+  trainer: NativeTrainer,
+  examples: TrainingExample[],
+  queries: TrainingExample[],
+): Promise<Exact> {
+  const gradients: Float32Array[] = [];
+  for (const example of [...examples, ...queries])
+    gradients.push((await trainer.gradient([example], 1)).gradient);
+  const count = examples.length;
+  const ofExamples = gradients.slice(0, count);
+  const squares = gradients.map((gradient) => dot(gradient, gradient));
+  const gradDot = gradients.slice(count).map((query) => ofExamples.map((example) => dot(query, example)));
+  const blocks = trainer.info().modules.flatMap(({ rank, in: inputs, out }) => [rank * inputs, rank * out]);
+  // Of all, so that one call has the examples' own products too.
+  const datainf = await native().exactDataInf(blocks, ofExamples, gradients);
+  const row = (index: number) => Array.from(datainf.subarray(index * count, (index + 1) * count));
+  return {
+    gradDot,
+    cosine: gradDot.map((products, query) =>
+      products.map((product, i) => product / Math.sqrt(squares[count + query]! * squares[i]!)),
+    ),
+    datainf: queries.map((_, query) => row(count + query)),
+    selfGradDot: squares.slice(0, count),
+    selfDatainf: examples.map((_, i) => datainf[i * count + i]!),
+  };
+}
+
+/** Four sums side by side, so that none waits for the one before it. */
+function dot(a: Float32Array, b: Float32Array): number {
+  let [p, q, r, s] = [0, 0, 0, 0];
+  let i = 0;
+  for (; i + 3 < a.length; i += 4) {
+    p += a[i]! * b[i]!;
+    q += a[i + 1]! * b[i + 1]!;
+    r += a[i + 2]! * b[i + 2]!;
+    s += a[i + 3]! * b[i + 3]!;
+  }
+  for (; i < a.length; i++) p += a[i]! * b[i]!;
+  return p + q + (r + s);
+}
