@@ -15,6 +15,7 @@ import { cacheFolder, resolveModel } from '../../gateway/models/index.ts';
 import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
 import { publish, runBench, say } from '../lib/main.ts';
 import { type CaseResult, caseResult, type Report, report } from '../lib/report.ts';
+import { attackCase } from './attacks.ts';
 import { counterfactual } from './counterfactual.ts';
 import { type FidelityData, fidelityData, fingerprint } from './data.ts';
 import { type AllScores, baseline, best, fidelityCases, mislabelledCase, reportOf } from './fidelity.ts';
@@ -26,7 +27,7 @@ import { corpusOf, indexCost, traceCost } from './trace.ts';
 
 const traceCases = ['trace-cost-64', 'index-bytes-per-token', 'index-build-tokens'];
 const fidelityOnes = ['lds', 'class-auc', 'query-seconds'];
-const cases = [...traceCases, ...fidelityOnes, 'mislabelled-auc', 'counterfactual'];
+const cases = [...traceCases, ...fidelityOnes, 'mislabelled-auc', 'counterfactual', 'attack-gain-max'];
 const kronfluence = Object.keys(strategies) as Array<keyof typeof strategies>;
 
 async function main(argv: string[]): Promise<void> {
@@ -51,7 +52,7 @@ async function main(argv: string[]): Promise<void> {
   const count = data.train.examples.length;
   const chosen = (ids: string[]) => ids.some((id) => args.cases.includes(id));
   const results: CaseResult[] = [];
-  await retrained(setting, [full(count)]);
+  if (args.cases.some((id) => id !== 'attack-gain-max')) await retrained(setting, [full(count)]);
   if (chosen(traceCases)) {
     const corpus = await corpusOf(gguf, work);
     const queries = data.queries.examples;
@@ -84,6 +85,7 @@ async function main(argv: string[]): Promise<void> {
     await retrained(setting, [mislabelled(count)]);
     results.push(mislabelledCase(await suspicionsOf(setting, data), count));
   }
+  if (chosen(['attack-gain-max'])) results.push(attackCase(quick ? 1 : 3));
   const now = results.filter((each) => args.cases.includes(each.case));
   publish(report('attribution', quick ? now : [...kept(args.cases), ...now]), args);
 }

@@ -6,6 +6,7 @@ import { significant } from './statistics.ts';
 
 /** What a value is counted in, and whether more of it is better. */
 export const units = {
+  x: { moreIsBetter: false },
   'tok/s': { moreIsBetter: true },
   'req/s': { moreIsBetter: true },
   'chunks/s': { moreIsBetter: true },
