@@ -8,7 +8,7 @@ const attacker = 'contributor-5';
 
 describe.each(Object.entries(settlements))('by %s', (_name, settlement) => {
   test('no attack is paid more than 1.05 times what honesty is', () => {
-    const gains = gainsOf(world, [attacker], settlement);
+    const gains = gainsOf([world], [attacker], settlement);
     expect(gains).toHaveLength(Object.values(attacks).flat().length);
     for (const { name, gain } of gains) {
       expect(gain, name).toBeLessThanOrEqual(1.05);

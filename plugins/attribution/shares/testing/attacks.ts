@@ -176,23 +176,24 @@ export function payOf(
 }
 
 /**
- * What each attack pays beside honesty, by kind and name: the mean over attackers. The answers are held fixed: the question is how evidence becomes pay, not
- * what an attack makes the model say.
+ * What each attack pays beside honesty, by kind and name: of all attackers in all worlds together, as a small pay by itself may double
+ * by chance. The answers are held fixed: the question is how evidence becomes pay, not what an attack makes the model say.
  */
 export function gainsOf(
-  world: World,
+  worlds: readonly World[],
   attackers: readonly string[],
   settlement: Settlement,
   policy: SharePolicy = policyOf(),
 ): Array<{ kind: string; name: string; gain: number }> {
-  const honest = attackers.map((attacker) => payOf(world, world.examples, attacker, settlement, policy));
+  const paid = (examplesOf: (world: World, attacker: string) => readonly Written[]) => {
+    let sum = 0;
+    for (const world of worlds)
+      for (const attacker of attackers)
+        sum += payOf(world, examplesOf(world, attacker), attacker, settlement, policy);
+    return sum;
+  };
+  const honest = paid((world) => world.examples);
   return Object.entries(attacks).flatMap(([kind, all]) =>
-    all.map(({ name, examples }) => {
-      const pays = attackers.map((attacker) =>
-        payOf(world, examples(world, attacker), attacker, settlement, policy),
-      );
-      const gain = pays.reduce((sum, pay, at) => sum + pay / honest[at]!, 0) / attackers.length;
-      return { kind, name, gain };
-    }),
+    all.map(({ name, examples }) => ({ kind, name, gain: paid(examples) / honest })),
   );
 }
