@@ -100,10 +100,11 @@ export class Records {
     mkdirSync(folder, { recursive: true });
     this.#written = written;
     this.#db = new Database(join(folder, 'attribution.sqlite'));
-    // Shares are money: durable when written. What the answers said must not stay in free pages.
+    // What is written outlasts the process, not a power cut: a sync for each answer would hold up the tokens of all others for
+    // milliseconds. What the answers said must not stay in free pages.
     for (const pragma of [
       'journal_mode = WAL',
-      'synchronous = FULL',
+      'synchronous = NORMAL',
       'secure_delete = ON',
       'busy_timeout = 5000',
     ])
