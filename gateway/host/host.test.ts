@@ -6,6 +6,7 @@ import { Type } from 'typebox';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../config/index.ts';
 import type { Host, Plugin, PluginHooks } from '../contract/index.ts';
+import { firstParty } from './first_party.ts';
 import { PluginHost } from './host.ts';
 import { loadPlugins } from './load_plugins.ts';
 import { createMockBackend, mockPlugin } from './testing/mock_backend.ts';
@@ -177,7 +178,9 @@ describe('finding plugins', () => {
     writeFileSync(join(path, 'index.mjs'), source);
     return `./${name}/index.mjs`;
   };
-  const off = '  native: { enabled: false }\n  training: { enabled: false }\n  datanet: { enabled: false }\n';
+  const off = Object.keys(firstParty)
+    .map((name) => `  ${name}: { enabled: false }\n`)
+    .join('');
 
   test('one of a path beside the file is loaded', async () => {
     const from = write(
@@ -188,11 +191,12 @@ describe('finding plugins', () => {
     expect(plugins.map(({ name }) => name)).toEqual(['good']);
   });
 
-  test('the engine and training come without being asked for', async () => {
+  test('those that come with Colophon come without being asked for', async () => {
     expect((await loadPlugins(configOf(''))).map(({ name }) => name)).toEqual([
       'native',
       'datanet',
       'training',
+      'attribution',
     ]);
   });
 
