@@ -204,7 +204,7 @@ describe('finding plugins', () => {
     [
       'an unknown name',
       () => '  natve: {}\n',
-      /:5:10: the plugin "natve" is not known\. Did you mean "native"\?/,
+      /:6:10: the plugin "natve" is not known\. Did you mean "native"\?/,
     ],
     [
       'a path that is not there',
