@@ -60,6 +60,7 @@ export interface Followed {
   reason?: string;
   /** Tokens inside of spans. */
   matchedTokens: number;
+  /** In the order of the answer; all of them where traces are shown, none needed where not. */
   spans: TracedSpan[];
 }
 

@@ -64,14 +64,15 @@ export class AnswerFollowing implements Following {
     const last = this.#finder.end();
     if (last) this.#spans.push(last);
     const tokens = Int32Array.from(this.#tokens);
-    const { traces: _, ...generation } = this.#generation;
+    const { traces, ...generation } = this.#generation;
     const corpus = this.#corpus;
     const reason = corpus instanceof Corpus ? undefined : corpus.reason;
     this.#ended({ ...generation, finish, tokens, spans: this.#spans, answerState, reason });
     if (!(corpus instanceof Corpus))
       return { status: 'unattributed', reason: corpus.reason, matchedTokens: 0, spans: [] };
-    const spans = tracedSpans(corpus, tokens, this.#spans);
-    return { status: 'settling', matchedTokens: covered(spans), spans };
+    // Most answers are followed without being shown.
+    const spans = traces ? tracedSpans(corpus, tokens, this.#spans) : [];
+    return { status: 'settling', matchedTokens: covered(this.#spans), spans };
   }
 }
 

@@ -8,11 +8,10 @@ import {
   type RequestCaller,
 } from '../../gateway/contract/index.ts';
 import type { Corpora, Origins } from './corpus.ts';
-import { covered } from './following.ts';
+import { covered, tracedSpans } from './following.ts';
 import type { AnswerRecord, Records } from './records.ts';
 import type { Salt } from './salt.ts';
 import type { Settling } from './settling.ts';
-import { examplesOf, rarest } from './spans.ts';
 
 const integer = Type.Integer();
 const text = Type.String();
@@ -118,9 +117,6 @@ export interface Rooms {
   settling: Settling;
   salt: Salt;
 }
-
-/** Examples that are shown of one span. */
-const examplesShown = 4;
 
 export function attributionRoutes(app: FastifyInstance, rooms: Rooms): void {
   const { host, records } = rooms;
@@ -257,17 +253,14 @@ async function spansOf(rooms: Rooms, caller: RequestCaller, record: AnswerRecord
   const origins = await corpus.origins();
   const text = await rooms.host.text(record.model).catch(() => undefined);
   const spans = [];
-  for (const span of rarest(corpus.index, ids, record.spans, 1).sort((a, b) => a.start - b.start)) {
-    const { start, end, count, logProbability } = span;
+  for (const { start, end, occurrences, logFrequency, examples } of tracedSpans(corpus, ids, record.spans)) {
     spans.push({
       start,
       end,
       ...(text ? { text: text.decode(Array.from(ids.subarray(start, end))) } : {}),
-      occurrences: count,
-      log_frequency: logProbability,
-      examples: origins
-        ? await shown(rooms, caller, origins, examplesOf(corpus.index, span, examplesShown))
-        : [],
+      occurrences,
+      log_frequency: logFrequency,
+      examples: origins ? await shown(rooms, caller, origins, examples) : [],
     });
   }
   return spans;

@@ -7,11 +7,12 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { adapterHash, influenceIndexFile } from '../../gateway/contract/index.ts';
+import { influenceIndexFile } from '../../gateway/contract/index.ts';
 import { type InfluenceLayout, type NativeTrainer, native } from '../../native/binding/index.ts';
 import type { Item } from './examples.ts';
 import type { Recipe } from './recipe.ts';
 import { bestStep, checkpointFolder, type RunState } from './run.ts';
+import { hashOfAdapter } from './traced.ts';
 
 /**
  * That each example takes at each checkpoint, so that influence indices stay below the size of what they are of; more where an
@@ -67,7 +68,7 @@ export async function writeInfluence(folder: string, options: Influence): Promis
     seed: recipe.seed,
   });
   const folders = checkpoints.map(({ step }) => checkpointFolder(folder, step));
-  const hash = await hashOf(folders.at(-1)!);
+  const hash = await hashOfAdapter(folders.at(-1)!);
   const pieces = piecesOf(layout);
   const path = join(folder, `${influenceIndexFile}.rows`);
   const head = createHash('sha256').update(JSON.stringify({ layout, checkpoints, hash })).digest();
@@ -120,11 +121,6 @@ function layoutOf(
   const state = 8 + 2 * hyperparameters.hidden;
   const bytesPerExample = state + of.rates.length * Math.max(least, bytesPerCheckpoint);
   return trainer.influenceLayout({ ...wanted, bytesPerExample });
-}
-
-async function hashOf(adapter: string): Promise<string> {
-  const of = async (name: string) => Buffer.from(await native().hashFile(join(adapter, name)), 'hex');
-  return adapterHash(await of('adapter_config.json'), await of('adapter_model.safetensors'));
 }
 
 /** Rows that are made at once: of states, then of gradients at each checkpoint. */

@@ -39,6 +39,12 @@ export async function writeOrigins(path: string, origins: AsyncIterable<ExampleO
   return contributors.size;
 }
 
+/** What identifies the content of the adapter in a folder, hex. */
+export async function hashOfAdapter(folder: string): Promise<string> {
+  const of = async (name: string) => Buffer.from(await native().hashFile(join(folder, name)), 'hex');
+  return adapterHash(await of('adapter_config.json'), await of('adapter_model.safetensors'));
+}
+
 export interface Traced {
   items: readonly Item[];
   /** Tokens are below it. */
@@ -55,8 +61,7 @@ export async function writeTraced(
   folder: string,
   { items, vocabulary, adapter, source, baseShare }: Traced,
 ): Promise<void> {
-  const hashOf = async (name: string) => Buffer.from(await native().hashFile(join(adapter, name)), 'hex');
-  const hash = adapterHash(await hashOf('adapter_config.json'), await hashOf('adapter_model.safetensors'));
+  const hash = await hashOfAdapter(adapter);
   // One more token, which no model says, stands for those that were only read: what is not learned teaches nothing.
   const builder = native().createTraceIndexBuilder(vocabulary + 1);
   for (const item of items) builder.add(learned('preferred' in item ? item.preferred : item, vocabulary));
