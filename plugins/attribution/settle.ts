@@ -18,37 +18,39 @@ export function unattributedShares(tokens: number, policy: SharePolicy): AnswerS
   return sharesOf({ tokens: Array.from({ length: tokens }, () => ({})), corpus: new Map() }, policy);
 }
 
+/** All that the shares of an answer are made of. */
 export interface Settled {
+  answer: Pick<AnswerRecord, 'spans'> & { evidence: NonNullable<AnswerRecord['evidence']> };
   corpus: Corpus;
   origins: Origins;
   policy: SharePolicy;
 }
 
-type Evidence = Pick<AnswerRecord, 'spans'> & { evidence: NonNullable<AnswerRecord['evidence']> };
-
 /** By spans and, where there is an index of them, the state of the answer. */
-export async function firstShares(answer: Evidence, settled: Settled): Promise<AnswerShares> {
-  const { state } = answer.evidence;
+export async function firstShares(settled: Settled): Promise<AnswerShares> {
+  const { state } = settled.answer.evidence;
   const influence = state && (await settled.corpus.influence());
-  return shares(answer, settled, await influence?.byState(state!, settled.policy.deviations));
+  return shares(settled, await influence?.byState(state!, settled.policy.deviations));
 }
 
 /** By spans, gradients, and how much of each token the base alone would have said. */
 export function secondShares(
-  answer: Evidence,
   settled: Settled,
   { method, base, scores }: GradientEvidence,
 ): Promise<AnswerShares> {
-  return shares(answer, settled, { method, scores }, base);
+  return shares(settled, { method, scores }, base);
 }
 
 /** The same evidence and policy give the same shares, whenever and wherever. */
 async function shares(
-  { evidence: { ids }, spans }: Evidence,
-  { corpus, origins, policy }: Settled,
+  { answer, corpus, origins, policy }: Settled,
   influence: InfluenceEvidence | undefined,
   bases: readonly number[] = [],
 ): Promise<AnswerShares> {
+  const {
+    evidence: { ids },
+    spans,
+  } = answer;
   const found: SpanEvidence[] = rarest(corpus.index, ids, spans, 1).map(
     ({ start, end, row, count, logProbability }) => ({
       start,

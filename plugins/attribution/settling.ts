@@ -121,10 +121,16 @@ export class Settling {
   /** Shares of its first settlement, made anew; the reason where nobody can be named. Rejects with a sentence where it cannot be told. */
   async #made(record: AnswerRecord): Promise<Made> {
     const settled = await this.#settled(record);
-    return 'reason' in settled ? settled : firstShares({ ...record, evidence: record.evidence! }, settled);
+    return 'reason' in settled ? settled : firstShares(settled);
   }
 
-  async #settled({ reason, evidence, folder, adapter }: AnswerRecord): Promise<Settled | { reason: string }> {
+  async #settled({
+    reason,
+    evidence,
+    spans,
+    folder,
+    adapter,
+  }: AnswerRecord): Promise<Settled | { reason: string }> {
     const { corpora, policy } = this.#options;
     if (reason !== null) return { reason };
     if (!evidence) return { reason: 'What it said is no longer kept.' };
@@ -132,7 +138,7 @@ export class Settling {
     const origins = await corpus.origins();
     if (!origins)
       return { reason: 'It was trained on a file, not on a Datanet: nobody is named as having taught it.' };
-    return { corpus, origins, policy };
+    return { answer: { evidence, spans }, corpus, origins, policy };
   }
 
   async #second(): Promise<void> {
@@ -142,11 +148,7 @@ export class Settling {
       const second = record.second!;
       try {
         const { evidence, settled } = await this.#appraised(record);
-        const { tokens: _, ...whole } = await secondShares(
-          { ...record, evidence: record.evidence! },
-          settled,
-          evidence,
-        );
+        const { tokens: _, ...whole } = await secondShares(settled, evidence);
         const done: SecondLevel = {
           ...second,
           status: 'done',
@@ -175,7 +177,7 @@ export class Settling {
     if (!base) throw new Error('The weights of its base are not on this machine.');
     const { folder, adapter } = record;
     const { method } = influence;
-    const { prompt, ids } = record.evidence!;
+    const { prompt, ids } = settled.answer.evidence;
     const evidence = await appraiser.evidence(
       {
         weights: base.weights,
@@ -193,12 +195,10 @@ export class Settling {
   /** What `record` was settled to, with the shares of each token; undefined where they can no longer be made. */
   async tokens(record: AnswerRecord): Promise<AnswerShares['tokens'] | undefined> {
     if (record.status !== 'settled' || !record.evidence) return undefined;
-    const { evidence, second } = record;
+    const { second } = record;
     const settled = await this.#settled(record);
     if ('reason' in settled) return undefined;
-    const made = second?.evidence
-      ? await secondShares({ ...record, evidence }, settled, second.evidence)
-      : await firstShares({ ...record, evidence }, settled);
+    const made = second?.evidence ? await secondShares(settled, second.evidence) : await firstShares(settled);
     return made.tokens;
   }
 }
