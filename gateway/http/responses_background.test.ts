@@ -137,6 +137,7 @@ describe('in the background', () => {
 
   test('what fails says so', async () => {
     const broken = await startTestServer({
+      reply: () => reply,
       fail: (_request, at) => (at === 2 ? new Error('secret') : undefined),
     });
     try {
