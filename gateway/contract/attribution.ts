@@ -74,8 +74,31 @@ export interface Following {
   end(end: { finish: 'stop' | 'length' | 'cut'; answerState?: Float32Array }): Followed;
 }
 
+/** What a generation was settled to, in millionths of a token: base, pool and contributors sum to `total`. */
+export interface SettledShares {
+  /** How deep it was looked: 1 is what generating gives for nothing. */
+  level: number;
+  /** The method whose scores it rests on beside spans; null: on none. */
+  influence: string | null;
+  /** SHA-256 of the policy that made shares of the evidence, hex. */
+  policy: string;
+  total: number;
+  base: number;
+  pool: number;
+  /** By id. */
+  contributors: Array<{
+    contributor: string;
+    micro: number;
+    contributions: Array<{ contribution: string; micro: number }>;
+  }>;
+  /** Why nobody is named. */
+  unattributed?: string;
+}
+
 /** What is registered under the extension point `attributor`. */
 export interface Attributor {
   /** Never rejects. */
   follow(generation: FollowedGeneration): Promise<Following>;
+  /** What a followed generation that ended is settled to, once it is; undefined where nothing is known of it. */
+  settled(response: string, choice: number): Promise<SettledShares | undefined>;
 }

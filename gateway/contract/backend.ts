@@ -3,6 +3,7 @@
  */
 
 import type { TokenMatch } from './attribution.ts';
+import type { EngineIdentity } from './metering.ts';
 
 /** One model that can be asked for by name: the base, or an adapter on it. */
 export interface ModelCard {
@@ -143,6 +144,8 @@ export interface Backend {
   readonly name: string;
   /** Whether `GenerateRequest.constraint` is obeyed; where not, the gateway refuses requests that need it. */
   readonly constrains?: boolean;
+  /** What its numbers depend on beside the weights; absent where it cannot say. */
+  readonly engine?: EngineIdentity;
   /** Every model that this backend serves now. */
   models(): ModelCard[] | Promise<ModelCard[]>;
   /** One of them by name, undefined where it has none; may find an adapter in a folder that was not listed yet. */

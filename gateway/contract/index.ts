@@ -4,4 +4,5 @@ export * from './attribution.ts';
 export * from './backend.ts';
 export * from './errors.ts';
 export * from './form.ts';
+export * from './metering.ts';
 export * from './plugin.ts';

@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import type { Static, TSchema } from 'typebox';
 import type { Attributor, ExampleOrigin } from './attribution.ts';
 import type { Backend } from './backend.ts';
+import type { MeterSink } from './metering.ts';
 
 /** The contract's version; a plugin names the one that it was built for. */
 export const CONTRACT_VERSION = 1;
@@ -12,6 +13,7 @@ export interface ExtensionPoints {
   backend: Backend;
   fileSource: FileSource;
   attributor: Attributor;
+  meterSink: MeterSink;
 }
 
 /** Files that are not uploaded but made of something else: their ids begin with `prefix`, "datanet:". */

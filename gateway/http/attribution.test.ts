@@ -27,6 +27,7 @@ const attributor: Attributor = {
       },
     };
   },
+  settled: async () => undefined,
 };
 const plugin = definePlugin({
   name: 'follower',

@@ -99,6 +99,25 @@ export default definePlugin({
         const corpus = await corpusOf(generation.model);
         return new AnswerFollowing(generation, corpus, config.span_tokens, (answer) => records.add(answer));
       },
+      async settled(response, choice) {
+        const first = await settling.first(response, choice);
+        if (!first) return undefined;
+        const { level, influence, policy, total, base, pool, contributors } = first.settlement;
+        return {
+          level,
+          influence,
+          policy,
+          total,
+          base,
+          pool,
+          contributors: contributors.map(({ contributor, micro, contributions }) => ({
+            contributor,
+            micro,
+            contributions,
+          })),
+          ...(first.reason === null ? {} : { unattributed: first.reason }),
+        };
+      },
     });
     host.routes((app) => attributionRoutes(app, { host, records, corpora, settling, salt }));
     return {

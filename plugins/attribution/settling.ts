@@ -45,6 +45,8 @@ export class Settling {
     ),
   };
   #retry: NodeJS.Timeout | undefined;
+  /** Those who wait for an answer to be settled, by its number. */
+  readonly #waiting = new Map<number, Array<() => void>>();
 
   constructor(options: SettlingOptions) {
     this.#options = options;
@@ -62,6 +64,25 @@ export class Settling {
     if (!this.#options.records.want(record.seq, { status: 'wanted', why: 'asked' })) return false;
     this.#levels.second.wake();
     return true;
+  }
+
+  /** What a choice of a response is settled to first, once it is; undefined where nothing is known of it. */
+  async first(
+    response: string,
+    choice: number,
+  ): Promise<{ settlement: Settlement; reason: string | null } | undefined> {
+    const { records } = this.#options;
+    const find = () => records.of(response, undefined).find((record) => record.choice === choice);
+    const found = find();
+    if (!found) return undefined;
+    if (found.status === 'settling') {
+      await new Promise<void>((resolve) => {
+        this.#waiting.set(found.seq, [...(this.#waiting.get(found.seq) ?? []), resolve]);
+        this.wake();
+      });
+    }
+    const { settlement, second, reason } = found.status === 'settling' ? find()! : found;
+    return { settlement: (second?.first ?? settlement)!, reason };
   }
 
   /** Resolves when none is left that could be settled. */
@@ -113,6 +134,8 @@ export class Settling {
     const reason = 'reason' in made ? made.reason : null;
     const { tokens: _, ...whole } = 'reason' in made ? unattributedShares(record.tokens, policy) : made;
     records.settle(record.seq, reason === null ? 'settled' : 'unattributed', reason, { level: 1, ...whole });
+    for (const resolve of this.#waiting.get(record.seq) ?? []) resolve();
+    this.#waiting.delete(record.seq);
     if (reason === null && sample.of(record.response) && whole.influence !== null)
       records.want(record.seq, { status: 'wanted', why: 'sample', probability: sample.probability });
     return true;
