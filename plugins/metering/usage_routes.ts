@@ -50,7 +50,7 @@ const answer = Type.Object({
 
 const monthSeconds = 30 * 86_400;
 
-export function usageRoutes(app: FastifyInstance, host: Host, store: () => Store): void {
+export function usageRoutes(app: FastifyInstance, host: Host, store: Store): void {
   const shown = async (asked: Static<typeof adminQuery>) => {
     const now = Math.floor(Date.now() / 1000);
     const end = asked.end === undefined ? now + 1 : Number(asked.end);
@@ -64,7 +64,7 @@ export function usageRoutes(app: FastifyInstance, host: Host, store: () => Store
     const limit = Math.min(Math.max(Number(asked.limit ?? 100), 1), 1000);
     const offset = Number(asked.after ?? 0);
     const { tenant, key, model, adapter } = asked;
-    const rows = await store().call('usage', {
+    const rows = await store.call('usage', {
       start,
       end,
       by: readGroups(asked.group_by),

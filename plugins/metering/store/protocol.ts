@@ -1,5 +1,5 @@
 /** What the server's thread and that of the store tell each other. */
-import type { MeteredFinish } from '../../../gateway/contract/index.ts';
+import type { ErrorType, MeteredFinish } from '../../../gateway/contract/index.ts';
 import type { ReceiptChoice } from '../receipts/receipt.ts';
 
 /** What is known of an answer before it begins, beside its tokens. */
@@ -42,10 +42,14 @@ export interface Group {
 /** Of a run in `Group.tokens`, before its ids. */
 export const runHead = 5;
 
-/** What went wrong: `full` can be tried again once there is room, `refused` was asked wrongly; after `broken` the store must not go on. */
+/**
+ * What went wrong: `full` can be tried again once there is room, `refused` was asked wrongly (`error`: what a client is told); after
+ * `broken` the store must not go on.
+ */
 export interface StoreFault {
   kind: 'full' | 'broken' | 'refused';
   sentence: string;
+  error?: { type: ErrorType; code: string | null; param: string | null };
 }
 
 export type Asked = { id: number } & ({ group: Group } | { call: string; given: unknown });

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import fc from 'fast-check';
+import { Value } from 'typebox/value';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type FeeSettings, feesConfig } from '../money/fees.ts';
 import { Answers } from './answers.ts';
 import type { AnswerAbout, Group } from './protocol.ts';
 import { Store } from './store.ts';
@@ -161,12 +163,18 @@ describe('the store', () => {
     folder = mkdtempSync(join(tmpdir(), 'colophon-test-'));
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  const options = () => ({
+    folder,
+    name: undefined,
+    fees: Value.Default(feesConfig, {}) as FeeSettings,
+    threshold: 0,
+  });
   const fail = (sentence: string) => {
     throw new Error(sentence);
   };
 
   test('what comes in one turn is one row, and is there after a restart', async () => {
-    const store = await Store.open({ folder }, fail);
+    const store = await Store.open(options(), fail);
     const numbers = Array.from({ length: 50 }, () => store.number());
     await Promise.all(
       numbers.map((number) => {
@@ -179,7 +187,7 @@ describe('the store', () => {
     const db = new Database(join(folder, 'metering.db'), { readonly: true });
     expect(db.prepare('SELECT count(*) FROM steps').pluck().get()).toBe(1);
     db.close();
-    const again = await Store.open({ folder }, fail);
+    const again = await Store.open(options(), fail);
     expect(again.number()).toBe(51);
     expect(
       await again.call('usage', { start: 0, end: 1e9, by: ['tenant'], limit: 10, offset: 0 }),
@@ -188,8 +196,8 @@ describe('the store', () => {
   });
 
   test('a second server on the same folder is refused', async () => {
-    const store = await Store.open({ folder }, fail);
-    await expect(Store.open({ folder }, fail)).rejects.toThrow(/in use/);
+    const store = await Store.open(options(), fail);
+    await expect(Store.open(options(), fail)).rejects.toThrow(/in use/);
     await store.close();
   });
 });

@@ -2,8 +2,9 @@
 import { Worker } from 'node:worker_threads';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import { threadFile } from '../../../gateway/contract/thread_file.ts';
+import type { MoneyBooks } from '../money/money.ts';
 import type { Answered, BegunAnswer, EndedAnswer, StoreFault } from './protocol.ts';
-import type { Rooms, RoomsOptions } from './rooms.ts';
+import type { BookCall, Rooms, RoomsOptions } from './rooms.ts';
 
 type Calls = Rooms['calls'];
 type Given<Name extends keyof Calls> = Parameters<Calls[Name]>[0];
@@ -26,6 +27,7 @@ export class Store {
   readonly #waiting = new Map<number, { resolve(result: unknown): void; reject(error: unknown): void }>();
   #asked = 0;
   #next = 1;
+  #keys!: Rooms['opened']['keys'];
   #group: PendingGroup | undefined;
   #writing: Promise<void> | undefined;
   #scheduled = false;
@@ -36,7 +38,7 @@ export class Store {
   /** `broken` is told once, where the process must not go on. */
   private constructor(options: RoomsOptions, broken: (sentence: string) => void) {
     this.#broken = broken;
-    this.#thread = new Worker(threadFile(import.meta.url, 'thread'), { workerData: options });
+    this.#thread = new Worker(threadFile(import.meta.url, 'thread'), { workerData: options, execArgv: [] });
     this.#thread.on('message', (answered: Answered) => this.#answered(answered));
     this.#thread.on('error', (error) =>
       this.#fault({ kind: 'broken', sentence: `The store's thread failed: ${error.message}` }),
@@ -47,13 +49,19 @@ export class Store {
   static async open(options: RoomsOptions, broken: (sentence: string) => void): Promise<Store> {
     const store = new Store(options, broken);
     try {
-      const { next } = (await store.#ask({ call: 'open', given: undefined })) as Rooms['opened'];
+      const { next, keys } = (await store.#ask({ call: 'open', given: undefined })) as Rooms['opened'];
       store.#next = next;
+      store.#keys = keys;
       return store;
     } catch (fault) {
       await store.#thread.terminate();
       throw new Error((fault as StoreFault).sentence ?? String(fault));
     }
+  }
+
+  /** Public keys that signatures of this installation are checked by. */
+  get keys(): Rooms['opened']['keys'] {
+    return this.#keys;
   }
 
   /** A number for an answer. Throws ColophonError where nothing can be recorded now. */
@@ -78,6 +86,14 @@ export class Store {
     const group = this.#pending();
     group.ended.push(answer);
     return group.written;
+  }
+
+  /** What is in the books of payouts; as MoneyBooks has it. */
+  books<Name extends BookCall>(
+    call: Name,
+    ...given: Parameters<MoneyBooks[Name]>
+  ): Promise<ReturnType<MoneyBooks[Name]>> {
+    return this.call('books', { call, given }) as Promise<ReturnType<MoneyBooks[Name]>>;
   }
 
   /** Rejects with a ColophonError. */
@@ -163,7 +179,8 @@ export class Store {
   }
 }
 
-function refusalOf({ sentence }: StoreFault): ColophonError {
+function refusalOf({ kind, sentence, error }: StoreFault): ColophonError {
+  if (kind === 'refused') return new ColophonError(sentence, error ?? { type: 'server_error' });
   return new ColophonError(`${sentence} Nothing is answered that cannot be metered; try again later.`, {
     type: 'service_unavailable_error',
     code: 'metering_unavailable',

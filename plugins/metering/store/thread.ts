@@ -3,6 +3,9 @@
  * the next. After a fault that leaves unknown what the disk has, nothing more is done.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { ColophonError } from '../../../gateway/contract/index.ts';
+import { mustStop } from '../durable_files.ts';
+import { LedgerRefused } from '../ledger/refused.ts';
 import type { Answered, Asked, StoreFault } from './protocol.ts';
 import { openRooms, type Rooms, type RoomsOptions } from './rooms.ts';
 
@@ -39,10 +42,14 @@ function faultOf(error: unknown): StoreFault {
   if (code === 'SQLITE_FULL' || code === 'ENOSPC') {
     return { kind: 'full', sentence: 'There is no room on the disk for the record of what is answered.' };
   }
-  if (code?.startsWith('SQLITE_') || code === 'EIO')
+  if (mustStop(error) || code?.startsWith('SQLITE_') || error instanceof LedgerRefused)
     return {
       kind: 'broken',
-      sentence: `The record of what is answered cannot be written (${code}: ${message}).`,
+      sentence: `What is answered cannot be recorded: ${message}${code ? ` (${code})` : ''}.`,
     };
+  if (error instanceof ColophonError) {
+    const { type, code: told, param } = error;
+    return { kind: 'refused', sentence: message, error: { type, code: told, param } };
+  }
   return { kind: 'refused', sentence: message };
 }
