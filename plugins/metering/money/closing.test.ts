@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { Value } from 'typebox/value';
 import { describe, expect, test } from 'vitest';
-import { payoutFault } from './distribution.ts';
+import { distributionOf, payoutFault } from './distribution.ts';
 import { Epoch, epochFault } from './epoch.ts';
-import { addresses, testBooks } from './testing/books.ts';
+import { addresses, closeNow, testBooks } from './testing/books.ts';
 
 const byAccount = ({ statements }: Epoch) =>
   Object.fromEntries(statements.map(({ account, ...rest }) => [account, rest]));
@@ -175,7 +175,7 @@ describe('what is counted', () => {
     expect(() => db.exec(`UPDATE receipts SET owed = '[]' WHERE idx = 0`)).toThrow('does not change');
     expect(() => db.exec('DELETE FROM receipts WHERE idx = 0')).toThrow('does not go');
     db.exec(`UPDATE receipts SET owed = '[{"account":"pool","units":5}]' WHERE idx = 1`);
-    books.close(1);
+    closeNow(books, 1);
     expect(books.account('pool')).toMatchObject({ balance: '6', accruing: { receipts: 0, units: '0' } });
     expect(() => db.exec(`INSERT INTO receipts (idx, id, owed) VALUES (1, 'x', '[]')`)).toThrow(
       'came before',
@@ -195,6 +195,27 @@ describe('what is counted', () => {
       "The books are kept in 'microUSD', and fees.currency is 'unit'.",
     );
   });
+});
+
+test('an epoch is frozen once, and finished with the distribution of what it pays', () => {
+  const { books, receipt } = testBooks();
+  pay(books, 'pool', 0);
+  receipt({ pool: 5 });
+  const frozen = books.freeze(1);
+  expect(frozen).toEqual({ epoch: 1, payees: [{ address: addresses[0], amount: '5' }] });
+  receipt({ pool: 7 });
+  expect(books.freeze(2)).toEqual(frozen);
+  expect(books.unfinished()).toEqual(frozen);
+  expect(books.epochs({ limit: 5 })).toEqual([]);
+  expect(() => books.epoch(1)).toThrow('There is no closed epoch 1.');
+  expect(() => books.proof(1, 'pool')).toThrow('There is no closed epoch 1.');
+  expect(() => books.finish(1, null)).toThrow('The distribution is not of what the epoch 1 pays.');
+  expect(() => books.finish(2, null)).toThrow('The epoch 2 is not frozen.');
+  const { epoch } = books.finish(1, distributionOf(frozen.payees)!.dump());
+  expect(epoch).toMatchObject({ closed: 1, totals: { owed: '5', paid: '5' } });
+  expect(books.unfinished()).toBeNull();
+  expect(() => books.finish(1, null)).toThrow('The epoch 1 is not frozen.');
+  expect(closeNow(books, 3).epoch).toMatchObject({ epoch: 2, closed: 3, totals: { owed: '7' } });
 });
 
 test('numbers that do not add up are found, whichever is changed', () => {

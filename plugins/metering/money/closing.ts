@@ -1,12 +1,12 @@
-/** Closes an epoch: what its receipts, the disputes and what was carried make of each account, and who is paid. */
+/** Closes an epoch in two steps, as its Merkle tree takes long and the store's thread must not: what its receipts, the disputes and what was carried make of each account, and who is paid. */
 import { hash } from 'node:crypto';
 import type { Database } from 'better-sqlite3';
 import type { AccountAmounts } from '../receipts/fee.ts';
 import type { Accruals } from './accruals.ts';
 import type { Addresses } from './addresses.ts';
 import type { Dispute, DisputeState, Disputes } from './disputes.ts';
-import { distributionOf, proofsOf } from './distribution.ts';
-import type { AccountStatement, DisputeEffect, Epoch } from './epoch.ts';
+import { type DistributionFile, type Payee, proofsOf } from './distribution.ts';
+import { type AccountStatement, type DisputeEffect, type Epoch, payeesOf } from './epoch.ts';
 
 /** Receipts that are counted at once. */
 const batch = 10_000;
@@ -39,13 +39,28 @@ interface Last {
   upheld: string;
 }
 
+/** A frozen epoch, whose distribution is to be made. */
+export interface FrozenEpoch {
+  epoch: number;
+  payees: Payee[];
+}
+
+/** What a closed epoch says; `json` is what its hash is of. */
+export interface ClosedEpoch {
+  epoch: Epoch;
+  json: string;
+  sha256: string;
+}
+
 /**
- * Closes the epoch of all receipts up to the last, in one transaction: no receipt is in two, none is left out. Gives what it says;
- * whoever signs and publishes that does it in a transaction around this one. `now`: Unix milliseconds.
+ * Freezes the epoch of all receipts up to the last, in one transaction: no receipt is in two, none is left out. One that is frozen
+ * and not finished is given as it is; no other can be before. `now`: Unix milliseconds.
  */
-export function closeEpoch(rooms: Rooms, now: number): { epoch: Epoch; json: string; sha256: string } {
+export function freezeEpoch(rooms: Rooms, now: number): FrozenEpoch {
   const { db, accruals, disputes, addresses, threshold } = rooms;
   return db.transaction(() => {
+    const unfinished = unfinishedEpoch(db);
+    if (unfinished) return unfinished;
     while (accruals.count(batch) > 0);
     const { currency, next, receipts, units } = accruals.open();
     const last = lastEpoch(db);
@@ -57,7 +72,6 @@ export function closeEpoch(rooms: Rooms, now: number): { epoch: Epoch; json: str
     const after = { ...before };
     const effects = applied(rooms, last.entries_to, lines, after);
     const statements = lines.statements(addresses, BigInt(threshold));
-    const tree = distributionOf(payees(statements));
     const sum = (name: 'carried_in' | 'earned' | 'adjusted' | 'paid' | 'carried_out') =>
       String(statements.reduce((all, one) => all + BigInt(one[name]), 0n));
     const epoch: Epoch = {
@@ -80,22 +94,58 @@ export function closeEpoch(rooms: Rooms, now: number): { epoch: Epoch; json: str
         withheld_in: String(before.upheld),
         withheld_out: String(after.upheld),
       },
-      distribution: tree && { root: tree.root, addresses: tree.length },
+      distribution: null,
       statements,
       disputes: effects,
     };
-    const json = JSON.stringify(epoch);
-    const sha256 = hash('sha256', json, 'hex');
-    const file = tree?.dump();
-    db.prepare(
-      'INSERT INTO payout_epochs (epoch, entries_to, predicate, sha256, distribution) VALUES (?, ?, ?, ?, ?)',
-    ).run(epoch.epoch, next, json, sha256, file ? JSON.stringify(file) : null);
-    const payee = db.prepare('INSERT INTO payout_payees VALUES (?, ?, ?, ?)');
-    for (const { address, amount, proof } of file ? proofsOf(file) : [])
-      payee.run(epoch.epoch, address, amount, JSON.stringify(proof));
+    db.prepare('INSERT INTO payout_epochs (epoch, entries_to, predicate) VALUES (?, ?, ?)').run(
+      epoch.epoch,
+      next,
+      JSON.stringify(epoch),
+    );
+    const payees = payeesOf(statements);
+    const payee = db.prepare('INSERT INTO payout_payees (epoch, address, amount) VALUES (?, ?, ?)');
+    for (const { address, amount } of payees) payee.run(epoch.epoch, address, amount);
     keep(db, epoch);
     accruals.clear();
     disputes.tell();
+    return { epoch: epoch.epoch, payees };
+  })();
+}
+
+/** What a crash, or a failure, left between freezing and finishing; null where nothing. */
+export function unfinishedEpoch(db: Database): FrozenEpoch | null {
+  const epoch = db.prepare('SELECT epoch FROM payout_epochs WHERE sha256 IS NULL').pluck().get();
+  if (epoch === undefined) return null;
+  const payees = db.prepare('SELECT address, amount FROM payout_payees WHERE epoch = ? ORDER BY address');
+  return { epoch: epoch as number, payees: payees.all(epoch) as Payee[] };
+}
+
+/**
+ * Gives a frozen epoch its distribution, null where nobody is paid; what it says is final then. Whoever signs and publishes that
+ * does it in a transaction around this one. Throws RangeError where the epoch is not frozen, or the distribution is not of its payees.
+ */
+export function finishEpoch(db: Database, number: number, file: DistributionFile | null): ClosedEpoch {
+  return db.transaction(() => {
+    const frozen = unfinishedEpoch(db);
+    if (frozen?.epoch !== number) throw new RangeError(`The epoch ${number} is not frozen.`);
+    const leaves = file?.values.map(({ value: [address, amount] }) => ({ address, amount })) ?? [];
+    if (JSON.stringify(leaves) !== JSON.stringify(frozen.payees))
+      throw new RangeError(`The distribution is not of what the epoch ${number} pays.`);
+    const row = db.prepare('SELECT predicate FROM payout_epochs WHERE epoch = ?').pluck().get(number);
+    const epoch = JSON.parse(row as string) as Epoch;
+    epoch.distribution = file && { root: file.tree[0]!, addresses: file.values.length };
+    const json = JSON.stringify(epoch);
+    const sha256 = hash('sha256', json, 'hex');
+    db.prepare('UPDATE payout_epochs SET predicate = ?, sha256 = ?, distribution = ? WHERE epoch = ?').run(
+      json,
+      sha256,
+      file && JSON.stringify(file),
+      number,
+    );
+    const payee = db.prepare('UPDATE payout_payees SET proof = ? WHERE epoch = ? AND address = ?');
+    for (const { address, proof } of file ? proofsOf(file) : [])
+      payee.run(JSON.stringify(proof), number, address);
     return { epoch, json, sha256 };
   })();
 }
@@ -186,13 +236,6 @@ function credited(db: Database, { idx, state }: Dispute, uncredited: Uncredited)
 
 function owedBy(db: Database, idx: number): AccountAmounts {
   return JSON.parse(db.prepare('SELECT owed FROM receipts WHERE idx = ?').pluck().get(idx) as string);
-}
-
-function payees(statements: readonly AccountStatement[]) {
-  const byAddress = new Map<string, bigint>();
-  for (const { address, paid } of statements)
-    if (paid !== '0') byAddress.set(address!, (byAddress.get(address!) ?? 0n) + BigInt(paid));
-  return [...byAddress].map(([address, units]) => ({ address, units }));
 }
 
 function lastEpoch(db: Database): Last {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect, test } from 'vitest';
 import { type MoneyBooks, openMoney } from './money.ts';
-import { addresses, amounts, receiptsTable } from './testing/books.ts';
+import { addresses, amounts, closeNow, receiptsTable } from './testing/books.ts';
 
 /** Books in a file, whose process ends before a statement of them. */
 class Process {
@@ -62,7 +62,7 @@ const dispute = ({ books }: Process, receipt: string) =>
 const resolve = ({ books }: Process, id: number, state: 'rejected' | 'upheld') =>
   books.dispute(id).state !== 'open' || books.resolveDispute({ id, state, resolution: '', by: 'b', at: 1 });
 const close = ({ books }: Process, epoch: number) =>
-  books.epochs({ limit: 1 })[0]?.epoch === epoch || books.close(epoch);
+  books.epochs({ limit: 1 })[0]?.epoch === epoch || closeNow(books, epoch);
 const pay = ({ books }: Process, account: string, at: number) =>
   books.addresses(account, 1).length > 0 ||
   books.setAddress({ account, address: addresses[at]!, since: 1, by: 'b' });

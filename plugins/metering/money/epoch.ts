@@ -3,7 +3,7 @@
  * JSON's numbers hold. Signed where they may be below 0.
  */
 import { type Static, Type } from 'typebox';
-import { distributionOf } from './distribution.ts';
+import { distributionOf, type Payee } from './distribution.ts';
 
 /** Predicate type of the Statement. */
 export const epochType = 'urn:colophon:epoch:v1';
@@ -97,7 +97,6 @@ export type Epoch = Static<typeof Epoch>;
  */
 export function epochFault({ threshold, totals, distribution, statements }: Epoch): string | null {
   const sums = { carried_in: 0n, earned: 0n, adjusted: 0n, paid: 0n, carried_out: 0n };
-  const payees = new Map<string, bigint>();
   let before = '';
   for (const { account, address, ...amounts } of statements) {
     if (account <= before) return `The account '${account}' stands behind '${before}'.`;
@@ -108,7 +107,6 @@ export function epochFault({ threshold, totals, distribution, statements }: Epoc
     if (due !== paid + carriedOut) return `What '${account}' is paid and carries is not what it has.`;
     const isDue = address !== null && due > 0n && due >= BigInt(threshold);
     if (paid !== (isDue ? due : 0n)) return `'${account}' is paid ${paid} and not ${isDue ? due : 0n}.`;
-    if (paid > 0n) payees.set(address!, (payees.get(address!) ?? 0n) + paid);
     for (const name of ['carried_in', 'earned', 'adjusted', 'paid', 'carried_out'] as const)
       sums[name] += BigInt(amounts[name]);
   }
@@ -119,11 +117,18 @@ export function epochFault({ threshold, totals, distribution, statements }: Epoc
   const was = BigInt(totals.owed) + BigInt(totals.held_in) + BigInt(totals.withheld_in);
   const is = sums.earned + sums.adjusted + BigInt(totals.held_out) + BigInt(totals.withheld_out);
   if (was !== is) return `${was} units were owed or held, and ${is} are earned, held or withheld.`;
-  const tree = distributionOf([...payees].map(([address, units]) => ({ address, units })));
-  if (
-    (tree?.root ?? null) !== (distribution?.root ?? null) ||
-    (tree?.length ?? 0) !== (distribution?.addresses ?? 0)
-  )
+  const tree = distributionOf(payeesOf(statements));
+  if (tree?.root !== distribution?.root || tree?.length !== distribution?.addresses)
     return `What is paid has the root ${tree?.root ?? 'of nothing'}, and not ${distribution?.root ?? 'none'}.`;
   return null;
+}
+
+/** What each address is paid, in order of the addresses: an account's share of it is in its statement. */
+export function payeesOf(statements: readonly AccountStatement[]): Payee[] {
+  const byAddress = new Map<string, bigint>();
+  for (const { address, paid } of statements)
+    if (paid !== '0') byAddress.set(address!, (byAddress.get(address!) ?? 0n) + BigInt(paid));
+  return [...byAddress]
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([address, units]) => ({ address, amount: String(units) }));
 }

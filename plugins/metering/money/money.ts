@@ -3,7 +3,7 @@ import type { Database } from 'better-sqlite3';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import { type Accrual, Accruals } from './accruals.ts';
 import { Addresses, type AddressSetting } from './addresses.ts';
-import { closeEpoch } from './closing.ts';
+import { type ClosedEpoch, type FrozenEpoch, finishEpoch, freezeEpoch, unfinishedEpoch } from './closing.ts';
 import { type Dispute, type DisputeState, Disputes, type Opening, type Resolving } from './disputes.ts';
 import type { DistributionFile, PayoutProof } from './distribution.ts';
 import type { AccountStatement, Epoch } from './epoch.ts';
@@ -50,8 +50,12 @@ export interface Page {
 
 /** What is done in the thread of the database. What throws throws ColophonError, unless the database itself fails. */
 export interface MoneyBooks {
-  /** Closes the open epoch at a time, Unix milliseconds. Signing and publishing are whoever calls it to do, in the same transaction. */
-  close(now: number): { epoch: Epoch; json: string; sha256: string };
+  /** Freezes the open epoch at a time, Unix milliseconds, or gives the one that is frozen and not finished. */
+  freeze(now: number): FrozenEpoch;
+  /** What is frozen and not finished; null where nothing. */
+  unfinished(): FrozenEpoch | null;
+  /** With the distribution of its payees (distribution_thread.ts). Signing and publishing belong into the same transaction. */
+  finish(epoch: number, file: DistributionFile | null): ClosedEpoch;
   /** Of a closed epoch: its signed Statement, and its entry of the ledger. */
   published(epoch: number, envelope: string, entry: number): void;
   /** Counts receipts of the open epoch, at most so many, and gives how many: closing has the less to do. */
@@ -74,7 +78,7 @@ export interface MoneyBooks {
 
 /** The same from any other thread. `close` resolves once the epoch is signed, in the ledger and durable. */
 export type Money = {
-  [Name in Exclude<keyof MoneyBooks, 'close' | 'published' | 'count'>]: (
+  [Name in Exclude<keyof MoneyBooks, 'freeze' | 'unfinished' | 'finish' | 'published' | 'count'>]: (
     ...given: Parameters<MoneyBooks[Name]>
   ) => Promise<ReturnType<MoneyBooks[Name]>>;
 } & { close(): Promise<EpochSummary> };
@@ -92,12 +96,16 @@ export function openMoney(db: Database, { currency, threshold }: MoneySettings):
   const disputes = new Disputes(db);
   const addresses = new Addresses(db);
   const kept = <Row>(columns: string, epoch: number): Row => {
-    const row = db.prepare(`SELECT ${columns} FROM payout_epochs WHERE epoch = ?`).get(epoch);
+    const row = db
+      .prepare(`SELECT ${columns} FROM payout_epochs WHERE epoch = ? AND sha256 IS NOT NULL`)
+      .get(epoch);
     if (row === undefined) throw notFound(`There is no closed epoch ${epoch}.`);
     return row as Row;
   };
   return {
-    close: (now) => closeEpoch({ db, accruals, disputes, addresses, threshold }, now),
+    freeze: (now) => freezeEpoch({ db, accruals, disputes, addresses, threshold }, now),
+    unfinished: () => unfinishedEpoch(db),
+    finish: (epoch, file) => finishEpoch(db, epoch, file),
     published(epoch, envelope, entry) {
       kept('1', epoch);
       db.prepare('UPDATE payout_epochs SET envelope = ?, entry = ? WHERE epoch = ?').run(
@@ -109,7 +117,9 @@ export function openMoney(db: Database, { currency, threshold }: MoneySettings):
     count: (most) => accruals.count(most),
     epochs({ before, limit }) {
       const rows = db
-        .prepare(`SELECT ${summary} FROM payout_epochs WHERE epoch < ? ORDER BY epoch DESC LIMIT ?`)
+        .prepare(
+          `SELECT ${summary} FROM payout_epochs WHERE epoch < ? AND sha256 IS NOT NULL ORDER BY epoch DESC LIMIT ?`,
+        )
         .all(before ?? Number.MAX_SAFE_INTEGER, limit);
       return (rows as Array<Record<'entries' | 'totals' | 'distribution', string> & EpochSummary>).map(
         ({ entries, totals, distribution, ...same }) => ({

@@ -23,22 +23,23 @@ const tables = `
   -- Carried out of the last epoch; below 0 where more was taken back than there was. None is 0.
   CREATE TABLE IF NOT EXISTS payout_balances (account TEXT PRIMARY KEY, units TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
-  -- entries_to: the first entry that is not in it. sha256: of the predicate. entry: its own, once it is in the ledger.
+  -- entries_to: the first entry that is not in it. sha256: of the predicate, once it has its distribution. entry: its own, once
+  -- it is in the ledger.
   CREATE TABLE IF NOT EXISTS payout_epochs (
     epoch INTEGER PRIMARY KEY,
     entries_to INTEGER NOT NULL,
     predicate TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
+    sha256 TEXT,
     distribution TEXT,
     envelope TEXT,
     entry INTEGER
   ) STRICT;
-  -- Leaves of its distribution; proof: the hashes from the leaf upwards, as JSON.
+  -- Leaves of its distribution; proof: the hashes from the leaf upwards, as JSON, once there is a tree.
   CREATE TABLE IF NOT EXISTS payout_payees (
     epoch INTEGER NOT NULL,
     address TEXT NOT NULL,
     amount TEXT NOT NULL,
-    proof TEXT NOT NULL,
+    proof TEXT,
     PRIMARY KEY (epoch, address)
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS payout_statements (

@@ -1,6 +1,9 @@
 /** Books over a store of receipts that is nothing but their table. */
 import Database from 'better-sqlite3';
 import type { AccountAmounts } from '../../receipts/fee.ts';
+import type { ClosedEpoch } from '../closing.ts';
+import { distributionOf } from '../distribution.ts';
+import type { Epoch } from '../epoch.ts';
 import { type MoneyBooks, type MoneySettings, openMoney } from '../money.ts';
 
 export const receiptsTable =
@@ -11,7 +14,7 @@ export interface TestBooks {
   books: MoneyBooks;
   /** Enters a receipt at the next entry of the ledger. */
   receipt(owed: Record<string, number>, id?: string): string;
-  close(): ReturnType<MoneyBooks['close']>['epoch'];
+  close(): Epoch;
 }
 
 export function testBooks(
@@ -35,12 +38,17 @@ export function testBooks(
       return id;
     },
     close() {
-      const { epoch, json } = books.close(now++);
+      const { epoch, json } = closeNow(books, now++);
       // As the ledger has it: an entry between those of receipts.
       books.published(epoch.epoch, `{"payload":${JSON.stringify(json)}}`, entries++);
       return epoch;
     },
   };
+}
+
+export function closeNow(books: MoneyBooks, now: number): ClosedEpoch {
+  const { epoch, payees } = books.freeze(now);
+  return books.finish(epoch, distributionOf(payees)?.dump() ?? null);
 }
 
 export const amounts = (owed: Record<string, number>): AccountAmounts =>
