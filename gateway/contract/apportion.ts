@@ -37,7 +37,7 @@ function wholeWeights(weights: readonly number[] | Float64Array | readonly bigin
       throw new RangeError(`A weight is ${weight}. Give finite weights of 0 and more.`);
     if (typeof weight === 'number' && weight > most) most = weight;
   }
-  return Array.from(weights, (weight) =>
+  return [...weights].map((weight) =>
     typeof weight === 'bigint' ? weight : most === 0 ? 0n : BigInt(Math.round((weight / most) * resolution)),
   );
 }
