@@ -7,8 +7,9 @@ import { writeFileDurably } from '../durable_files.ts';
 import { envelopeBytes, signEnvelope, statementPayload } from '../keys/dsse.ts';
 import { KeyFolder } from '../keys/key_folder.ts';
 import { Ledger } from '../ledger/ledger.ts';
+import type { DistributionFile } from '../money/distribution.ts';
 import type { FeeSettings } from '../money/fees.ts';
-import { type MoneyBooks, openMoney } from '../money/money.ts';
+import { type EpochSummary, type MoneyBooks, openMoney } from '../money/money.ts';
 import { receiptOf, type Settled, statementOf } from '../receipts/make_receipt.ts';
 import { Answers } from './answers.ts';
 import type { Group } from './protocol.ts';
@@ -41,7 +42,7 @@ const receiptTable = `
 `;
 
 /** What a thread may be asked of the books: what throws is told as it is. */
-export type BookCall = Exclude<keyof MoneyBooks, 'close' | 'published'>;
+export type BookCall = Exclude<keyof MoneyBooks, 'finish' | 'published'>;
 
 /** Tiles and checkpoint are written at most so often: their syncs hold up the tokens of those that generate. */
 const publishMs = 1000;
@@ -131,6 +132,7 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
             setReceipt.run(first + at, number);
           }
           ledger.checkpoint();
+          books.count(asked.length);
         });
         publishSoon();
       },
@@ -159,17 +161,16 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
         );
       },
       forget: (ended: number) => transaction(() => answers.forget(ended)),
-      /** Closes the open epoch, signs its statement and logs it. */
-      closeEpoch(now: number) {
-        const closed = transaction(() => {
-          const { epoch, json } = books.close(now);
-          const { bytes, entry } = signed('epoch', epochStatement(epoch.epoch, json));
-          books.published(epoch.epoch, bytes.toString(), ledger.append([entry]));
+      /** Gives a frozen epoch its distribution, signs its statement and logs it. */
+      finishEpoch({ epoch, file }: { epoch: number; file: DistributionFile | null }): EpochSummary {
+        transaction(() => {
+          const { json, sha256 } = books.finish(epoch, file);
+          const { bytes, entry } = signed('epoch', epochStatement(epoch, json, sha256));
+          books.published(epoch, bytes.toString(), ledger.append([entry]));
           ledger.checkpoint();
-          return epoch.epoch;
         });
         publish();
-        return books.epochs({ before: closed + 1, limit: 1 })[0]!;
+        return books.epochs({ before: epoch + 1, limit: 1 })[0]!;
       },
       books: ({ call, given }: { call: BookCall; given: unknown[] }): unknown =>
         transaction(() => (books[call] as (...given: unknown[]) => unknown)(...given)),
@@ -181,8 +182,8 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
   };
 }
 
-function epochStatement(epoch: number, json: string): Buffer {
-  const digest = createHash('sha256').update(json).digest('hex');
+/** An in-toto Statement about the epoch's own predicate, in the bytes that its digest is of. */
+function epochStatement(epoch: number, json: string, digest: string): Buffer {
   return Buffer.from(
     `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"epochs/${epoch}","digest":{"sha256":"${digest}"}}],"predicateType":"urn:colophon:epoch:v1","predicate":${json}}`,
   );
