@@ -13,7 +13,8 @@ export interface TreeHead {
 
 export interface Checkpoint extends TreeHead {
   origin: string;
-  /** What was parsed. */
+  /** What was parsed: of all lines, and with the signatures. */
+  text: string;
   note: SignedNote;
 }
 
@@ -41,7 +42,7 @@ export function parseCheckpoint(text: string): Checkpoint {
   const root = parseHash(encoded ?? '');
   if (!origin || size === undefined || !root || more.includes(''))
     throw new Error('The note is no checkpoint, which is a name, a size and a root of 32 bytes in base64.');
-  return { origin, size, root, note };
+  return { origin, size, root, text, note };
 }
 
 /** A checkpoint that the log itself signed. Throws an Error with a sentence where it did not. */

@@ -15,7 +15,7 @@ import {
 import { Tree } from './tree.ts';
 
 const entries = Array.from({ length: 600 }, (_, at) => Buffer.from(`entry ${at}`));
-const treeOf = (size: number) => new Tree(new PlainTiles(entries.slice(0, size)), size);
+const treeOf = (size: number, fanout = 256) => new Tree(new PlainTiles(entries.slice(0, size), fanout), size);
 const hex = (path: readonly Buffer[]) => path.map((one) => one.toString('hex'));
 
 /** The leaves, roots and proofs that Certificate Transparency's implementations of RFC 6962 are tested with. */
@@ -57,17 +57,23 @@ describe('a tree of tiles is the tree of RFC 6962', () => {
 
   test('proofs of any entry and any beginning, and they verify', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 600 }), fc.nat(), fc.nat(), (size, a, b) => {
-        const tree = treeOf(size);
-        const d = entries.slice(0, size);
-        const [index, first] = [a % size, (b % size) + 1];
-        const path = tree.inclusion(index);
-        expect(hex(path)).toEqual(hex(plainPath(index, d)));
-        expect(verifyInclusion(d[index]!, index, size, path, tree.root())).toBe(true);
-        const proof = tree.consistency(first);
-        expect(hex(proof)).toEqual(hex(plainProof(first, d)));
-        expect(verifyConsistency(first, tree.rootAt(first), size, tree.root(), proof)).toBe(true);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 600 }),
+        fc.nat(),
+        fc.nat(),
+        fc.constantFrom(16, 256),
+        (size, a, b, fanout) => {
+          const tree = treeOf(size, fanout);
+          const d = entries.slice(0, size);
+          const [index, first] = [a % size, (b % size) + 1];
+          const path = tree.inclusion(index);
+          expect(hex(path)).toEqual(hex(plainPath(index, d)));
+          expect(verifyInclusion(d[index]!, index, size, path, tree.root())).toBe(true);
+          const proof = tree.consistency(first);
+          expect(hex(proof)).toEqual(hex(plainProof(first, d)));
+          expect(verifyConsistency(first, tree.rootAt(first), size, tree.root(), proof)).toBe(true);
+        },
+      ),
       { numRuns: 60 },
     );
   });

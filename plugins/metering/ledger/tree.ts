@@ -1,9 +1,12 @@
 /** Roots and proofs of a log from its tiles (RFC 6962, section 2.1). Each reads a few tiles a level and keeps none. */
 import { emptyRoot, nodeHash, splitAt } from '../../datanet/snapshots/merkle.ts';
-import { hashOf, tileWidth, widthIn } from './tiles.ts';
+import { hashOf } from './tiles.ts';
 
-/** Where tiles are: `width` hashes of a tile; more may come. Throws an Error with a sentence where they are not there. */
+/** Where tiles are. */
 export interface TileSource {
+  /** Hashes of a full tile; each hash of a level is the root of a full tile of the level below. */
+  readonly fanout: number;
+  /** `width` hashes of a tile; more may come. Throws an Error with a sentence where they are not there. */
   tile(level: number, number: number, width: number): Buffer;
 }
 
@@ -73,20 +76,22 @@ export class Tree {
   #range(from: number, to: number): Buffer {
     const size = to - from;
     let level = 0;
-    for (let span = 1; span <= size; span *= tileWidth, level++)
+    for (let span = 1; span <= size; span *= this.#source.fanout, level++)
       if (span === size) return this.#hash(level, from / span);
     const middle = from + splitAt(size);
     return nodeHash(this.#range(from, middle), this.#range(middle, to));
   }
 
   #hash(level: number, index: number): Buffer {
-    const number = Math.floor(index / tileWidth);
+    const { fanout } = this.#source;
+    const number = Math.floor(index / fanout);
     const key = `${level} ${number}`;
     let tile = this.#tiles.get(key);
     if (!tile) {
-      tile = this.#source.tile(level, number, widthIn(this.size, level, number));
+      const hashes = Math.floor(this.size / fanout ** level);
+      tile = this.#source.tile(level, number, Math.min(fanout, hashes - number * fanout));
       this.#tiles.set(key, tile);
     }
-    return hashOf(tile, index % tileWidth);
+    return hashOf(tile, index % fanout);
   }
 }

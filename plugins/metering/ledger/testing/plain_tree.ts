@@ -1,6 +1,5 @@
 /** RFC 6962, 2.1, word for word: slow, and easy to read beside it. Entries are bytes. */
 import { createHash } from 'node:crypto';
-import { hashesAt, tileWidth } from '../tiles.ts';
 import type { TileSource } from '../tree.ts';
 
 const sha256 = (...parts: Uint8Array[]) => {
@@ -43,18 +42,20 @@ function subproof(m: number, d: readonly Uint8Array[], known: boolean): Buffer[]
 /** Tiles as c2sp.org/tlog-tiles defines them. */
 export class PlainTiles implements TileSource {
   readonly #d: readonly Uint8Array[];
+  readonly fanout: number;
 
-  constructor(d: readonly Uint8Array[]) {
+  constructor(d: readonly Uint8Array[], fanout = 256) {
     this.#d = d;
+    this.fanout = fanout;
   }
 
   tile(level: number, number: number, width: number): Buffer {
-    if (number * tileWidth + width > hashesAt(level, this.#d.length) || width < 1)
+    const span = this.fanout ** level;
+    if (number * this.fanout + width > Math.floor(this.#d.length / span) || width < 1)
       throw new Error(`There is no tile ${level} ${number} of ${width}.`);
-    const span = tileWidth ** level;
     return Buffer.concat(
       Array.from({ length: width }, (_, i) => {
-        const at = number * tileWidth + i;
+        const at = number * this.fanout + i;
         return plainRoot(this.#d.slice(at * span, (at + 1) * span));
       }),
     );
