@@ -9,7 +9,7 @@ import { attributionHashes } from '../receipts/attribution_hashes.ts';
 import { commitTo } from '../receipts/opening.ts';
 import type { Receipt, ReceiptChoice } from '../receipts/receipt.ts';
 import type { Opening } from '../store/answers.ts';
-import type { Finding } from './finding.ts';
+import type { Finding } from '../ledger/finding.ts';
 
 export interface RerunOptions {
   receipt: Receipt;
