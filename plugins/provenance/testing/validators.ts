@@ -9,6 +9,8 @@ const environment = new PythonEnvironment('provenance-env', [
   'in-toto-attestation==0.9.3',
   'mlcroissant==1.1.1',
   'model-signing==1.1.1',
+  // Which model-signing imports and does not ask for.
+  'pyOpenSSL==26.4.0',
 ]);
 const script = join(import.meta.dirname, 'validate.py');
 const run = promisify(execFile);
@@ -54,7 +56,7 @@ export async function modelSigningFault(
   try {
     await run(environment.tool('python'), [
       ...['-m', 'model_signing', 'verify', 'key', model],
-      ...['--signature', signature, '--public-key', key],
+      ...['--signature', signature, '--public_key', key],
     ]);
     return undefined;
   } catch (error) {
