@@ -7,6 +7,7 @@ import { colophon } from '../../gateway/cli/testing.ts';
 import { chatLine, done, frozen, until } from '../../gateway/e2e/datanet_client.ts';
 import { type ServerProcess, startServerProcess } from '../../gateway/e2e/server_process.ts';
 import { writeTinyBase } from '../../gateway/e2e/tiny_base.ts';
+import { KeyFolder } from '../metering/keys/key_folder.ts';
 import { installValidators, modelSigningFault, validate } from './testing/validators.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'colophon-provenance-'));
@@ -138,10 +139,10 @@ describe('the bundle of an adapter of a Datanet', () => {
       'croissant.json',
       'examples.jsonl',
       'fidelity.json',
+      'keys.json',
       'mlbom.cdx.json',
       'model-key.pub.pem',
       'model.sig',
-      'signing-key.pub.pem',
       'training-content-summary.json',
       'training-content-summary.md',
       'training.intoto.json',
@@ -215,10 +216,12 @@ describe('the bundle of an adapter of a Datanet', () => {
 
   test('verifies, and every change of it or of its adapter is found and named', async () => {
     expect(await checked(bundle)).toEqual([]);
-    expect(await checked(bundle, '--key', join(bundle, 'signing-key.pub.pem'))).toEqual([]);
-    expect(await checked(bundle, '--key', join(bundle, 'model-key.pub.pem'))).toEqual([
-      expect.stringContaining('MANIFEST.intoto.json is not signed by the key'),
-      expect.stringContaining('training.intoto.json is not signed by the key'),
+    expect(await checked(bundle, '--keys', join(bundle, 'keys.json'))).toEqual([]);
+    const others = join(home, 'others.json');
+    writeFileSync(others, JSON.stringify(new KeyFolder(join(home, 'other-keys'), 'other').known.toJson()));
+    expect(await checked(bundle, '--keys', others)).toEqual([
+      expect.stringMatching(/^MANIFEST.intoto.json: .* is not among the 1 known of other/),
+      expect.stringMatching(/^training.intoto.json: .* is not among the 1 known of other/),
     ]);
     for (const file of readdirSync(bundle)) {
       const copy = spoilt(bundle, file, (text) =>

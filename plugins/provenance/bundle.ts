@@ -1,28 +1,28 @@
 /** Writes the bundle of an adapter: a folder of documents, the list of them with their hashes, and the signatures. */
-import { createHash } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CliError } from '../../gateway/cli/failure.ts';
 import type { FolderFile } from '../datanet/folder/croissant.ts';
 import { writeHashed } from '../datanet/folder/files.ts';
+import { envelopeBytes, signEnvelope, statementPayload } from '../metering/keys/dsse.ts';
+import type { PublicKeys } from '../metering/keys/public_keys.ts';
 import { contentSummary } from './documents/content_summary.ts';
 import { mlbom } from './documents/mlbom.ts';
-import { modelStatement, sigstoreBundle } from './documents/model_signature.ts';
+import { modelStatement, publicPem, signModel } from './documents/model_signature.ts';
 import { snapshotCroissant } from './documents/snapshot_croissant.ts';
 import { summaryText } from './documents/summary_text.ts';
 import { statementType, trainingStatement } from './documents/training_statement.ts';
-import { signStatement } from './dsse.ts';
 import { fidelityFile } from './facts/adapter.ts';
 import { type Facts, withdrawalSentences } from './facts/facts.ts';
 import type { SnapshotFacts } from './facts/snapshot.ts';
-import type { SigningKey } from './model_key.ts';
 
 export const manifestFile = 'MANIFEST.json';
 /** The manifest's signature: a statement whose one subject it is. */
 export const manifestStatementFile = 'MANIFEST.intoto.json';
 export const trainingFile = 'training.intoto.json';
 export const modelSignatureFile = 'model.sig';
-export const statementKeyFile = 'signing-key.pub.pem';
+export const keysFile = 'keys.json';
 export const modelKeyFile = 'model-key.pub.pem';
 
 export const bundleType = 'urn:colophon:provenance-bundle:v1';
@@ -39,10 +39,12 @@ export interface BundleManifest {
 }
 
 export interface BundleKeys {
-  /** Ed25519: of the statements. */
-  statements: SigningKey;
-  /** P-256: of the model's signature, whose format knows no other kind. */
-  model: SigningKey;
+  /** Ed25519, private: signs the statements. */
+  signing: KeyObject;
+  /** All that ever signed here: whom a reader knows the signature by. */
+  known: PublicKeys;
+  /** P-256, private: signs the model. */
+  model: KeyObject;
 }
 
 /**
@@ -81,11 +83,10 @@ async function fill(folder: string, facts: Facts, keys: BundleKeys): Promise<Bun
   const saveText = (path: string, text: string | Uint8Array) => save(path, once(Buffer.from(text as string)));
   const saveJson = (path: string, value: object) => saveText(path, `${JSON.stringify(value, null, 2)}\n`);
 
-  await saveJson(trainingFile, signStatement(trainingStatement(facts), keys.statements));
-  const signed = signStatement(modelStatement(adapter.name, adapter.files), keys.model);
-  await saveJson(modelSignatureFile, sigstoreBundle(signed, keys.model.publicKey));
-  await saveText(statementKeyFile, keys.statements.publicKey);
-  await saveText(modelKeyFile, keys.model.publicKey);
+  await saveText(trainingFile, signedBytes(trainingStatement(facts), keys));
+  await saveJson(modelSignatureFile, signModel(modelStatement(adapter.name, adapter.files), keys.model));
+  await saveJson(keysFile, keys.known.toJson());
+  await saveText(modelKeyFile, publicPem(createPublicKey(keys.model)));
   await saveJson('mlbom.cdx.json', mlbom(facts));
   const summary = contentSummary(facts);
   await saveJson('training-content-summary.json', summary);
@@ -117,10 +118,12 @@ async function fill(folder: string, facts: Facts, keys: BundleKeys): Promise<Bun
     predicateType: bundleType,
     predicate: { adapter: adapter.contentHash },
   };
-  const envelope = `${JSON.stringify(signStatement(statement, keys.statements), null, 2)}\n`;
-  await writeHashed(join(folder, manifestStatementFile), once(Buffer.from(envelope)));
+  await writeHashed(join(folder, manifestStatementFile), once(signedBytes(statement, keys)));
   return manifest;
 }
+
+const signedBytes = (statement: object, { signing }: BundleKeys) =>
+  envelopeBytes(signEnvelope(statementPayload, Buffer.from(JSON.stringify(statement)), signing));
 
 function noSnapshot({ adapter: { data, recipe } }: Facts): string {
   const [training] = data;

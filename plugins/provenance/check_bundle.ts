@@ -1,25 +1,26 @@
 /** Whether a bundle is whole, signed, and of the adapter that it names. */
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type } from 'typebox';
 import Schema from 'typebox/schema';
-import { CliError } from '../../gateway/cli/failure.ts';
+import { CliError, exitCodes } from '../../gateway/cli/failure.ts';
 import { fileIn, filesUnder, sha256Of } from '../datanet/folder/files.ts';
+import { openEnvelope, statementPayload } from '../metering/keys/dsse.ts';
+import { PublicKeys } from '../metering/keys/public_keys.ts';
 import {
   type BundleManifest,
   bundleType,
+  keysFile,
   manifestFile,
   manifestStatementFile,
   modelKeyFile,
   modelSignatureFile,
-  statementKeyFile,
   trainingFile,
 } from './bundle.ts';
-import { modelSignatureType } from './documents/model_signature.ts';
+import { modelSignatureType, openModelSignature } from './documents/model_signature.ts';
 import { slsaType } from './documents/training_statement.ts';
-import { type Envelope, openStatement } from './dsse.ts';
 import { type FileFact, filesOf } from './facts/adapter.ts';
 
 /** Larger ones are no documents of a bundle that have to be held in memory. */
@@ -39,27 +40,23 @@ const Manifest = Schema.Compile(
     withdrawn: Type.Array(Type.String()),
   }),
 );
-const SignedBy = Schema.Compile(
-  Type.Object({
-    payload: Type.String(),
-    payloadType: Type.String(),
-    signatures: Type.Array(Type.Object({ sig: Type.String() }), { minItems: 1, maxItems: 16 }),
-  }),
-);
 const Statement = Schema.Compile(
   Type.Object({
     predicateType: Type.String(),
     subject: Type.Array(
       Type.Object({ name: Type.String(), digest: Type.Record(Type.String(), Type.String()) }),
     ),
+    predicate: Type.Object({
+      resources: Type.Optional(Type.Array(Type.Object({ name: Type.String(), digest: Type.String() }))),
+    }),
   }),
 );
 
 export interface CheckOptions {
   /** The adapter's folder; undefined: it is not there to be compared. */
   adapter: string | undefined;
-  /** PEM of the key that signs statements; undefined: the bundle's own, which proves no more than that it is whole. */
-  key: string | undefined;
+  /** A list of keys (keys.json, or vkeys); undefined: the bundle's own, which proves no more than that it is whole. */
+  keys: string | undefined;
 }
 
 /** The manifest of a bundle. Throws CliError where there is none. */
@@ -71,27 +68,25 @@ export async function readManifest(folder: string): Promise<BundleManifest> {
 }
 
 /** What is wrong with it, a sentence each. Throws CliError where the folder is no bundle at all. */
-export async function checkBundle(folder: string, { adapter, key }: CheckOptions): Promise<string[]> {
+export async function checkBundle(folder: string, { adapter, keys }: CheckOptions): Promise<string[]> {
   const manifest = await readManifest(folder);
   const faults = await changedFiles(folder, manifest);
   if (faults.length > 0) return faults;
-  const statementKey = readKey(key ?? (await readFile(join(folder, statementKeyFile), 'utf8')));
-  if (!statementKey) return ['The key of its statements is no public key in PEM.'];
-  const whole = await statementOf(folder, manifestStatementFile, bundleType, statementKey);
-  const digest = createHash('sha256')
-    .update(await readFile(join(folder, manifestFile)))
-    .digest('hex');
+  const known = knownKeys(keys ?? (await readFile(join(folder, keysFile), 'utf8')));
+  const signed = async (file: string, type: string) => {
+    const opened = openEnvelope(await readJson(folder, file), statementPayload, known);
+    return 'problem' in opened
+      ? { fault: `${file}: ${opened.problem}` }
+      : statementIn(opened.payload, file, type);
+  };
+  const whole = await signed(manifestStatementFile, bundleType);
+  const digest = await sha256Of(join(folder, manifestFile));
   if ('fault' in whole) faults.push(whole.fault);
   else if (whole.digests.get(manifestFile) !== digest)
     faults.push(`${manifestStatementFile} is of another ${manifestFile}.`);
-
-  const training = await statementOf(folder, trainingFile, slsaType, statementKey);
-  if ('fault' in training) faults.push(training.fault);
-  const modelKey = readKey(await readFile(join(folder, modelKeyFile), 'utf8'));
-  const model = modelKey
-    ? await statementOf(folder, modelSignatureFile, modelSignatureType, modelKey)
-    : { fault: `${modelKeyFile} is no public key in PEM.` };
-  if ('fault' in model) faults.push(model.fault);
+  const training = await signed(trainingFile, slsaType);
+  const model = await modelStatementOf(folder);
+  for (const one of [training, model]) if ('fault' in one) faults.push(one.fault);
   if (adapter === undefined || 'fault' in training || 'fault' in model) return faults;
   const files = await filesOf(adapter);
   faults.push(...otherFiles(files, training.digests, trainingFile));
@@ -112,13 +107,7 @@ async function changedFiles(folder: string, { files }: BundleManifest): Promise<
     const found = await sha256Of(await fileIn(folder, path));
     if (found !== sha256) faults.push(`${path} was changed: its SHA-256 is ${found}, not ${sha256}.`);
   }
-  for (const path of [
-    manifestStatementFile,
-    trainingFile,
-    modelSignatureFile,
-    statementKeyFile,
-    modelKeyFile,
-  ]) {
+  for (const path of [manifestStatementFile, trainingFile, modelSignatureFile, modelKeyFile]) {
     if (!listed.has(path)) faults.push(`${manifestFile} says nothing of ${path}.`);
     else if (!existsSync(join(folder, path)) && path === manifestStatementFile)
       faults.push(`${path} is missing.`);
@@ -135,27 +124,27 @@ interface Signed {
   resources: Map<string, string>;
 }
 
-async function statementOf(
-  folder: string,
-  file: string,
-  type: string,
-  key: KeyObject,
-): Promise<Signed | { fault: string }> {
-  const content = (await readJson(folder, file)) as { dsseEnvelope?: unknown };
-  const envelope = content?.dsseEnvelope ?? content;
-  if (!SignedBy.Check(envelope)) return { fault: `${file} is no signed statement.` };
+async function modelStatementOf(folder: string): Promise<Signed | { fault: string }> {
+  const key = readKey(await readFile(join(folder, modelKeyFile), 'utf8'));
+  if (!key) return { fault: `${modelKeyFile} is no public key in PEM.` };
+  const body = openModelSignature(await readJson(folder, modelSignatureFile), key);
+  if (!body) return { fault: `${modelSignatureFile} is not signed by the key in ${modelKeyFile}.` };
+  return statementIn(body, modelSignatureFile, modelSignatureType);
+}
+
+function statementIn(body: Buffer, file: string, type: string): Signed | { fault: string } {
   let statement: unknown;
   try {
-    statement = openStatement(envelope as Envelope, key);
-  } catch (error) {
-    return { fault: `${file} is not signed by the key: ${(error as Error).message}` };
+    statement = JSON.parse(body.toString());
+  } catch {
+    statement = undefined;
   }
   if (!Statement.Check(statement) || statement.predicateType !== type)
     return { fault: `${file} is no statement of the type ${type}.` };
-  const { predicate } = statement as { predicate?: { resources?: Array<{ name: string; digest: string }> } };
+  const { subject, predicate } = statement;
   return {
-    digests: new Map(statement.subject.map(({ name, digest }) => [name, digest.sha256 ?? ''])),
-    resources: new Map((predicate?.resources ?? []).map(({ name, digest }) => [name, digest])),
+    digests: new Map(subject.map(({ name, digest }) => [name, digest.sha256 ?? ''])),
+    resources: new Map((predicate.resources ?? []).map(({ name, digest }) => [name, digest])),
   };
 }
 
@@ -179,6 +168,14 @@ async function readJson(folder: string, file: string): Promise<unknown> {
     return JSON.parse(await readFile(path, 'utf8')) as unknown;
   } catch (error) {
     throw new CliError(`${path} is no JSON: ${(error as Error).message}.`);
+  }
+}
+
+function knownKeys(text: string): PublicKeys {
+  try {
+    return PublicKeys.parse(text);
+  } catch (error) {
+    throw new CliError((error as Error).message, exitCodes.failure, error);
   }
 }
 

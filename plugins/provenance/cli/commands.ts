@@ -28,7 +28,7 @@ const addCommands: AddCommands = (program, { add, group, output, exit }) => {
       '--adapter <adapter>',
       'the adapter (a name or a folder), where it is not here under its own name',
     )
-    .option('--key <file>', 'the public key that you know the signer by (PEM); else the one in the bundle')
+    .option('--keys <file>', 'the keys that you know the signer by, instead of those in the bundle')
     .action(async (folder: string, options) => {
       const { verifyBundle } = await import('./verify_bundle.ts');
       exit(await verifyBundle(folder, options, output(options)));

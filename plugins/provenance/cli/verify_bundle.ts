@@ -10,12 +10,12 @@ import { checkBundle, readManifest } from '../check_bundle.ts';
 
 export async function verifyBundle(
   folder: string,
-  flags: ServeFlags & { adapter?: string; key?: string },
+  flags: ServeFlags & { adapter?: string; keys?: string },
   output: Output,
 ): Promise<number> {
   const target = resolve(folder);
-  if (flags.key !== undefined && !existsSync(flags.key))
-    throw new CliError(`There is no key file ${flags.key}.`, exitCodes.usage);
+  if (flags.keys !== undefined && !existsSync(flags.keys))
+    throw new CliError(`There is no file of keys ${flags.keys}.`, exitCodes.usage);
   const { adapter, withdrawn } = await readManifest(target);
   const config = configOf(flags);
   // Named by whoever asks it has to be there; by the bundle alone it may be elsewhere.
@@ -25,11 +25,11 @@ export async function verifyBundle(
   });
   const faults = await checkBundle(target, {
     adapter: at,
-    key: flags.key === undefined ? undefined : await readFile(flags.key, 'utf8'),
+    keys: flags.keys === undefined ? undefined : await readFile(flags.keys, 'utf8'),
   });
   const ok = faults.length === 0;
   output.result(
-    { folder: target, ok, adapter, compared: at ?? null, trusted_key: flags.key !== undefined, faults },
+    { folder: target, ok, adapter, compared: at ?? null, trusted_keys: flags.keys !== undefined, faults },
     ok
       ? `${folder} is whole and signed${at ? `, and names the files of ${adapter.name} as they are` : ''}.`
       : [`${folder} is not what it says:`, ...faults.map((one) => `  ${one}`)].join('\n'),
@@ -38,9 +38,9 @@ export async function verifyBundle(
     output.say(
       `The adapter ${adapter.name} is not here: its files were not compared. Name its folder with --adapter.`,
     );
-  if (ok && flags.key === undefined)
+  if (ok && flags.keys === undefined)
     output.say(
-      'It is as good as its own key: compare signing-key.pub.pem with what was published, or give that with --key.',
+      'It is as good as its own keys: compare keys.json with what was published, or give that with --keys.',
     );
   if (ok) for (const sentence of withdrawn) output.say(sentence);
   return ok ? exitCodes.ok : exitCodes.failure;
