@@ -93,7 +93,7 @@ export class KeyFolder {
 }
 
 /** Throws where others than its owner may read the file or it is not the file itself: whoever reads it can sign. */
-export function readPrivateKey(path: string): KeyObject {
+export function readPrivateKey(path: string, type: KeyType = 'ed25519'): KeyObject {
   const remedy = `Make it a file that only its owner may read (chmod 600 ${path}); if others may have read it, rotate it.`;
   let file: number;
   try {
@@ -112,23 +112,28 @@ export function readPrivateKey(path: string): KeyObject {
       );
     if (uid !== process.geteuid?.())
       throw new Error(`The signing key ${path} belongs to user ${uid}, not to the server's. ${remedy}`);
-    return ed25519(path, () => createPrivateKey(readFileSync(file)));
+    return ofType(type, path, () => createPrivateKey(readFileSync(file)));
   } finally {
     closeSync(file);
   }
 }
 
 const readPublicKey = (path: string) =>
-  rawPublicKey(ed25519(path, () => createPublicKey(readFileSync(path))));
+  rawPublicKey(ofType('ed25519', path, () => createPublicKey(readFileSync(path))));
 
-function ed25519(path: string, read: () => KeyObject): KeyObject {
+type KeyType = 'ed25519' | 'ec';
+const typeNames: Record<KeyType, string> = { ed25519: 'Ed25519', ec: 'an elliptic curve' };
+
+function ofType(type: KeyType, path: string, read: () => KeyObject): KeyObject {
   let key: KeyObject;
   try {
     key = read();
   } catch (error) {
     throw new Error(`${path} is no key in PEM: ${(error as Error).message}. Put it back from a copy.`);
   }
-  if (key.asymmetricKeyType !== 'ed25519')
-    throw new Error(`${path} is a key of ${key.asymmetricKeyType}, not Ed25519. Put the right one back.`);
+  if (key.asymmetricKeyType !== type)
+    throw new Error(
+      `${path} is a key of ${key.asymmetricKeyType}, not ${typeNames[type]}. Put the right one back.`,
+    );
   return key;
 }
