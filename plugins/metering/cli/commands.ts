@@ -9,7 +9,10 @@ const addCommands: AddCommands = (program, { add, output, exit }) => {
   withServerFlags(add(verify, 'receipt <file>', 'check the signed receipt of a response; asks no server'))
     .option('--keys <file>', 'the keys that you know the signer by; default: those of this installation')
     .option('--checkpoint <file>', 'a checkpoint of the ledger that you have from before, or from elsewhere')
-    .option('--ledger <folder>', 'a copy of the ledger: shows that the checkpoint and the receipt are of one log')
+    .option(
+      '--ledger <folder>',
+      'a copy of the ledger: shows that the checkpoint and the receipt are of one log',
+    )
     .option('--rerun', 'generate the tokens again, and make shares and fee again')
     .option('--opening <file>', 'what the receipt commits to, as /v1/receipts/ID/opening gave it')
     .option('--adapter <folder>', "the adapter's folder, where the receipt names one")

@@ -18,5 +18,9 @@ export async function verifyLedgerCopy(
   const config = () => configOf(flags);
   const path = folder ?? join(config().paths.data, 'metering', 'ledger');
   const checkpoints = new Map((flags.checkpoint ?? []).map((file) => [file, readGiven(file).toString()]));
-  return showFindings('The ledger', verifyLedger(path, { keys: knownKeys(flags.keys, config), checkpoints }), output);
+  return showFindings(
+    'The ledger',
+    verifyLedger(path, { keys: knownKeys(flags.keys, config), checkpoints }),
+    output,
+  );
 }

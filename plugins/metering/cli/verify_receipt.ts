@@ -25,7 +25,11 @@ export interface VerifyReceiptFlags extends ServeFlags {
 }
 
 /** Checks a receipt, and with --rerun that its tokens, shares and fee come out the same. Exit code 1 where not. */
-export async function verifyReceipt(file: string, flags: VerifyReceiptFlags, output: Output): Promise<number> {
+export async function verifyReceipt(
+  file: string,
+  flags: VerifyReceiptFlags,
+  output: Output,
+): Promise<number> {
   const { receipt, findings } = verifyReceiptFile(readGiven(file), {
     keys: knownKeys(flags.keys, () => configOf(flags)),
     ...(flags.checkpoint === undefined ? {} : { checkpoint: readGiven(flags.checkpoint).toString() }),
@@ -59,7 +63,10 @@ async function runAgain(receipt: Receipt, flags: VerifyReceiptFlags, output: Out
     );
     output.say(`Running ${receipt.id} again on ${receipt.model.name} ...`);
     const quiet = withoutDemo(local);
-    return await rerunOn({ ...quiet, paths: { ...quiet.paths, cache: join(home, 'cache') } }, { receipt, opening, adapter });
+    return await rerunOn(
+      { ...quiet, paths: { ...quiet.paths, cache: join(home, 'cache') } },
+      { receipt, opening, adapter },
+    );
   } finally {
     await rm(home, { recursive: true, force: true });
   }
@@ -72,13 +79,19 @@ function withoutDemo(config: ReturnType<typeof configOf>): ReturnType<typeof con
     plugin: (plugin, schema) => {
       const section = config.plugin(plugin, schema);
       if (plugin !== 'native') return section;
-      return { ...(section as object), demo_adapters: false, adapter_dirs: [], pinned_adapters: [] } as typeof section;
+      return {
+        ...(section as object),
+        demo_adapters: false,
+        adapter_dirs: [],
+        pinned_adapters: [],
+      } as typeof section;
     },
   };
 }
 
 function readOpening(path: string, receipt: Receipt): Opening {
-  const wrong = (why: string) => new CliError(`${path} is not the opening of ${receipt.id}: ${why}.`, exitCodes.usage);
+  const wrong = (why: string) =>
+    new CliError(`${path} is not the opening of ${receipt.id}: ${why}.`, exitCodes.usage);
   let read: Partial<Opening & { format: string; receipt: string }>;
   try {
     read = JSON.parse(readGiven(path).toString());
@@ -89,10 +102,14 @@ function readOpening(path: string, receipt: Receipt): Opening {
   const { format, salt, prompts, outputs } = read ?? {};
   const lists = (value: unknown): value is number[][] =>
     Array.isArray(value) &&
-    value.every((ids) => Array.isArray(ids) && ids.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 31));
+    value.every(
+      (ids) => Array.isArray(ids) && ids.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 31),
+    );
   if (format !== 'colophon-opening-v1') throw wrong(`its "format" is ${JSON.stringify(format)}`);
   if (read.receipt !== receipt.id) throw wrong(`it opens ${JSON.stringify(read.receipt)}`);
-  if (typeof salt !== 'string' || !/^[0-9a-f]{64}$/.test(salt)) throw wrong('its "salt" is not 64 hex digits');
-  if (!lists(prompts) || !lists(outputs)) throw wrong('its "prompts" and "outputs" are not lists of token ids');
+  if (typeof salt !== 'string' || !/^[0-9a-f]{64}$/.test(salt))
+    throw wrong('its "salt" is not 64 hex digits');
+  if (!lists(prompts) || !lists(outputs))
+    throw wrong('its "prompts" and "outputs" are not lists of token ids');
   return { salt, prompts, outputs };
 }

@@ -5,9 +5,9 @@ import type { Config } from '../../../gateway/config/index.ts';
 import { PluginHost } from '../../../gateway/host/index.ts';
 import attribution from '../../attribution/index.ts';
 import native from '../../backends/native/index.ts';
+import type { Finding } from '../ledger/finding.ts';
 import type { Receipt } from '../receipts/receipt.ts';
 import type { Opening } from '../store/answers.ts';
-import type { Finding } from '../ledger/finding.ts';
 import { rerun } from './rerun.ts';
 
 /** `config`: of the engine, with paths that nobody else uses. `adapter`: its folder, where the receipt names one. */
