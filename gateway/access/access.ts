@@ -68,7 +68,7 @@ export function guard(app: FastifyInstance, config: AccessConfig): void {
       reply.header('access-control-allow-origin', origin);
       reply.header(
         'access-control-expose-headers',
-        'x-request-id, openai-processing-ms, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens',
+        'x-request-id, x-colophon-receipt, openai-processing-ms, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens',
       );
       reply.header('vary', 'origin');
       if (request.method === 'OPTIONS' && request.headers['access-control-request-method']) {

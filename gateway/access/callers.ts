@@ -6,6 +6,8 @@ import type { Limits } from './rate_limits.ts';
 
 export interface Caller {
   tenant: string;
+  /** Which of the tenant's keys it has, by a name that is no secret: `default`, or what its digest begins with. */
+  key: string;
   /** The earliest class that it may ask for; lower values go first. */
   minPriority: number;
   /** Whether its prefixes are kept from other tenants'. */
@@ -21,6 +23,7 @@ export interface Caller {
 /** Who has the one key of the server, or needs none: its operator. */
 export const operator: Caller = {
   tenant: 'default',
+  key: 'default',
   minPriority: Number.NEGATIVE_INFINITY,
   isolated: false,
 };
@@ -40,6 +43,7 @@ export function callersByKey(
   for (const [index, { key, tenant, min_priority, isolate, limits }] of access.keys.entries()) {
     const caller = {
       tenant,
+      key: `key_${digestOf(key).toString('hex', 0, 4)}`,
       minPriority: min_priority,
       isolated: isolate,
       ...(limits ? { limits: { ...access.limits, ...limits, key: index } } : {}),

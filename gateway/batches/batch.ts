@@ -60,6 +60,8 @@ export type BatchEnding = 'completed' | 'failed' | 'expired' | 'cancelled';
 
 export interface BatchRecord {
   batch: BatchObject;
+  /** Which of its tenant's keys made it. Absent in older records. */
+  key?: string;
   /** Whether its tenant's prefixes are kept from others'. */
   isolated: boolean;
   /** Ids that its files will have: known before they are made, so that making them again makes no others. */

@@ -30,6 +30,14 @@ import {
 } from './run.ts';
 import { Slots } from './slots.ts';
 
+/** Whose requests its lines are. */
+export interface BatchOwner {
+  tenant: string;
+  /** As Caller has it. */
+  key: string;
+  isolated: boolean;
+}
+
 export interface BatchesOptions {
   store: ObjectStore;
   files: Files;
@@ -39,11 +47,7 @@ export interface BatchesOptions {
   /** Lines of a batch, bytes of a line, lines that run at once, batches of a tenant that are not over. */
   limits: { lines: number; lineBytes: number; concurrency: number; unfinished: number };
   /** Answers one request as its tenant's. */
-  send(
-    owner: { tenant: string; isolated: boolean },
-    endpoint: string,
-    body: Record<string, unknown>,
-  ): Promise<LineAnswer>;
+  send(owner: BatchOwner, endpoint: string, body: Record<string, unknown>): Promise<LineAnswer>;
 }
 
 interface Active {
@@ -86,9 +90,9 @@ export class Batches {
     await Promise.all(this.#lives);
   }
 
-  async create(owner: { tenant: string; isolated: boolean }, order: BatchOrder): Promise<BatchObject> {
+  async create(owner: BatchOwner, order: BatchOrder): Promise<BatchObject> {
     const { store, files, limits } = this.#options;
-    const { tenant, isolated } = owner;
+    const { tenant, key, isolated } = owner;
     const unfinished = [...this.#active.values()].filter((active) => active.tenant === tenant).length;
     if (unfinished >= limits.unfinished) {
       throw new ColophonError(
@@ -107,6 +111,7 @@ export class Batches {
       const { outputSeconds } = order;
       const record: BatchRecord = {
         batch,
+        key,
         isolated,
         outputFileId: newFileId(),
         errorFileId: newFileId(),
@@ -247,7 +252,8 @@ export class Batches {
       slots: this.#slots,
       signal: active.cancel.signal,
       progress: active.progress,
-      send: (body) => send({ tenant, isolated: record.isolated }, endpoint, body),
+      send: (body) =>
+        send({ tenant, key: record.key ?? 'default', isolated: record.isolated }, endpoint, body),
     });
     const { status } = store.get<BatchRecord>('batch', tenant, id)!.batch;
     if (status === 'cancelling') ending = 'cancelled';

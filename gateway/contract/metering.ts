@@ -9,10 +9,12 @@ export interface MeteredAnswer {
   /** Which of the tenant's keys asked, by a name that is no secret. */
   key: string;
   model: ModelCard;
+  /** The model itself, or what it is an adapter on. */
+  base: ModelCard;
   /** What generates it: `Backend.name` and what the backend says of its engine. */
   backend: string;
   engine?: EngineIdentity;
-  /** One for each choice, or for each input that is embedded. */
+  /** One for each choice, or for each input that is embedded; choices of one prompt have the same array. */
   choices: readonly MeteredChoice[];
 }
 
@@ -40,6 +42,7 @@ export interface AnswerMeter {
   /**
    * Resolves once the record of a choice's next tokens is durable: they must not leave before. Rejects with a ColophonError
    * where they cannot be recorded; they must then not leave at all. `cached`: prompt tokens that came from the prefix cache.
+   * Of what makes no tokens, once without any: its prompt is recorded.
    */
   record(choice: number, ids: readonly number[], cached: number): Promise<void>;
   /** So many more tokens of a choice, of those that are recorded, went to the client's socket or where it fetches them. */

@@ -4,6 +4,7 @@ export const firstParty: Record<string, string> = {
   datanet: '../../plugins/datanet/index',
   training: '../../plugins/training/index',
   attribution: '../../plugins/attribution/index',
+  metering: '../../plugins/metering/index',
 };
 
 /** Of these, the ones that bring commands of the command line: modules whose default export is an AddCommands. */

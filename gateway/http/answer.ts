@@ -6,6 +6,7 @@ import { Cancelled, type ChoiceRequest, type ChoiceStep, type ChoiceUsage, runCh
 import { clientOf } from './client.ts';
 import { publicError } from './errors.ts';
 import { EventStream } from './event_stream.ts';
+import type { Metered } from './metered.ts';
 import type { Services } from './services.ts';
 import { type Usage, usageOf } from './usage.ts';
 
@@ -27,6 +28,7 @@ export function sendAnswer(
   reply: FastifyReply,
   answer: Answer,
   stream: boolean,
+  metered: Metered | undefined,
 ): Promise<FastifyReply> {
   const { limits } = services;
   const { outcome } = request;
@@ -34,7 +36,7 @@ export function sendAnswer(
   const run = async (used: (tokens: number) => void): Promise<FastifyReply> => {
     if (limits.limits(request.caller)) reply.headers(await limits.headers(request.caller));
     used(prompts);
-    return serveClient(services, request, reply, stream, async (client, write) => {
+    return serveClient(services, request, reply, { stream, metered }, async (client, write) => {
       try {
         const usages = await runTogether(services, answer, client, (index, step) => {
           outcome.firstTokenMs ??= Math.round(performance.now() - request.startedAt);
@@ -60,12 +62,13 @@ export function sendAnswer(
 /**
  * Runs what a client waits for; `client` is aborted when it goes away or the server cannot wait. `write` is there where
  * the answer streams; what `run` gives is the rest of the stream, or the body. `failed` words a failure of an open stream.
+ * `metered` is told what left, and that nothing more does.
  */
 export async function serveClient(
   services: Services,
   request: FastifyRequest,
   reply: FastifyReply,
-  stream: boolean,
+  { stream, metered }: { stream: boolean; metered: Metered | undefined },
   run: (client: AbortController, write: ((events: string) => void) | undefined) => Promise<string>,
   failed = (error: ColophonError) => `data: ${JSON.stringify(error.toBody())}\n\n`,
 ): Promise<FastifyReply> {
@@ -73,10 +76,20 @@ export async function serveClient(
   const events = stream
     ? new EventStream(request, reply, services.config.server.stalled_client_seconds)
     : undefined;
+  if (metered) {
+    reply.header('x-colophon-receipt', metered.id);
+    const over = () => metered.end();
+    if (reply.raw.destroyed) over();
+    else reply.raw.once('finish', over).once('close', over);
+  }
   try {
-    const rest = await run(client, events && ((data) => events.write(data)));
-    if (!events) return reply.type('application/json; charset=utf-8').send(rest);
-    events.write(rest);
+    const rest = await run(client, events && ((data) => events.write(data, metered?.take())));
+    if (!events) {
+      const handed = metered?.take();
+      if (handed) reply.raw.prependOnceListener('finish', handed);
+      return reply.type('application/json; charset=utf-8').send(rest);
+    }
+    events.write(rest, metered?.take());
     events.end();
   } catch (thrown) {
     const error = client.signal.reason instanceof ColophonError ? client.signal.reason : thrown;
@@ -85,7 +98,10 @@ export async function serveClient(
       reply.raw.destroy();
       return reply;
     }
-    if (!events?.opened) throw error;
+    if (!events?.opened) {
+      reply.removeHeader('x-colophon-receipt');
+      throw error;
+    }
     const shown = publicError(error);
     if (shown.status >= 500) request.log.error({ err: error }, shown.message);
     request.outcome.error = shown;

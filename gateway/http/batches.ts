@@ -65,9 +65,9 @@ export function batchRoutes(app: FastifyInstance, services: Services): void {
       }
       checkMetadata(metadata);
       const outputSeconds = expiry ? checkExpirySeconds(expiry.seconds, 'output_expires_after') : undefined;
-      const { tenant, isolated } = request.caller;
+      const { tenant, key, isolated } = request.caller;
       return batches.create(
-        { tenant, isolated },
+        { tenant, key, isolated },
         { endpoint, input_file_id, metadata: metadata ?? null, outputSeconds },
       );
     },
@@ -122,7 +122,7 @@ export function batchRoutes(app: FastifyInstance, services: Services): void {
 
 /** Through the app itself, with all its checks, as the tenant and in a class of its own. */
 function sender(app: FastifyInstance, priority: number): BatchesOptions['send'] {
-  return async ({ tenant, isolated }, endpoint, body) => {
+  return async ({ tenant, key, isolated }, endpoint, body) => {
     if (body.stream) {
       const refused = new ColophonError('A batch has no streams; leave it out.', {
         param: 'stream',
@@ -133,6 +133,7 @@ function sender(app: FastifyInstance, priority: number): BatchesOptions['send'] 
     // How many lines run at once is what limits them.
     const caller = {
       tenant,
+      key,
       isolated,
       minPriority: Number.NEGATIVE_INFINITY,
       priorityAtLeast: priority,

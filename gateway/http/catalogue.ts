@@ -9,6 +9,8 @@ import { TextModel } from '../text/text_model.ts';
 export interface Served {
   backend: Backend;
   card: ModelCard;
+  /** The model itself, or what it is an adapter on. */
+  base: ModelCard;
   text: TextModel;
   /** For texts of any length. */
   encoder: Encoder;
@@ -17,7 +19,7 @@ export interface Served {
 }
 
 /** What is made from a base's text definition. */
-type Texts = Pick<Served, 'text' | 'encoder' | 'grammars'>;
+type Texts = Pick<Served, 'base' | 'text' | 'encoder' | 'grammars'>;
 
 /** Names that a suggestion is looked for among, at most: where there are more, none are listed for a typo. */
 const suggestedAmong = 1000;
@@ -48,8 +50,7 @@ export class Catalogue {
     const found = await this.card(id);
     if (!found) throw await this.#unknown(id);
     const { backend, card } = found;
-    const { text, encoder, grammars } = await this.#text(backend, card);
-    return { backend, card, text, encoder, grammars };
+    return { backend, card, ...(await this.#text(backend, card)) };
   }
 
   /** The first base model, for requests that may leave the model out. */
@@ -81,9 +82,10 @@ export class Catalogue {
     const key = `${backend.name}\0${card.parent ?? card.id}`;
     let text = this.#texts.get(key);
     if (!text) {
-      text = backend.text(card.id).then((definition) => {
+      text = this.#read(backend, card).then(({ base, definition }) => {
         const model = new TextModel(definition);
         return {
+          base,
           text: model,
           encoder: new Encoder(model, definition),
           grammars: new Grammars(() => model.grammarVocabulary()),
@@ -93,6 +95,11 @@ export class Catalogue {
       this.#texts.set(key, text);
     }
     return text;
+  }
+
+  async #read(backend: Backend, card: ModelCard) {
+    const base = card.parent === null ? card : ((await backend.model(card.parent)) ?? card);
+    return { base, definition: await backend.text(card.id) };
   }
 
   async #unknown(id: string): Promise<ColophonError> {

@@ -3,6 +3,7 @@ import { sendAnswer } from './answer.ts';
 import { followChoices } from './attribution.ts';
 import { type ChatBody, chatBody, readChatRequest } from './chat_request.ts';
 import { chatAnswer } from './chat_response.ts';
+import { meterChoices } from './metered.ts';
 import { answers } from './openapi.ts';
 import { chatAnswers } from './response_schemas.ts';
 import type { Services } from './services.ts';
@@ -29,10 +30,10 @@ export function chatCompletionRoutes(app: FastifyInstance, services: Services): 
       const chat = await readChatRequest(body, served, special, request.caller);
       const keep = keeper(services, body, request.caller, request.id);
       const envelope = envelopeOf('chatcmpl', body, served);
-      const { tenant } = request.caller;
-      followChoices(services, envelope.id, tenant, served, chat.choices, body.attribution);
+      followChoices(services, envelope.id, request.caller.tenant, served, chat.choices, body.attribution);
+      const metered = meterChoices(services, envelope.id, request.caller, served, chat.choices);
       const answer = chatAnswer(body, chat, served, envelope, keep);
-      return sendAnswer(services, request, reply, answer, body.stream ?? false);
+      return sendAnswer(services, request, reply, answer, body.stream ?? false, metered);
     },
   );
 }

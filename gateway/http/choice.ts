@@ -13,6 +13,7 @@ import type { Constraint } from '../text/grammar/grammars.ts';
 import { StopStrings } from '../text/stop_strings.ts';
 import type { TextModel } from '../text/text_model.ts';
 import { RepeatedCalls } from '../text/tools/index.ts';
+import type { Metered } from './metered.ts';
 
 export interface ChoiceRequest {
   backend: Backend;
@@ -34,6 +35,8 @@ export interface ChoiceRequest {
   follow?(): Promise<Following>;
   /** Whether steps have `traces`. */
   showTraces?: boolean;
+  /** What it is recorded in, and which choice of it it is. */
+  metered?: { answer: Metered; at: number };
 }
 
 export interface ChoiceUsage {
@@ -118,6 +121,15 @@ export async function runChoice(
     if (stopped !== undefined) step.stopReason = stopped;
   };
 
+  const { metered } = request;
+  /** Tokens leave once they are recorded. */
+  const record = async ({ ids, finish }: ChoiceStep): Promise<void> => {
+    const { answer, at } = metered!;
+    if (ids.length > 0 || (request.promptOnly && finish)) await answer.record(at, ids, usage.cachedTokens);
+    if (finish) answer.finish(at, finish);
+    if (signal.aborted) throw new Cancelled();
+    answer.give(at, ids.length);
+  };
   let constraint: Constraint | undefined;
   let following: Following | undefined;
   let followed = false;
@@ -130,6 +142,7 @@ export async function runChoice(
     return following.end({ finish, ...(answerState ? { answerState } : {}) });
   };
   try {
+    metered?.answer.begin();
     constraint = await request.constrain?.();
     if (!request.promptOnly) following = await request.follow?.();
     const asked = {
@@ -182,6 +195,7 @@ export async function runChoice(
         const whole = endFollowing(step.finish, answerState);
         if (whole) step.followed = whole;
       }
+      if (metered) await record(step);
       onStep(step);
       if (step.finish) {
         meter.finish(step.finish, usage);

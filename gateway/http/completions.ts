@@ -3,6 +3,7 @@ import { sendAnswer } from './answer.ts';
 import { followChoices } from './attribution.ts';
 import { type CompletionBody, completionBody, readCompletionRequest } from './completion_request.ts';
 import { completionAnswer } from './completion_response.ts';
+import { meterChoices } from './metered.ts';
 import { answers } from './openapi.ts';
 import { completionAnswers } from './response_schemas.ts';
 import type { Services } from './services.ts';
@@ -26,10 +27,17 @@ export function completionRoutes(app: FastifyInstance, services: Services): void
       const served = await services.catalogue.find(body.model);
       const completion = await readCompletionRequest(body, served, request.caller);
       const envelope = envelopeOf('cmpl', body, served);
-      const { tenant } = request.caller;
-      followChoices(services, envelope.id, tenant, served, completion.choices, body.attribution);
+      followChoices(
+        services,
+        envelope.id,
+        request.caller.tenant,
+        served,
+        completion.choices,
+        body.attribution,
+      );
+      const metered = meterChoices(services, envelope.id, request.caller, served, completion.choices);
       const answer = completionAnswer(body, completion, served, envelope);
-      return sendAnswer(services, request, reply, answer, body.stream ?? false);
+      return sendAnswer(services, request, reply, answer, body.stream ?? false, metered);
     },
   );
 }

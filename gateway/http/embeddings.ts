@@ -10,7 +10,9 @@ import type { Served } from './catalogue.ts';
 import { clientOf } from './client.ts';
 import { modelField, tokenId } from './fields.ts';
 import { leastTokens } from './least_tokens.ts';
+import { meterPrompts } from './metered.ts';
 import { answers } from './openapi.ts';
+import { takeRandomHex } from './random_bytes.ts';
 import { embeddingsAnswer } from './response_schemas.ts';
 import { checkTokenIds } from './sampling.ts';
 import type { Services } from './services.ts';
@@ -89,11 +91,15 @@ export function embeddingRoutes(app: FastifyInstance, services: Services): void 
       setMaxListeners(0, client.signal);
       const items: string[] = [];
       let promptTokens = 0;
+      const id = `embd-${takeRandomHex(15)}`;
+      const metered = meterPrompts(services, id, request.caller, served, prompts);
       try {
         const all = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
         await services.limits.spend(request.caller, all, (used) =>
           inTurns(prompts, atOnce, client, async (prompt, index) => {
             const { values, usage } = await embed(services, served, { ...shared, prompt }, client.signal);
+            await metered?.record(index, [], usage.cachedTokens);
+            metered?.finish(index, 'stop');
             promptTokens += usage.promptTokens;
             used(promptTokens);
             items[index] = itemJson(index, unit(values, body.dimensions ?? undefined), body.encoding_format);
@@ -104,7 +110,9 @@ export function embeddingRoutes(app: FastifyInstance, services: Services): void 
         throw error;
       } finally {
         release();
+        metered?.end();
       }
+      if (metered) reply.header('x-colophon-receipt', id);
       request.outcome.promptTokens = promptTokens;
       const usage = JSON.stringify({ prompt_tokens: promptTokens, total_tokens: promptTokens });
       return reply

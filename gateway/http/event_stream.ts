@@ -10,6 +10,8 @@ export class EventStream {
   readonly #reply: FastifyReply;
   readonly #stallMs: number;
   #pending: string[] = [];
+  /** To be called once what is pending has gone to the socket. */
+  #handed: Array<() => void> = [];
   #scheduled = false;
   #blocked = false;
   #ended = false;
@@ -24,10 +26,11 @@ export class EventStream {
   /** Whether the status and headers are on their way; before that a failure can still have a status of its own. */
   opened = false;
 
-  /** Adds whole events. */
-  write(events: string): void {
+  /** Adds whole events. `handed` is called when they have gone to the socket; never where the client goes away before. */
+  write(events: string, handed?: () => void): void {
     if (!this.opened) this.#open();
     this.#pending.push(events);
+    if (handed) this.#handed.push(handed);
     this.#schedule();
   }
 
@@ -74,6 +77,7 @@ export class EventStream {
       const data = this.#pending.length === 1 ? this.#pending[0]! : this.#pending.join('');
       this.#pending = [];
       if (!raw.write(data)) this.#block();
+      for (const handed of this.#handed.splice(0)) handed();
     }
     if (this.#ended) raw.end();
   }
@@ -93,5 +97,6 @@ export class EventStream {
   #close(): void {
     clearTimeout(this.#stall);
     this.#pending = [];
+    this.#handed = [];
   }
 }

@@ -163,20 +163,22 @@ export function responseRoutes(app: FastifyInstance, services: Services): void {
 }
 
 /** One that its client waits for. */
-function answer(
+async function answer(
   services: Services,
   request: FastifyRequest<{ Body: ResponseBody }>,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const { body, caller, outcome } = request;
+  const prepared = await prepareResponse(services, caller, body);
+  const { metered } = prepared;
   let next = 0;
   return serveClient(
     services,
     request,
     reply,
-    body.stream ?? false,
+    { stream: body.stream ?? false, metered },
     async (client, write) => {
-      const ended = await runResponse(services, caller, body, client.signal, (event) => {
+      const ended = await runResponse(services, caller, prepared, client.signal, (event) => {
         outcome.firstTokenMs ??= Math.round(performance.now() - request.startedAt);
         next = event.sequence_number + 1;
         write?.(inWriting(event));
@@ -207,7 +209,7 @@ function follow(
     services,
     request,
     reply,
-    true,
+    { stream: true, metered: undefined },
     async (client, write) => {
       await events.follow(after, client.signal, (event) => write!(inWriting(event)));
       if (client.signal.aborted) throw new Cancelled();

@@ -6,7 +6,7 @@ import { ColophonError } from '../contract/index.ts';
 import type { Services } from '../http/services.ts';
 import { EventLog } from './event_log.ts';
 import type { PreparedResponse } from './prepare.ts';
-import { ResponseCancelled, runPrepared } from './run.ts';
+import { ResponseCancelled, runSent } from './run.ts';
 import { type KeptResponse, keep } from './state.ts';
 
 /** That run or wait at one time; each holds its events. */
@@ -61,7 +61,7 @@ export class BackgroundResponses {
     setMaxListeners(0, control.signal);
     answers.add(control);
     store.put('background_response', tenant, id, { id } satisfies Marker);
-    const run = runPrepared(this.#services, caller, prepared, control.signal, (event) => events.add(event));
+    const run = runSent(this.#services, caller, prepared, control.signal, (event) => events.add(event));
     const running: Running = { tenant, events, control, deleted: false, ended: Promise.resolve() };
     running.ended = run
       .then(({ response: { status, model, usage } }) => {

@@ -4,6 +4,7 @@ import { ColophonError } from '../contract/index.ts';
 import { followChoices, type ShownAttribution } from '../http/attribution.ts';
 import type { Served } from '../http/catalogue.ts';
 import type { ChoiceRequest } from '../http/choice.ts';
+import { type Metered, meterChoices } from '../http/metered.ts';
 import type { Services } from '../http/services.ts';
 import { checkShared, choicesOf } from '../http/shared_request.ts';
 import { tokenBudget } from '../http/token_budget.ts';
@@ -34,6 +35,8 @@ export interface PreparedResponse {
   tools: ToolUse;
   /** For the items of the output. */
   ids: ItemIds;
+  /** What it is recorded in. */
+  metered: Metered | undefined;
   /** What its answer shows of who taught it. */
   attribution: ShownAttribution | null | undefined;
 }
@@ -78,6 +81,7 @@ export async function prepareResponse(
     structure,
   });
   followChoices(services, id, caller.tenant, served, [choice!], body.attribution);
+  const metered = meterChoices(services, id, caller, served, [choice!]);
   // What begins a call is looked for in the text.
   if (tools.active && served.text.isSpecial(tools.marker)) choice!.skipSpecial = false;
   return {
@@ -87,6 +91,7 @@ export async function prepareResponse(
     input: prompt.items,
     tools,
     ids,
+    metered,
     attribution: body.attribution,
   };
 }

@@ -10,8 +10,7 @@ import type { Services } from '../http/services.ts';
 import { AnswerReader } from './answer_reader.ts';
 import type { Emit, ResponseObject, ResponseUsage } from './events.ts';
 import { numbered, Output } from './output.ts';
-import { type PreparedResponse, type PrepareOptions, prepareResponse } from './prepare.ts';
-import type { ResponseBody } from './request.ts';
+import type { PreparedResponse } from './prepare.ts';
 import { type KeptResponse, keep } from './state.ts';
 
 /** What became of a response: completed, incomplete, failed or, in the background, cancelled. */
@@ -24,24 +23,12 @@ export interface EndedResponse extends KeptResponse {
 export class ResponseCancelled extends Error {}
 
 /**
- * Runs a request and emits the events of its response, the first with the first step of the model. Until then it throws
+ * Runs a prepared request and emits the events of its response, the first with the first step of the model. Until then it throws
  * ColophonError for what is wrong; after it a failure is the event `response.failed`. A response that is to be stored is
  * stored before its last event. Throws Cancelled where `signal` fires; where its reason is a ColophonError, that is a failure.
+ * A background one begins at once, as queued, and is never left without an end.
  */
 export async function runResponse(
-  services: Services,
-  caller: Caller,
-  body: ResponseBody,
-  signal: AbortSignal,
-  emit: Emit,
-  options: PrepareOptions = {},
-): Promise<EndedResponse> {
-  const prepared = await prepareResponse(services, caller, body, options);
-  return runPrepared(services, caller, prepared, signal, emit);
-}
-
-/** The same for a request that was prepared. A background one begins at once, as queued, and is never left without an end. */
-export async function runPrepared(
   services: Services,
   caller: Caller,
   prepared: PreparedResponse,
@@ -136,4 +123,23 @@ function usageOf(usage: ChoiceUsage | undefined): ResponseUsage | null {
     output_tokens_details: { reasoning_tokens: 0 },
     total_tokens: usage.promptTokens + usage.completionTokens,
   };
+}
+
+/** The same where what is emitted has left with that: a socket takes it, or it is kept to be fetched. */
+export async function runSent(
+  services: Services,
+  caller: Caller,
+  prepared: PreparedResponse,
+  signal: AbortSignal,
+  emit: Emit,
+): Promise<EndedResponse> {
+  const { metered } = prepared;
+  try {
+    return await runResponse(services, caller, prepared, signal, (event) => {
+      emit(event);
+      metered?.take()?.();
+    });
+  } finally {
+    metered?.end();
+  }
 }

@@ -5,6 +5,7 @@ import { followChoices } from '../http/attribution.ts';
 import { type ChatBody, readChatRequest } from '../http/chat_request.ts';
 import { Cancelled, type ChoiceStep, type ChoiceUsage } from '../http/choice.ts';
 import { runLimited } from '../http/limited_choice.ts';
+import { meterChoices } from '../http/metered.ts';
 import { maybe } from '../schema/nullable.ts';
 import type { ToolCallReader, ToolPart } from '../text/tools/index.ts';
 import type { Connection } from './connection.ts';
@@ -114,12 +115,19 @@ export class RealtimeResponse {
     followChoices(services, this.id, caller.tenant, served, chat.choices, 'none');
     const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
     if (chat.tools.use.active) this.#reader = chat.tools.use.reader();
+    const metered = meterChoices(services, this.id, caller, served, [choice]);
     let finish: ChoiceStep['finish'];
-    await runLimited(services, caller, choice, signal, meter, (step) => {
-      this.#usage = step.usage;
-      finish = step.finish;
-      if (step.text !== '') this.#write(this.#reader?.feed(step.text) ?? [{ type: 'text', text: step.text }]);
-    });
+    try {
+      await runLimited(services, caller, choice, signal, meter, (step) => {
+        this.#usage = step.usage;
+        finish = step.finish;
+        if (step.text !== '')
+          this.#write(this.#reader?.feed(step.text) ?? [{ type: 'text', text: step.text }]);
+        metered?.take()?.();
+      });
+    } finally {
+      metered?.end();
+    }
     // An answer of nothing is an empty message.
     if (this.#output.items.length === 0 && !this.#reader) this.#output.text('');
     return finish;

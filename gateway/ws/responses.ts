@@ -6,11 +6,12 @@ import { type Static, Type } from 'typebox';
 import { ColophonError } from '../contract/index.ts';
 import { Cancelled } from '../http/choice.ts';
 import { runLimited } from '../http/limited_choice.ts';
+import { meterChoices } from '../http/metered.ts';
 import type { ResponseObject } from '../responses/events.ts';
 import { numbered } from '../responses/output.ts';
 import { prepareResponse } from '../responses/prepare.ts';
 import { type ResponseBody, responseBody } from '../responses/request.ts';
-import { runResponse } from '../responses/run.ts';
+import { runSent } from '../responses/run.ts';
 import { type FindResponse, type KeptResponse, keptBy } from '../responses/state.ts';
 import { maybe } from '../schema/nullable.ts';
 import { checked } from './checked.ts';
@@ -136,9 +137,10 @@ class Responses implements Protocol {
     }
   }
 
-  #run(body: ResponseBody, signal: AbortSignal, emit: (event: object) => void): Promise<KeptResponse> {
+  async #run(body: ResponseBody, signal: AbortSignal, emit: (event: object) => void): Promise<KeptResponse> {
     const { services, caller } = this.#connection;
-    return runResponse(services, caller, body, signal, emit, { find: this.#find });
+    const prepared = await prepareResponse(services, caller, body, { find: this.#find });
+    return runSent(services, caller, prepared, signal, emit);
   }
 
   /** Puts what a next response begins with into the prefix cache, and gives it an id to go on from. */
@@ -156,13 +158,10 @@ class Responses implements Protocol {
     const { constrain: _, ...choice } = prepared.choice;
     const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
     const generate = { ...choice.generate, maxTokens: 1, minTokens: 0 };
-    const usage = await runLimited(
-      services,
-      caller,
-      { ...choice, generate, promptOnly: true },
-      signal,
-      meter,
-      () => {},
+    const only = { ...choice, generate, promptOnly: true };
+    const metered = meterChoices(services, prepared.response.id, caller, prepared.served, [only]);
+    const usage = await runLimited(services, caller, only, signal, meter, () => {}).finally(() =>
+      metered?.end(),
     );
     const response: ResponseObject = {
       ...prepared.response,

@@ -1,0 +1,6 @@
+/** What a check found, in a sentence. */
+export interface Finding {
+  check: string;
+  ok: boolean;
+  sentence: string;
+}
