@@ -2,9 +2,9 @@
 import { Worker } from 'node:worker_threads';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import { threadFile } from '../../../gateway/contract/thread_file.ts';
-import type { MoneyBooks } from '../money/money.ts';
+import type { BookCall, MoneyBooks } from '../money/money.ts';
 import type { Answered, BegunAnswer, EndedAnswer, StoreFault } from './protocol.ts';
-import type { BookCall, Rooms, RoomsOptions } from './rooms.ts';
+import type { Rooms, RoomsOptions } from './rooms.ts';
 
 type Calls = Rooms['calls'];
 type Given<Name extends keyof Calls> = Parameters<Calls[Name]>[0];
