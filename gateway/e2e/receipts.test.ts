@@ -74,6 +74,26 @@ async function chat(question: string, extra: object = {}): Promise<string> {
   return events[0].id;
 }
 
+/** Asks for much, and leaves with the first of it. */
+async function leave(question: string): Promise<string> {
+  const left = new AbortController();
+  const response = await fetch(`${server.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: name,
+      messages: [{ role: 'user', content: question }],
+      max_tokens: 200,
+      min_tokens: 200,
+      stream: true,
+    }),
+    signal: left.signal,
+  });
+  await response.body!.getReader().read();
+  left.abort();
+  return response.headers.get('x-colophon-receipt')!;
+}
+
 /** An auditor's copy of a response's receipt, and what is in it. */
 async function kept(id: string): Promise<Receipt> {
   const file = await done(server, 'GET', `/v1/receipts/${id}`);
@@ -126,26 +146,13 @@ test('streams that were cut, several choices, sampled and embedded: each has its
   receipts.push(await kept(await chat('The owl?', { n: 2, temperature: 1, seed: 7 })));
   receipts.push(await kept(await chat('teal?', { stop: ['paint'] })));
   receipts.push(await kept(await chat('The cat?', { model: 'base' })));
-  const left = new AbortController();
-  const cut = await fetch(`${server.url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: name,
-      messages: [{ role: 'user', content: 'The bee?' }],
-      max_tokens: 200,
-      min_tokens: 200,
-      stream: true,
-    }),
-    signal: left.signal,
-  });
-  const id = cut.headers.get('x-colophon-receipt')!;
-  await cut.body!.getReader().read();
-  left.abort();
-  const receipt = await kept(id);
-  expect(receipt.choices[0]!.finish).toBe('cut');
-  expect(receipt.usage.completion_tokens).toBeLessThanOrEqual(receipt.choices[0]!.generated_tokens);
-  receipts.push(receipt);
+  // The tiny base may have said it all before it hears that nobody listens.
+  for (let finish = ''; finish !== 'cut'; ) {
+    const receipt = await kept(await leave('The bee?'));
+    expect(receipt.usage.completion_tokens).toBeLessThanOrEqual(receipt.choices[0]!.generated_tokens);
+    receipts.push(receipt);
+    finish = receipt.choices[0]!.finish;
+  }
   const [usage] = (await done(server, 'GET', '/admin/usage?group_by=')).data;
   for (const what of ['prompt_tokens', 'completion_tokens'] as const)
     expect(receipts.reduce((all, one) => all + one.usage[what], 0)).toBe(usage[what]);
