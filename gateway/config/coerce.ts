@@ -14,7 +14,9 @@ export class Text {
 /** A copy with texts read by the schema, sizes in bytes and defaults filled in. What does not fit is left for the check. */
 export function coerce(node: Node & { default?: unknown }, value: unknown): unknown {
   if (value === undefined || value === null) {
-    if (node.default !== undefined) return structuredClone(node.default);
+    // A default of an object may leave out what has defaults of its own.
+    if (node.default !== undefined)
+      return coerce({ ...node, default: undefined }, structuredClone(node.default));
     if (node.type !== 'object' || !node.properties) return value ?? undefined;
     return coerceObject(node, {});
   }

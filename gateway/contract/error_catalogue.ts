@@ -97,15 +97,20 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   role_required: forbidden('The key’s role in the Datanet is too low.'),
   origin_not_allowed: forbidden('The server has no key and that web page may not use it.'),
   priority_not_allowed: forbidden('The key does not allow that `priority`.'),
+  operator_required: forbidden('That takes the server’s own key.'),
   model_not_deletable: forbidden('Only adapters that were loaded by call can be deleted.'),
   model_not_found: absent('No such model is served.'),
   fine_tune_not_found: absent('There is no such fine-tuning job.'),
   datanet_object_not_found: absent('A Datanet, or something of one, is not there, or not for the key.'),
   adapter_not_found: absent('No such adapter is loaded.'),
+  receipt_not_ready: conflict('The receipt of a response is not signed yet; ask again in a moment.'),
   attribution_not_possible: conflict('A response cannot be settled by gradients.'),
+  receipt_not_found: absent('There is no such receipt, or it is not for the key.'),
+  opening_not_found: absent('What a receipt commits to is no longer kept.'),
   attribution_not_found: absent(
     'No adapter answered that response, it has not ended, or it is not the key’s.',
   ),
+  ledger_object_not_found: absent('The ledger has no such tile, or no checkpoint yet.'),
   example_not_in_snapshot: absent('The snapshot has no example of that hash.'),
   response_not_found: {
     ...wrong('No such response is kept.'),
@@ -185,6 +190,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
     meaning: 'This machine or build cannot do it.',
   },
   shutting_down: later('The server shuts down.'),
+  metering_unavailable: later('What is answered cannot be recorded now, so nothing is answered.'),
   resource_exhausted: later('A budget cannot hold what was asked for now.'),
   store_unavailable: later('The Datanet store cannot be reached now.'),
   disk_full: {

@@ -1,5 +1,6 @@
-/** The types that a plugin author sees, errors, forms and an adapter's files. Imports nothing else of the project. */
+/** The types that a plugin author sees, errors, forms, an adapter's files and how whole units are split. Imports nothing else of the project. */
 export * from './adapter_files.ts';
+export * from './apportion.ts';
 export * from './attribution.ts';
 export * from './backend.ts';
 export * from './errors.ts';

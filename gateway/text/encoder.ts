@@ -1,12 +1,6 @@
-/**
- * Text to ids and back without holding up other streams: what is short is done at once, what is long in a thread of its
- * own, for which a megabyte takes about a second.
- */
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Piscina } from 'piscina';
 import { ColophonError, type TextDefinition } from '../contract/index.ts';
+import { threadFile } from '../contract/thread_file.ts';
 import type { EncoderTask, EncoderTasks, ThreadAnswer } from './encoder_thread.ts';
 import type { ChatMessage, ChatTemplateOptions, SpecialReading, TextModel } from './text_model.ts';
 
@@ -120,19 +114,12 @@ export function listTokens(model: TextModel, given: string | ChatMessage[], opti
 async function startThreads(definition: TextDefinition): Promise<Piscina> {
   const { Piscina } = await import('piscina');
   return new Piscina({
-    filename: threadFile(),
+    filename: threadFile(import.meta.url, 'encoder_thread'),
     workerData: definition,
     minThreads: 0,
     maxThreads: threadsAtMost,
     idleTimeout: idleMs,
   });
-}
-
-/** Compiled: Node 20 starts no thread from TypeScript. Tests, which are not compiled, take what the build has made. */
-function threadFile(): string {
-  const beside = fileURLToPath(new URL('encoder_thread.js', import.meta.url));
-  if (existsSync(beside)) return beside;
-  return join(dirname(beside), '..', '..', 'dist', 'gateway', 'text', 'encoder_thread.js');
 }
 
 function sizeOf(messages: ChatMessage[], { tools }: EncodeChatOptions): number {

@@ -1,8 +1,7 @@
 /** A job's process: starts it, reads what it tells, ends it. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { threadFile } from '../../gateway/contract/thread_file.ts';
 import type { WorkerEnd, WorkerMessage } from './worker.ts';
 
 /** What a process that ended without a word may have been ended by. */
@@ -14,7 +13,9 @@ export class Runner {
   readonly ended: Promise<WorkerEnd>;
 
   constructor(folder: string, onProgress: (message: Exclude<WorkerMessage, WorkerEnd>) => void) {
-    const child = spawn(process.execPath, [workerFile(), folder], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [threadFile(import.meta.url, 'worker'), folder], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#child = child;
     let last: WorkerEnd | undefined;
     let said = '';
@@ -52,11 +53,4 @@ export class Runner {
   kill(): void {
     this.#child.kill('SIGKILL');
   }
-}
-
-/** Compiled: Node 20 starts no process from TypeScript. Tests, which are not compiled, take what the build has made. */
-function workerFile(): string {
-  const here = fileURLToPath(import.meta.url);
-  if (here.endsWith('.js')) return join(dirname(here), 'worker.js');
-  return join(dirname(here), '..', '..', 'dist', 'plugins', 'training', 'worker.js');
 }

@@ -19,16 +19,30 @@ import { trainView } from '../train_view.ts';
 
 export interface VerifyFlags extends ServeFlags {
   retrain?: boolean;
+  receipt?: string;
+  keys?: string;
   trainingFile?: string;
   validationFile?: string;
 }
 
-/** Checks a trained adapter's files, and with --retrain that its recipe gives them. Asks no server. Exit code 1 where not. */
+/**
+ * Checks a trained adapter: its files, and whom they come from, as far as that is on this machine; with --receipt that it gave an
+ * answer, with --retrain that its recipe gives its files. Asks no server. Exit code 1 where not.
+ */
 export async function verifyAdapter(name: string, flags: VerifyFlags, output: Output): Promise<number> {
   const { differences, readRecipe, wrongFiles } = await import('../../../plugins/training/verify.ts');
   const config = configOf(flags);
   const folder = await adapterFolder(name, config);
   let faults = await wrongFiles(folder);
+  const links: string[] = [];
+  if (faults.length === 0) {
+    const { checkChain, checkReceiptOf } = await import('./verify_chain.ts');
+    const chains = [await checkChain(folder, readRecipe(folder), config)];
+    if (flags.receipt !== undefined)
+      chains.unshift(await checkReceiptOf(flags.receipt, flags.keys, folder, config));
+    faults = chains.flatMap((chain) => chain.faults);
+    links.push(...chains.flatMap((chain) => chain.links));
+  }
   const retrained = faults.length === 0 && (flags.retrain ?? false);
   if (retrained) {
     const made = readRecipe(folder);
@@ -45,8 +59,10 @@ export async function verifyAdapter(name: string, flags: VerifyFlags, output: Ou
     ? 'was trained again: every byte is the same'
     : 'has the files that its training left';
   output.result(
-    { name, path: folder, ok, retrained, differences: faults },
-    ok ? `${name} ${good}.` : [`${name} is not what it says:`, ...faults.map((one) => `  ${one}`)].join('\n'),
+    { name, path: folder, ok, retrained, links, differences: faults },
+    ok
+      ? [...links, `${name} ${good}.`].join('\n')
+      : [`${name} is not what it says:`, ...faults.map((one) => `  ${one}`)].join('\n'),
   );
   if (ok && !retrained) output.next(`colophon verify adapter ${name} --retrain`);
   return ok ? exitCodes.ok : exitCodes.failure;

@@ -1,9 +1,6 @@
-/** The owner's side of one thread of grammars: what goes on in one turn of the event loop is one message. */
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { ColophonError, type TokenConstraint } from '../../contract/index.ts';
+import { threadFile } from '../../contract/thread_file.ts';
 import type { Grammar, GrammarVocabulary } from './grammar.ts';
 import type { MatchOrder, Order, Report } from './grammar_thread.ts';
 
@@ -35,7 +32,7 @@ export class MatchingThread {
   /** `onIdle` is called when the last open constraint is closed. */
   constructor(vocabulary: GrammarVocabulary, onIdle: () => void) {
     this.#onIdle = onIdle;
-    this.#worker = new Worker(threadFile(), { workerData: vocabulary });
+    this.#worker = new Worker(threadFile(import.meta.url, 'grammar_thread'), { workerData: vocabulary });
     this.#worker.unref();
     this.#worker.on('message', (report: Report) => this.#take(report));
     this.#worker.on('error', (error) => this.#fail(error));
@@ -152,11 +149,4 @@ export class MatchingThread {
 
 function broken(sentence: string, cause?: Error): ColophonError {
   return new ColophonError(sentence, { type: 'server_error', code: 'grammar_failed', cause });
-}
-
-/** Compiled: Node 20 starts no thread from TypeScript. Tests, which are not compiled, take what the build has made. */
-function threadFile(): string {
-  const beside = fileURLToPath(new URL('grammar_thread.js', import.meta.url));
-  if (existsSync(beside)) return beside;
-  return join(dirname(beside), '..', '..', '..', 'dist', 'gateway', 'text', 'grammar', 'grammar_thread.js');
 }

@@ -1,10 +1,9 @@
 /** Asks a process of its own what moved the model to an answer, one answer at a time and within a part of the machine. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { threadFile } from '../../../gateway/contract/thread_file.ts';
 import type { GradientEvidence, Opened, Question } from './worker.ts';
 
 /** A process that nobody asks ends after so long: it holds a base. */
@@ -65,7 +64,9 @@ export class Appraiser {
     const key = JSON.stringify(opened);
     if (this.#process?.key === key) return this.#process;
     this.#end();
-    const child = spawn(process.execPath, [workerFile(), key], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [threadFile(import.meta.url, 'worker'), key], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     let text = '';
     child.stderr.setEncoding('utf8').on('data', (more: string) => {
       text = (text + more).slice(-1000);
@@ -81,11 +82,4 @@ export class Appraiser {
     this.#process?.child.kill('SIGKILL');
     this.#process = undefined;
   }
-}
-
-/** Compiled: Node 20 starts no process from TypeScript. Tests, which are not compiled, take what the build has made. */
-function workerFile(): string {
-  const here = fileURLToPath(import.meta.url);
-  if (here.endsWith('.js')) return join(dirname(here), 'worker.js');
-  return join(dirname(here), '..', '..', '..', 'dist', 'plugins', 'attribution', 'gradients', 'worker.js');
 }

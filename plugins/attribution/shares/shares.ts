@@ -6,7 +6,7 @@
  * What decides how much is paid never looks at who is paid: spans, scores and similarities are of examples, and
  * contributors come in last, by addition. The cap and the minimum alone look at them.
  */
-import { apportion } from './apportion.ts';
+import { apportion } from '../../../gateway/contract/index.ts';
 import { type AnswerEvidence, checkEvidence } from './evidence.ts';
 import { creditInfluence, type InfluenceCredit } from './influence_credit.ts';
 import { policyHash, type SharePolicy } from './policy.ts';

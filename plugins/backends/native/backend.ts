@@ -5,6 +5,7 @@ import {
   ColophonError,
   type Embedding,
   type EmbedRequest,
+  type EngineIdentity,
   type GeneratePart,
   type GenerateRequest,
   type ModelCard,
@@ -14,6 +15,7 @@ import {
   type EngineInfo,
   FinishReason,
   type NativeEngine,
+  native,
   type PoolRequest,
   type SequenceRequest,
   type StepResult,
@@ -55,6 +57,7 @@ interface Running {
 
 export class NativeBackend implements Backend {
   readonly name = 'native';
+  readonly engine: EngineIdentity;
   readonly constrains = true;
   readonly adapters: NonNullable<Backend['adapters']>;
   readonly #options: NativeBackendOptions;
@@ -70,6 +73,7 @@ export class NativeBackend implements Backend {
     this.#options = options;
     this.#engine = options.engine;
     this.#info = options.engine.info();
+    this.engine = { version: native().machine().version, precision: this.#info.precision };
     this.#registry = new AdapterRegistry({ ...options, reserved: options.model });
     this.#engine.onStep((step) => this.#onStep(step));
     this.adapters = {

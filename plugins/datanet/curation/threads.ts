@@ -1,6 +1,6 @@
 /** The threads of one curation, begun with it and ended with it. */
 import { Piscina } from 'piscina';
-import { threadFile } from '../thread_file.ts';
+import { threadFile } from '../../../gateway/contract/thread_file.ts';
 import type { Chunk, ChunkInput, ChunkResult } from './chunk.ts';
 import type { DuplicatesTask } from './duplicates_thread.ts';
 import type { Fingerprints } from './fingerprints.ts';

@@ -4,8 +4,8 @@
  */
 import { Piscina } from 'piscina';
 import { ColophonError } from '../../../gateway/contract/index.ts';
+import { threadFile } from '../../../gateway/contract/thread_file.ts';
 import type { Content } from '../model.ts';
-import { threadFile } from '../thread_file.ts';
 import { compileSchema, type DatanetSchema, type Fault } from './json_schema.ts';
 
 /** Examples that a thread is given at once. */

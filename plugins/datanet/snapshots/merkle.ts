@@ -9,11 +9,12 @@ const nodePrefix = Buffer.of(1);
 export const leafHash = (leaf: Uint8Array): Buffer =>
   createHash('sha256').update(leafPrefix).update(leaf).digest();
 
-const nodeHash = (left: Uint8Array, right: Uint8Array): Buffer =>
+/** Of the tree whose halves have these roots. */
+export const nodeHash = (left: Uint8Array, right: Uint8Array): Buffer =>
   createHash('sha256').update(nodePrefix).update(left).update(right).digest();
 
 /** The root of the tree with no leaves. */
-const emptyRoot = () => createHash('sha256').digest();
+export const emptyRoot = () => createHash('sha256').digest();
 
 /** Leaves in order, one after the other; holds one hash a level. */
 export class MerkleRoot {
@@ -62,7 +63,7 @@ function rootOf({ leaves, leafBytes }: Leaves, from: number, to: number): Buffer
 export const merkleRoot = (leaves: Leaves): Buffer => rootOf(leaves, 0, sizeOf(leaves));
 
 /** Largest power of two below `size` (at least 2). */
-function splitAt(size: number): number {
+export function splitAt(size: number): number {
   let half = 1;
   while (half * 2 < size) half *= 2;
   return half;

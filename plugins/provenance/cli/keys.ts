@@ -2,14 +2,14 @@
 import { join } from 'node:path';
 import { CliError, exitCodes } from '../../../gateway/cli/failure.ts';
 import type { Config } from '../../../gateway/config/index.ts';
-import { KeyFolder } from '../../metering/keys/key_folder.ts';
+import { installationKeys } from '../../metering/keys/installation_keys.ts';
 import type { BundleKeys } from '../bundle.ts';
 import { modelSigningKey } from '../model_key.ts';
 
 /** Those that receipts are signed with too, and one for models; made where there are none. Throws CliError. */
 export function bundleKeys(config: Config): BundleKeys {
   try {
-    const { signing, known } = new KeyFolder(join(config.paths.data, 'metering', 'keys'), 'colophon');
+    const { signing, known } = installationKeys(join(config.paths.data, 'metering'));
     const model = modelSigningKey(join(config.paths.data, 'provenance', 'model-signing-key.pem'));
     return { signing, known, model };
   } catch (error) {

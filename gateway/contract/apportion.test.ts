@@ -29,6 +29,13 @@ test('every sum is exact, each part is within a unit of its own, and what weighs
   );
 });
 
+test('whole weights are exact where they are bigints, however far apart', () => {
+  expect(apportion(9, [2n ** 60n, 2n ** 60n + 1n, 1n])).toEqual([4, 5, 0]);
+  expect(apportion(2 ** 53 - 1, [1n, 10n ** 15n])).toEqual([9, 2 ** 53 - 1 - 9]);
+  expect(() => apportion(5, [1n, -1n])).toThrow('A weight is -1. Give finite weights of 0 and more.');
+  expect(() => apportion(5, [0n])).toThrow('5 units have nobody to go to: all weights are 0.');
+});
+
 test('weights that are none, and units that nobody can get', () => {
   for (const weight of [-1, Number.NaN, Number.POSITIVE_INFINITY]) {
     expect(() => apportion(5, [1, weight])).toThrow(

@@ -1,4 +1,4 @@
-/** Where the code of a thread is. */
+/** Where the code of a thread, or of a process of its own, is. */
 import { existsSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 const root = join(import.meta.dirname, '..', '..');
 
 /**
- * `name`, beside the module with the URL `beside`. Compiled: Node 20 starts no thread from TypeScript. Tests, which are not compiled,
+ * `name`, beside the module with the URL `beside`. Compiled: Node 20 starts neither from TypeScript. Tests, which are not compiled,
  * take what the build has made.
  */
 export function threadFile(beside: string, name: string): string {

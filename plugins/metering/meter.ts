@@ -1,0 +1,120 @@
+/** The meter sink: what the gateway says of an answer, in the store's terms. */
+import type { AnswerMeter, MeteredAnswer, MeteredChoice, MeterSink } from '../../gateway/contract/index.ts';
+import type { ReceiptChoice } from './receipts/receipt.ts';
+import type { AnswerAbout, EndedAnswer } from './store/protocol.ts';
+import type { Store } from './store/store.ts';
+
+/** `ended`: an answer's end is durable. */
+export function createMeterSink(store: Store, ended: () => void): MeterSink {
+  return { begin: (answer) => new StoreMeter(store, answer, ended) };
+}
+
+class StoreMeter implements AnswerMeter {
+  readonly #store: Store;
+  readonly #number: number;
+  readonly #answer: MeteredAnswer;
+  readonly #began = Date.now();
+  readonly #ended: () => void;
+  readonly #choices: EndedAnswer['choices'];
+  #begun = false;
+  #over = false;
+  #failure: { error: unknown } | undefined;
+
+  constructor(store: Store, answer: MeteredAnswer, ended: () => void) {
+    this.#store = store;
+    this.#number = store.number();
+    this.#answer = answer;
+    this.#ended = ended;
+    this.#choices = answer.choices.map(() => ({ handed: 0, finish: 'cut' }));
+  }
+
+  async record(choice: number, ids: readonly number[], cached: number): Promise<void> {
+    this.#check();
+    if (!this.#begun) {
+      this.#begun = true;
+      const { about, prompts } = aboutOf(this.#answer);
+      this.#store.begin({ number: this.#number, about, prompts, began: this.#began });
+    }
+    try {
+      await this.#store.tokens(this.#number, choice, cached, ids);
+    } catch (error) {
+      this.#failure ??= { error };
+      throw error;
+    }
+    // What began the answer may have been in a group that failed, and these tokens in a later one.
+    this.#check();
+  }
+
+  handed(choice: number, tokens: number): void {
+    this.#choices[choice]!.handed += tokens;
+  }
+
+  finish(choice: number, finish: EndedAnswer['choices'][number]['finish']): void {
+    this.#choices[choice]!.finish = finish;
+  }
+
+  end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (!this.#begun) return;
+    this.#store
+      .end({ number: this.#number, ended: Date.now(), choices: this.#choices })
+      .then(this.#ended, () => {});
+  }
+
+  #check(): void {
+    if (this.#failure) throw this.#failure.error;
+  }
+}
+
+function aboutOf({ response, tenant, key, model, base, backend, engine, choices }: MeteredAnswer): {
+  about: AnswerAbout;
+  prompts: Int32Array[];
+} {
+  const prompts = [...new Set(choices.map(({ prompt }) => prompt))];
+  const hashOf = ({ contentHash }: { contentHash?: string }) => contentHash ?? null;
+  return {
+    prompts: prompts.map((ids) => Int32Array.from(ids)),
+    about: {
+      response,
+      tenant,
+      key,
+      model: model.id,
+      base: { name: base.id, sha256: hashOf(base) },
+      adapter: model.parent === null ? null : { name: model.id, sha256: hashOf(model), folder: model.root },
+      engine: { backend, version: engine?.version ?? null, precision: engine?.precision ?? null },
+      choices: choices.map(({ prompt, generate }) => ({
+        prompt: prompts.indexOf(prompt),
+        ...(generate ? { request: requestOf(generate) } : {}),
+      })),
+    },
+  };
+}
+
+function requestOf({
+  maxTokens,
+  minTokens,
+  ignoreEnd,
+  stopTokenIds,
+  constrained,
+  sampling,
+}: NonNullable<MeteredChoice['generate']>): NonNullable<ReceiptChoice['request']> {
+  return {
+    max_tokens: maxTokens,
+    min_tokens: minTokens,
+    ignore_end: ignoreEnd,
+    stop_token_ids: stopTokenIds,
+    constrained,
+    sampling: {
+      temperature: sampling.temperature,
+      top_p: sampling.topP,
+      top_k: sampling.topK,
+      min_p: sampling.minP,
+      repetition_penalty: sampling.repetitionPenalty,
+      presence_penalty: sampling.presencePenalty,
+      frequency_penalty: sampling.frequencyPenalty,
+      ...(sampling.logitBias?.length ? { logit_bias: sampling.logitBias } : {}),
+      seed: sampling.seed.toString(),
+    },
+  };
+}

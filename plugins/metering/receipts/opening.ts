@@ -1,0 +1,22 @@
+/**
+ * Commitments to token ids. A receipt has no text and nothing that a text could be guessed from; who holds the opening (the salt and the
+ * ids) can show what was said, and nobody else can.
+ */
+import { createHash } from 'node:crypto';
+
+/** What of an answer is committed to. */
+export type Committed = 'prompt' | 'output';
+
+/**
+ * SHA-256, hex, of: "colophon-tokens-v1", what it is of and its number, a zero byte, the answer's salt (32 bytes, given in hex), the ids
+ * as little-endian 32-bit words.
+ */
+export function commitTo(salt: string, what: Committed, number: number, ids: readonly number[]): string {
+  const words = Buffer.alloc(ids.length * 4);
+  for (const [at, id] of ids.entries()) words.writeUInt32LE(id, at * 4);
+  return createHash('sha256')
+    .update(`colophon-tokens-v1 ${what} ${number}\0`)
+    .update(Buffer.from(salt, 'hex'))
+    .update(words)
+    .digest('hex');
+}

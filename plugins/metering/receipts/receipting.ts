@@ -1,0 +1,98 @@
+/** Gives every answer that ended its receipt, in this run or a later one: asks what it was settled to, and has it signed and logged. */
+import type { Attributor, Logger } from '../../../gateway/contract/index.ts';
+import type { FinishedAnswer } from '../store/answers.ts';
+import type { Store } from '../store/store.ts';
+import { attributionHashes } from './attribution_hashes.ts';
+import type { Settled } from './make_receipt.ts';
+
+/** What is signed and logged together: so much holds up the tokens of those that generate by a few milliseconds. */
+const together = 32;
+const retryMs = 5000;
+
+export interface ReceiptingOptions {
+  store: Store;
+  log: Pick<Logger, 'warn'>;
+  /** Looked for when it is needed: plugins that come later may bring it. */
+  attributor(): Attributor | undefined;
+}
+
+export class Receipting {
+  readonly #options: ReceiptingOptions;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #stopped = false;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(options: ReceiptingOptions) {
+    this.#options = options;
+  }
+
+  /** There may be answers without a receipt. */
+  wake(): void {
+    if (this.#stopped) return;
+    if (this.#running) {
+      this.#again = true;
+      return;
+    }
+    this.#again = false;
+    this.#running = this.#run()
+      .catch((error: Error) => {
+        if (this.#stopped) return;
+        this.#options.log.warn({ error: error.message }, 'Receipts cannot be made now; it is tried again.');
+        clearTimeout(this.#retry);
+        this.#retry = setTimeout(() => this.wake(), retryMs).unref();
+      })
+      .finally(() => {
+        this.#running = undefined;
+        if (this.#again) this.wake();
+      });
+  }
+
+  /** Resolves when no answer is left without one. */
+  async idle(): Promise<void> {
+    while (this.#running) await this.#running;
+  }
+
+  /** After those that are being made; the others get theirs in a later run. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#retry);
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { store } = this.#options;
+    while (!this.#stopped) {
+      const answers = await store.call('unreceipted', together);
+      if (answers.length === 0) return;
+      const settled = await Promise.all(answers.map((answer) => this.#settled(answer)));
+      if (this.#stopped) return;
+      await store.call(
+        'issue',
+        answers.map(({ number }, at) => ({ number, settled: settled[at]! })),
+      );
+    }
+  }
+
+  async #settled({ about }: FinishedAnswer): Promise<Settled> {
+    const { response, adapter, choices } = about;
+    const nobody = (unattributed: string): Settled => ({
+      shares: choices.map(() => ({ unattributed })),
+      attribution: {},
+    });
+    if (!adapter) return nobody('It is the base model, which nobody here taught.');
+    const attributor = this.#options.attributor();
+    if (!attributor) return nobody('Nothing here attributed answers.');
+    const shares = await Promise.all(
+      choices.map(
+        async ({ request }, at) =>
+          (request && (await attributor.settled(response, at))) ?? {
+            unattributed: request
+              ? 'The server ended before the answer did: who taught it was not settled.'
+              : 'Its prompt was read, and nothing was said.',
+          },
+      ),
+    );
+    return { shares, attribution: await attributionHashes(adapter.folder, adapter.sha256) };
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * The record of every answer, in SQLite. What a step gave all answers is one row of `steps`, written with whatever began and ended in
+ * the same moment; an answer that ended has its numbers in `answers`. What a process that died left open is ended by the next from
+ * `steps`: all that was recorded counts, for it may have left.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Database, Statement } from 'better-sqlite3';
+import type { MeteredFinish } from '../../../gateway/contract/index.ts';
+import { type AnswerAbout, type BegunAnswer, type EndedAnswer, type Group, runHead } from './protocol.ts';
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS answers (
+    number INTEGER PRIMARY KEY,
+    response TEXT NOT NULL UNIQUE,
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    model TEXT NOT NULL,
+    adapter TEXT,
+    about TEXT NOT NULL,
+    began INTEGER NOT NULL,
+    ended INTEGER,
+    prompt_tokens INTEGER,
+    cached_tokens INTEGER,
+    completion_tokens INTEGER,
+    generated_tokens INTEGER,
+    choices TEXT,
+    receipt INTEGER
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS answers_open ON answers (number) WHERE ended IS NULL;
+  CREATE INDEX IF NOT EXISTS answers_to_receipt ON answers (number) WHERE ended IS NOT NULL AND receipt IS NULL;
+  CREATE INDEX IF NOT EXISTS answers_by_time ON answers (ended);
+  CREATE TABLE IF NOT EXISTS steps (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    tokens BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS openings (
+    number INTEGER PRIMARY KEY REFERENCES answers (number),
+    salt BLOB NOT NULL,
+    prompts TEXT NOT NULL,
+    outputs TEXT
+  ) STRICT;
+`;
+
+/** How a choice ended, as it is kept. */
+export interface EndedChoice {
+  cached: number;
+  generated: number;
+  handed: number;
+  finish: MeteredFinish;
+}
+
+/** One that ended, with what its receipt commits to. */
+export interface FinishedAnswer {
+  number: number;
+  about: AnswerAbout;
+  began: number;
+  ended: number;
+  usage: { prompt_tokens: number; cached_tokens: number; completion_tokens: number };
+  choices: EndedChoice[];
+  opening: Opening | undefined;
+}
+
+/** What commitments are opened with; gone once its owner wants it so, or its time is over. */
+export interface Opening {
+  /** Hex, 32 bytes. */
+  salt: string;
+  /** Token ids by prompt, and those that left by choice. */
+  prompts: number[][];
+  outputs: number[][];
+}
+
+interface OpenAnswer {
+  about: AnswerAbout;
+  promptLengths: number[];
+  /** The first row of `steps` that it may be in. */
+  first: number;
+  choices: Array<{ cached: number; ids: number[] }>;
+}
+
+export class Answers {
+  readonly #db: Database;
+  readonly #open = new Map<number, OpenAnswer>();
+  readonly #insert: Record<'answer' | 'opening' | 'step', Statement>;
+  readonly #end: Record<'answer' | 'opening', Statement>;
+  #next: number;
+  #lastStep: number;
+  #keptFrom: number;
+
+  /** Ends what an earlier process left open, in one transaction. */
+  constructor(db: Database, now: number) {
+    this.#db = db;
+    db.exec(schema);
+    const last = (of: string, table: string) =>
+      Number(db.prepare(`SELECT coalesce(max(${of}), 0) FROM ${table}`).pluck().get());
+    this.#next = last('number', 'answers') + 1;
+    this.#lastStep = last('seq', 'steps');
+    this.#keptFrom = Number(db.prepare('SELECT coalesce(min(seq), 1) FROM steps').pluck().get());
+    this.#insert = {
+      answer: db.prepare(
+        'INSERT INTO answers (number, response, tenant, key, model, adapter, about, began) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      ),
+      opening: db.prepare('INSERT INTO openings (number, salt, prompts) VALUES (?, ?, ?)'),
+      step: db.prepare('INSERT INTO steps (at, tokens) VALUES (?, ?)'),
+    };
+    this.#end = {
+      answer: db.prepare(
+        `UPDATE answers SET ended = ?, prompt_tokens = ?, cached_tokens = ?, completion_tokens = ?, generated_tokens = ?, choices = ?
+         WHERE number = ? AND ended IS NULL`,
+      ),
+      opening: db.prepare('UPDATE openings SET outputs = ? WHERE number = ?'),
+    };
+    db.transaction(() => this.#recover(now))();
+  }
+
+  /** The number of the next answer. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** Writes a group, in the caller's transaction; `forget` undoes what it left in memory where that fails. */
+  write({ begun, tokens, ended }: Group, now: number): { forget(): void } {
+    const undo: Array<() => void> = [];
+    const forget = () => {
+      for (const step of undo.reverse()) step();
+    };
+    try {
+      for (const answer of begun) this.#begin(answer, undo);
+      if (tokens.length > 0) {
+        const before = this.#lastStep;
+        undo.push(() => {
+          this.#lastStep = before;
+        });
+        const { lastInsertRowid } = this.#insert.step.run(now, bytesOf(tokens));
+        this.#lastStep = Number(lastInsertRowid);
+        for (const run of runsOf(tokens)) this.#take(run, undo);
+      }
+      for (const answer of ended) this.#finish(answer, undo);
+      if (ended.length > 0) this.#sweep(undo);
+    } catch (error) {
+      forget();
+      throw error;
+    }
+    return { forget };
+  }
+
+  /** Those that ended and have no receipt, the oldest first. */
+  unreceipted(most: number): FinishedAnswer[] {
+    const rows = this.#db
+      .prepare(
+        `SELECT number FROM answers WHERE ended IS NOT NULL AND receipt IS NULL ORDER BY number LIMIT ?`,
+      )
+      .pluck()
+      .all(most) as number[];
+    return rows.map((number) => this.finished(number)!);
+  }
+
+  finished(number: number): FinishedAnswer | undefined {
+    const row = this.#db
+      .prepare('SELECT * FROM answers WHERE number = ? AND ended IS NOT NULL')
+      .get(number) as Record<string, number & string> | undefined;
+    if (!row) return undefined;
+    return {
+      number,
+      about: JSON.parse(row.about!),
+      began: row.began!,
+      ended: row.ended!,
+      usage: {
+        prompt_tokens: row.prompt_tokens!,
+        cached_tokens: row.cached_tokens!,
+        completion_tokens: row.completion_tokens!,
+      },
+      choices: JSON.parse(row.choices!),
+      opening: this.opening(number),
+    };
+  }
+
+  opening(number: number): Opening | undefined {
+    const row = this.#db
+      .prepare('SELECT salt, prompts, outputs FROM openings WHERE number = ? AND outputs IS NOT NULL')
+      .get(number) as { salt: Buffer; prompts: string; outputs: string } | undefined;
+    if (!row) return undefined;
+    return {
+      salt: row.salt.toString('hex'),
+      prompts: JSON.parse(row.prompts),
+      outputs: JSON.parse(row.outputs),
+    };
+  }
+
+  /** Forgets what commitments of answers that ended before are opened with; those without a receipt keep it. */
+  forget(ended: number): number {
+    return this.#db
+      .prepare(
+        'DELETE FROM openings WHERE number IN (SELECT number FROM answers WHERE ended < ? AND receipt IS NOT NULL)',
+      )
+      .run(ended).changes;
+  }
+
+  /** The same of one answer. */
+  erase(number: number): boolean {
+    return this.#db.prepare('DELETE FROM openings WHERE number = ?').run(number).changes > 0;
+  }
+
+  #begin({ number, about, prompts, began }: BegunAnswer, undo: Array<() => void>): void {
+    const { response, tenant, key, model, adapter } = about;
+    this.#insert.answer.run(
+      number,
+      response,
+      tenant,
+      key,
+      model,
+      adapter?.sha256 ?? null,
+      JSON.stringify(about),
+      began,
+    );
+    this.#insert.opening.run(number, randomBytes(32), JSON.stringify(prompts.map((ids) => Array.from(ids))));
+    this.#open.set(number, {
+      about,
+      promptLengths: prompts.map(({ length }) => length),
+      first: this.#lastStep + 1,
+      choices: about.choices.map(() => ({ cached: 0, ids: [] })),
+    });
+    const next = this.#next;
+    this.#next = Math.max(this.#next, number + 1);
+    undo.push(() => {
+      this.#open.delete(number);
+      this.#next = next;
+    });
+  }
+
+  #take({ number, choice, cached, ids }: Run, undo: Array<() => void>): void {
+    const kept = this.#open.get(number)?.choices[choice];
+    // What began it could not be written; its meter failed with that, and lets nothing out.
+    if (!kept) return;
+    const before = { cached: kept.cached, length: kept.ids.length };
+    kept.cached = cached;
+    for (const id of ids) kept.ids.push(id);
+    undo.push(() => {
+      kept.cached = before.cached;
+      kept.ids.length = before.length;
+    });
+  }
+
+  #finish({ number, ended, choices }: EndedAnswer, undo: Array<() => void>): void {
+    const answer = this.#open.get(number);
+    // It was ended already, or what began it could not be written.
+    if (!answer) return;
+    const kept: EndedChoice[] = answer.choices.map(({ cached, ids }, at) => ({
+      cached,
+      generated: ids.length,
+      handed: Math.min(choices[at]!.handed, ids.length),
+      finish: choices[at]!.finish,
+    }));
+    const sum = (numbers: number[]) => numbers.reduce((all, one) => all + one, 0);
+    // A prompt counts once, whatever came of it.
+    const firsts = answer.promptLengths.map((_, prompt) =>
+      answer.about.choices.findIndex((choice) => choice.prompt === prompt),
+    );
+    this.#end.answer.run(
+      ended,
+      sum(answer.promptLengths),
+      sum(firsts.map((at) => kept[at]!.cached)),
+      sum(kept.map(({ handed }) => handed)),
+      sum(kept.map(({ generated }) => generated)),
+      JSON.stringify(kept),
+      number,
+    );
+    const outputs = answer.choices.map(({ ids }, at) => ids.slice(0, kept[at]!.handed));
+    this.#end.opening.run(JSON.stringify(outputs), number);
+    this.#open.delete(number);
+    undo.push(() => this.#open.set(number, answer));
+  }
+
+  /** Steps that only answers have which ended are of no more use. */
+  #sweep(undo: Array<() => void>): void {
+    let from = this.#lastStep + 1;
+    for (const { first } of this.#open.values()) from = Math.min(from, first);
+    // A delete for each answer that ends would cost more than the rows do.
+    if (from - this.#keptFrom < 256 && this.#open.size > 0) return;
+    this.#db.prepare('DELETE FROM steps WHERE seq < ?').run(from);
+    const before = this.#keptFrom;
+    this.#keptFrom = from;
+    undo.push(() => {
+      this.#keptFrom = before;
+    });
+  }
+
+  #recover(now: number): void {
+    const rows = this.#db
+      .prepare(
+        `SELECT number, about, prompts FROM answers LEFT JOIN openings USING (number) WHERE ended IS NULL ORDER BY number`,
+      )
+      .all() as Array<{ number: number; about: string; prompts: string }>;
+    for (const { number, about, prompts } of rows) {
+      const known = JSON.parse(about) as AnswerAbout;
+      this.#open.set(number, {
+        about: known,
+        promptLengths: (JSON.parse(prompts) as number[][]).map(({ length }) => length),
+        first: 0,
+        choices: known.choices.map(() => ({ cached: 0, ids: [] })),
+      });
+    }
+    const lastAt = new Map<number, number>();
+    const steps = this.#db
+      .prepare('SELECT at, tokens FROM steps ORDER BY seq')
+      .iterate() as IterableIterator<{
+      at: number;
+      tokens: Buffer;
+    }>;
+    for (const { at, tokens } of steps)
+      for (const run of runsOf(numbersOf(tokens)))
+        if (this.#open.has(run.number)) {
+          this.#take(run, []);
+          lastAt.set(run.number, at);
+        }
+    for (const [number, { choices }] of [...this.#open]) {
+      const cut = choices.map(({ ids }) => ({ handed: ids.length, finish: 'cut' as const }));
+      this.#finish({ number, ended: lastAt.get(number) ?? now, choices: cut }, []);
+    }
+    this.#db.prepare('DELETE FROM steps').run();
+    this.#keptFrom = this.#lastStep + 1;
+  }
+}
+
+interface Run {
+  number: number;
+  choice: number;
+  cached: number;
+  ids: Int32Array;
+}
+
+function* runsOf(tokens: Int32Array): Generator<Run> {
+  for (let at = 0; at < tokens.length; ) {
+    const [low, high, choice, cached, count] = tokens.subarray(at, at + runHead) as unknown as number[];
+    const ids = tokens.subarray(at + runHead, at + runHead + count!);
+    yield { number: (low! >>> 0) + high! * 2 ** 32, choice: choice!, cached: cached!, ids };
+    at += runHead + count!;
+  }
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array) =>
+  Buffer.from(buffer, byteOffset, byteLength);
+
+const numbersOf = (bytes: Buffer) =>
+  new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));

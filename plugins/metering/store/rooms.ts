@@ -1,0 +1,211 @@
+/** All that lives in the store's one database, and what can be asked of it. One call is one transaction. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { envelopeBytes, signEnvelope, statementPayload } from '../keys/dsse.ts';
+import { installationKeys } from '../keys/installation_keys.ts';
+import { Ledger } from '../ledger/ledger.ts';
+import { ledgerEntry } from '../ledger/receipt_file.ts';
+import type { DistributionFile } from '../money/distribution.ts';
+import type { FeeSettings } from '../money/fees.ts';
+import { type EpochSummary, type MoneyBooks, openMoney } from '../money/money.ts';
+import { receiptOf, type Settled, statementOf } from '../receipts/make_receipt.ts';
+import { Answers } from './answers.ts';
+import type { Group } from './protocol.ts';
+import { type UsageQuery, usageOf } from './usage.ts';
+
+export interface RoomsOptions {
+  /** Made where it is not there. */
+  folder: string;
+  /** Of the ledger; undefined: the one that it has, or a new one. */
+  name: string | undefined;
+  fees: FeeSettings;
+  /** Units that an account needs to be paid. */
+  threshold: number;
+}
+
+/** Whose response it must be; undefined: anyone's. */
+export interface Named {
+  response: string;
+  tenant?: string;
+}
+
+const receiptTable = `
+  CREATE TABLE IF NOT EXISTS receipts (
+    idx INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    number INTEGER NOT NULL,
+    envelope BLOB NOT NULL,
+    owed TEXT NOT NULL
+  ) STRICT;
+`;
+
+/** What a thread may be asked of the books: what throws is told as it is. */
+export type BookCall = Exclude<keyof MoneyBooks, 'finish' | 'published'>;
+
+/** Tiles and checkpoint are written at most so often: their syncs hold up the tokens of those that generate. */
+const publishMs = 1000;
+
+export type Rooms = ReturnType<typeof openRooms>;
+
+/** Throws an Error with a sentence where it cannot be opened. */
+export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
+  mkdirSync(folder, { recursive: true });
+  const db = openDatabase(join(folder, 'metering.db'));
+  const answers = new Answers(db, Date.now());
+  const keys = installationKeys(folder, name);
+  const published = join(folder, 'ledger');
+  const ledger = new Ledger(db, published, keys);
+  db.exec(receiptTable);
+  const books = openMoney(db, { currency: fees.currency, threshold });
+  const insertReceipt = db.prepare(
+    'INSERT INTO receipts (idx, id, number, envelope, owed) VALUES (?, ?, ?, ?, ?)',
+  );
+  const setReceipt = db.prepare('UPDATE answers SET receipt = ? WHERE number = ?');
+
+  /** All of it, or nothing; durable when it returns. */
+  const transaction = <Result>(work: (undo: (step: () => void) => void) => Result): Result => {
+    const undo: Array<() => void> = [];
+    db.exec('BEGIN IMMEDIATE');
+    try {
+      const result = work((step) => undo.push(step));
+      db.exec('COMMIT');
+      return result;
+    } catch (error) {
+      if (db.inTransaction) db.exec('ROLLBACK');
+      for (const step of undo.reverse()) step();
+      throw error;
+    }
+  };
+
+  /** The bytes of an envelope, and its line of the ledger, which tells nothing of it but its digest. */
+  const signed = (what: 'receipt' | 'epoch', statement: Uint8Array) => {
+    const envelope = signEnvelope(statementPayload, statement, keys.signing);
+    return { bytes: envelopeBytes(envelope), entry: ledgerEntry(what, envelope) };
+  };
+
+  let publishing: NodeJS.Timeout | undefined;
+  const publish = () => {
+    clearTimeout(publishing);
+    publishing = undefined;
+    if (!ledger.signed()) return;
+    try {
+      ledger.publish();
+    } catch (error) {
+      // All of it is in the database: it is published once there is room. Anything else ends the thread, and with it the server.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      publishing = setTimeout(publish, 5 * publishMs);
+    }
+  };
+  const publishSoon = () => {
+    publishing ??= setTimeout(publish, publishMs);
+  };
+
+  const find = ({ response, tenant }: Named) =>
+    db
+      .prepare('SELECT number, ended, receipt FROM answers WHERE response = ? AND (? IS NULL OR tenant = ?)')
+      .get(response, tenant ?? null, tenant ?? null) as
+      | { number: number; ended: number | null; receipt: number | null }
+      | undefined;
+
+  publish();
+  return {
+    opened: { next: answers.next, keys: keys.known.toJson() },
+    write(group: Group): void {
+      transaction((undo) => undo(answers.write(group, Date.now()).forget));
+    },
+    calls: {
+      usage: (query: UsageQuery) => usageOf(db, query),
+      unreceipted: (most: number) => answers.unreceipted(most),
+      /** Signs receipts and logs them. */
+      issue(asked: Array<{ number: number; settled: Settled }>): void {
+        transaction(() => {
+          const made = asked.map(({ number, settled }) => {
+            const receipt = receiptOf(answers.finished(number)!, settled, fees);
+            return { number, receipt, ...signed('receipt', statementOf(receipt)) };
+          });
+          const first = ledger.append(made.map(({ entry }) => entry));
+          for (const [at, { number, receipt, bytes }] of made.entries()) {
+            insertReceipt.run(first + at, receipt.id, number, bytes, JSON.stringify(receipt.owed));
+            setReceipt.run(first + at, number);
+          }
+          ledger.checkpoint();
+          books.count(asked.length);
+        });
+        publishSoon();
+      },
+      receipt(asked: Named) {
+        const found = find(asked);
+        if (!found) return undefined;
+        if (found.receipt === null) return 'pending' as const;
+        const envelope = db
+          .prepare('SELECT envelope FROM receipts WHERE idx = ?')
+          .pluck()
+          .get(found.receipt) as Buffer;
+        return {
+          format: 'colophon-receipt-v1' as const,
+          envelope: JSON.parse(envelope.toString()),
+          proof: ledger.inclusion(found.receipt),
+        };
+      },
+      opening(asked: Named) {
+        const found = find(asked);
+        return found && answers.opening(found.number);
+      },
+      erase(asked: Named): boolean {
+        const found = find(asked);
+        return (
+          found !== undefined && found.receipt !== null && transaction(() => answers.erase(found.number))
+        );
+      },
+      forget: (ended: number) => transaction(() => answers.forget(ended)),
+      /** Gives a frozen epoch its distribution, signs its statement and logs it. */
+      finishEpoch({ epoch, file }: { epoch: number; file: DistributionFile | null }): EpochSummary {
+        transaction(() => {
+          const { json, sha256 } = books.finish(epoch, file);
+          const { bytes, entry } = signed('epoch', epochStatement(epoch, json, sha256));
+          books.published(epoch, bytes.toString(), ledger.append([entry]));
+          ledger.checkpoint();
+        });
+        publish();
+        return books.epochs({ before: epoch + 1, limit: 1 })[0]!;
+      },
+      books: ({ call, given }: { call: BookCall; given: unknown[] }): unknown =>
+        transaction(() => (books[call] as (...given: unknown[]) => unknown)(...given)),
+      close(): void {
+        publish();
+        db.close();
+      },
+    },
+  };
+}
+
+/** An in-toto Statement about the epoch's own predicate, in the bytes that its digest is of. */
+function epochStatement(epoch: number, json: string, digest: string): Buffer {
+  return Buffer.from(
+    `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"epochs/${epoch}","digest":{"sha256":"${digest}"}}],"predicateType":"urn:colophon:epoch:v1","predicate":${json}}`,
+  );
+}
+
+function openDatabase(path: string): Database.Database {
+  const db = new Database(path, { timeout: 500 });
+  try {
+    // Exclusive: a second server on the same folder would count beside this one.
+    for (const pragma of [
+      'locking_mode = EXCLUSIVE',
+      'journal_mode = WAL',
+      'synchronous = FULL',
+      'secure_delete = ON',
+      'foreign_keys = ON',
+    ])
+      db.pragma(pragma);
+    db.exec('BEGIN IMMEDIATE; COMMIT');
+  } catch (error) {
+    db.close();
+    if ((error as NodeJS.ErrnoException).code !== 'SQLITE_BUSY') throw error;
+    throw new Error(
+      `${path} is in use: another Colophon runs on the same data folder. Stop it, or choose another folder with --home.`,
+    );
+  }
+  return db;
+}

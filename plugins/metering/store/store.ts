@@ -1,0 +1,189 @@
+/** The store as the server's thread sees it: what comes while it writes is written together next, in one transaction. */
+import { Worker } from 'node:worker_threads';
+import { ColophonError } from '../../../gateway/contract/index.ts';
+import { threadFile } from '../../../gateway/contract/thread_file.ts';
+import type { MoneyBooks } from '../money/money.ts';
+import type { Answered, BegunAnswer, EndedAnswer, StoreFault } from './protocol.ts';
+import type { BookCall, Rooms, RoomsOptions } from './rooms.ts';
+
+type Calls = Rooms['calls'];
+type Given<Name extends keyof Calls> = Parameters<Calls[Name]>[0];
+type Result<Name extends keyof Calls> = ReturnType<Calls[Name]>;
+
+interface PendingGroup {
+  begun: BegunAnswer[];
+  tokens: number[];
+  ended: EndedAnswer[];
+  written: Promise<void>;
+  settle: { resolve(): void; reject(error: Error): void };
+}
+
+/** While the disk is full, a write is tried so often. */
+const probeMs = 1000;
+
+export class Store {
+  readonly #thread: Worker;
+  readonly #broken: (sentence: string) => void;
+  readonly #waiting = new Map<number, { resolve(result: unknown): void; reject(error: unknown): void }>();
+  #asked = 0;
+  #next = 1;
+  #keys!: Rooms['opened']['keys'];
+  #group: PendingGroup | undefined;
+  #writing: Promise<void> | undefined;
+  #scheduled = false;
+  /** Why nothing can be recorded now. */
+  #refusal: ColophonError | undefined;
+  #probe: NodeJS.Timeout | undefined;
+
+  /** `broken` is told once, where the process must not go on. */
+  private constructor(options: RoomsOptions, broken: (sentence: string) => void) {
+    this.#broken = broken;
+    this.#thread = new Worker(threadFile(import.meta.url, 'thread'), { workerData: options, execArgv: [] });
+    this.#thread.on('message', (answered: Answered) => this.#answered(answered));
+    this.#thread.on('error', (error) =>
+      this.#fault({ kind: 'broken', sentence: `The store's thread failed: ${error.message}` }),
+    );
+  }
+
+  /** Ends what an earlier process left open. Rejects with a sentence where it cannot be opened. */
+  static async open(options: RoomsOptions, broken: (sentence: string) => void): Promise<Store> {
+    const store = new Store(options, broken);
+    try {
+      const { next, keys } = (await store.#ask({ call: 'open', given: undefined })) as Rooms['opened'];
+      store.#next = next;
+      store.#keys = keys;
+      return store;
+    } catch (fault) {
+      await store.#thread.terminate();
+      throw new Error((fault as StoreFault).sentence ?? String(fault));
+    }
+  }
+
+  /** Public keys that signatures of this installation are checked by. */
+  get keys(): Rooms['opened']['keys'] {
+    return this.#keys;
+  }
+
+  /** A number for an answer. Throws ColophonError where nothing can be recorded now. */
+  number(): number {
+    if (this.#refusal) throw this.#refusal;
+    return this.#next++;
+  }
+
+  /** What is to become durable with the next group; its promise. */
+  begin(answer: BegunAnswer): void {
+    this.#pending().begun.push(answer);
+  }
+
+  /** Resolves when they are durable. */
+  tokens(number: number, choice: number, cached: number, ids: readonly number[]): Promise<void> {
+    const group = this.#pending();
+    group.tokens.push(number | 0, Math.floor(number / 2 ** 32), choice, cached, ids.length, ...ids);
+    return group.written;
+  }
+
+  end(answer: EndedAnswer): Promise<void> {
+    const group = this.#pending();
+    group.ended.push(answer);
+    return group.written;
+  }
+
+  /** What is in the books of payouts; as MoneyBooks has it. */
+  books<Name extends BookCall>(
+    call: Name,
+    ...given: Parameters<MoneyBooks[Name]>
+  ): Promise<ReturnType<MoneyBooks[Name]>> {
+    return this.call('books', { call, given }) as Promise<ReturnType<MoneyBooks[Name]>>;
+  }
+
+  /** Rejects with a ColophonError. */
+  async call<Name extends keyof Calls>(name: Name, given: Given<Name>): Promise<Result<Name>> {
+    try {
+      return (await this.#ask({ call: name, given })) as Result<Name>;
+    } catch (fault) {
+      throw refusalOf(fault as StoreFault);
+    }
+  }
+
+  /** After what waits. */
+  async close(): Promise<void> {
+    clearTimeout(this.#probe);
+    while (this.#writing || this.#scheduled) await (this.#writing ?? new Promise(setImmediate));
+    await this.#ask({ call: 'close', given: undefined }).catch(() => {});
+    await this.#thread.terminate();
+  }
+
+  #pending(): PendingGroup {
+    if (!this.#group) {
+      let settle!: PendingGroup['settle'];
+      const written = new Promise<void>((resolve, reject) => {
+        settle = { resolve, reject };
+      });
+      // Those who wait for it are told; an end that nobody waits for is written again by the next start.
+      written.catch(() => {});
+      this.#group = { begun: [], tokens: [], ended: [], written, settle };
+    }
+    if (!this.#scheduled && !this.#writing) {
+      this.#scheduled = true;
+      // What one step gave all sequences comes in one turn.
+      setImmediate(() => {
+        this.#scheduled = false;
+        this.#writing = this.#write();
+      });
+    }
+    return this.#group;
+  }
+
+  async #write(): Promise<void> {
+    for (let group = this.#group; group; group = this.#group) {
+      this.#group = undefined;
+      const { begun, tokens, ended, settle } = group;
+      try {
+        await this.#ask({ group: { begun, tokens: Int32Array.from(tokens), ended } });
+        this.#refusal = undefined;
+        settle.resolve();
+      } catch (fault) {
+        settle.reject(this.#fault(fault as StoreFault));
+      }
+    }
+    this.#writing = undefined;
+  }
+
+  #fault(fault: StoreFault): ColophonError {
+    const refusal = refusalOf(fault);
+    this.#refusal = refusal;
+    if (fault.kind === 'broken') {
+      for (const { reject } of this.#waiting.values()) reject(fault);
+      this.#waiting.clear();
+      this.#broken(fault.sentence);
+    } else {
+      clearTimeout(this.#probe);
+      this.#probe = setTimeout(() => this.#pending(), probeMs).unref();
+    }
+    return refusal;
+  }
+
+  #ask(what: object): Promise<unknown> {
+    const id = ++this.#asked;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#thread.postMessage({ id, ...what });
+    });
+  }
+
+  #answered(answered: Answered): void {
+    const waiting = this.#waiting.get(answered.id);
+    this.#waiting.delete(answered.id);
+    if ('fault' in answered) waiting?.reject(answered.fault);
+    else waiting?.resolve(answered.result);
+  }
+}
+
+function refusalOf({ kind, sentence, error }: StoreFault): ColophonError {
+  if (kind === 'refused') return new ColophonError(sentence, error ?? { type: 'server_error' });
+  return new ColophonError(`${sentence} Nothing is answered that cannot be metered; try again later.`, {
+    type: 'service_unavailable_error',
+    code: 'metering_unavailable',
+    retryAfterSeconds: 5,
+  });
+}

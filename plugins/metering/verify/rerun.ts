@@ -1,0 +1,231 @@
+/**
+ * Runs a receipt again: the same base, adapter, tokens, sampling and seed give the same tokens on any machine, and the same index and
+ * policy the same shares. Each check that fails says what differs.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { Attributor, Backend, GenerateRequest, ModelCard } from '../../../gateway/contract/index.ts';
+import type { Finding } from '../ledger/finding.ts';
+import { priced } from '../money/fees.ts';
+import { attributionHashes } from '../receipts/attribution_hashes.ts';
+import { commitTo } from '../receipts/opening.ts';
+import type { Receipt, ReceiptChoice } from '../receipts/receipt.ts';
+import type { Opening } from '../store/answers.ts';
+
+export interface RerunOptions {
+  receipt: Receipt;
+  opening: Opening;
+  backend: Backend;
+  attributor: Attributor | undefined;
+  /** As the model is called where it is run again. */
+  model: string;
+}
+
+/** What the receipt says against what comes of doing it again. Never throws for what the files say. */
+export async function rerun(options: RerunOptions): Promise<Finding[]> {
+  const { receipt, opening, backend } = options;
+  const findings = [...checkOpening(receipt, opening), checkFee(receipt)];
+  const card = await backend.model(options.model);
+  if (!card) {
+    findings.push(bad('model', `There is no model "${options.model}" here to run it on.`));
+    return findings;
+  }
+  findings.push(...(await checkModel(receipt, card, backend)));
+  if (findings.some(({ ok }) => !ok)) return findings;
+  for (const at of receipt.choices.keys()) findings.push(...(await rerunChoice(options, card, at)));
+  return findings;
+}
+
+function checkOpening({ choices }: Receipt, { salt, prompts, outputs }: Opening): Finding[] {
+  const findings: Finding[] = [];
+  const matches = (
+    what: 'prompt' | 'output',
+    found: Array<readonly number[]>,
+    said: ReceiptChoice,
+    at: number,
+  ) =>
+    found.some((ids, number) => said[what].sha256 === commitTo(salt, what, number, ids)) && found.length > at;
+  for (const [at, choice] of choices.entries()) {
+    if (!matches('prompt', prompts, choice, 0))
+      findings.push(
+        bad(
+          'opening',
+          `The prompt of choice ${at} in the opening is not the one that the receipt commits to.`,
+        ),
+      );
+    if (choice.output.sha256 !== commitTo(salt, 'output', at, outputs[at] ?? []))
+      findings.push(
+        bad(
+          'opening',
+          `The output of choice ${at} in the opening is not the one that the receipt commits to.`,
+        ),
+      );
+  }
+  if (findings.length === 0)
+    findings.push(good('opening', 'Prompts and outputs are those that the receipt commits to.'));
+  return findings;
+}
+
+/** The operator's rates and split are in the receipt; what they come to is computed again. */
+function checkFee({ usage, choices, model, fee, owed }: Receipt): Finding {
+  const owner = owed
+    .map(({ account }) => /^owner:(.*)$/s.exec(account)?.[1])
+    .find((name) => name !== undefined);
+  const again = priced(usage, choices, model.name, {
+    currency: fee.currency,
+    rates: fee.rates,
+    split: fee.split,
+    models: owner === undefined ? {} : { [model.name]: { owner } },
+  });
+  return isDeepStrictEqual({ fee, owed }, again)
+    ? good(
+        'fee',
+        `The fee of ${fee.total} ${fee.currency} and who is owed it follow from its tokens, rates and shares.`,
+      )
+    : bad(
+        'fee',
+        `Its tokens, rates and shares come to ${JSON.stringify(again)}, not to what the receipt says.`,
+      );
+}
+
+async function checkModel(receipt: Receipt, card: ModelCard, backend: Backend): Promise<Finding[]> {
+  const { model, engine } = receipt;
+  const findings: Finding[] = [];
+  const compare = (
+    check: string,
+    what: string,
+    said: string | null | undefined,
+    found: string | null | undefined,
+  ) =>
+    findings.push(
+      (said ?? null) === (found ?? null)
+        ? good(check, `The ${what} is the one that the receipt names.`)
+        : bad(check, `The ${what} here is ${found ?? 'unknown'}, the receipt says ${said ?? 'none'}.`),
+    );
+  const base = card.parent === null ? card : await backend.model(card.parent);
+  compare('base', 'SHA-256 of the base', model.base.sha256, base?.contentHash);
+  if (model.adapter || card.parent !== null)
+    compare(
+      'adapter',
+      'content hash of the adapter',
+      model.adapter?.sha256,
+      card.parent === null ? null : card.contentHash,
+    );
+  compare('engine', 'version of the engine', engine.version, backend.engine?.version);
+  compare('precision', 'precision of the engine', engine.precision, backend.engine?.precision);
+  if (Object.keys(model.attribution).length > 0 && card.contentHash) {
+    const found = await attributionHashes(card.root, card.contentHash);
+    for (const [name, hash] of Object.entries(model.attribution))
+      compare('attribution', `SHA-256 of ${name}`, hash, found[name]);
+  }
+  return findings;
+}
+
+async function rerunChoice(
+  { receipt, opening, backend, attributor }: RerunOptions,
+  card: ModelCard,
+  at: number,
+): Promise<Finding[]> {
+  const choice = receipt.choices[at]!;
+  const { request, generated_tokens: generated, shares } = choice;
+  if (!request) return [good('tokens', `Choice ${at} only read its prompt: there is nothing to generate.`)];
+  if (request.constrained)
+    return [
+      bad(
+        'tokens',
+        `Choice ${at} was kept to a grammar that its receipt does not hold, so its tokens cannot be made again from it.`,
+      ),
+    ];
+  if (generated === 0) return [good('tokens', `Choice ${at} had no token.`)];
+  const prompt = opening.prompts.find(
+    (ids, number) => commitTo(opening.salt, 'prompt', number, ids) === choice.prompt.sha256,
+  )!;
+  const response = `rerun-${receipt.id}`;
+  const following =
+    shares && attributor
+      ? await attributor.follow({
+          response,
+          choice: at,
+          tenant: 'verify',
+          model: card,
+          prompt,
+          traces: false,
+        })
+      : undefined;
+  const ids: number[] = [];
+  let answerState: Float32Array | undefined;
+  for await (const parts of backend.generate(
+    { ...requestOf(request, generated), model: card.id, prompt, answerState: following?.wantsState ?? false },
+    new AbortController().signal,
+  ))
+    for (const part of parts) {
+      if (part.type === 'token') {
+        following?.token(part.id, part.match);
+        ids.push(part.id);
+      } else if (part.type === 'finish') answerState = part.answerState;
+    }
+  const findings = [compareTokens(at, opening.outputs[at]!, ids, generated)];
+  if (!shares) return findings;
+  if (!following)
+    return [...findings, bad('shares', 'Nothing here attributes answers, so shares cannot be made again.')];
+  // What was settled without the state of the answer had none: it was cut.
+  following.end({
+    finish: choice.finish,
+    ...(shares.influence !== null && answerState ? { answerState } : {}),
+  });
+  const again = await attributor!.settled(response, at);
+  const { unattributed: _, ...found } = again ?? {};
+  findings.push(
+    isDeepStrictEqual(found, shares)
+      ? good('shares', `The shares of choice ${at} come out the same, to the millionth of a token.`)
+      : bad(
+          'shares',
+          `The shares of choice ${at} come to ${JSON.stringify(found)}, the receipt says ${JSON.stringify(shares)}.`,
+        ),
+  );
+  return findings;
+}
+
+/** As it was asked, to the last token that was made. */
+function requestOf(
+  request: NonNullable<ReceiptChoice['request']>,
+  generated: number,
+): Omit<GenerateRequest, 'model' | 'prompt'> {
+  const { sampling } = request;
+  return {
+    maxTokens: generated,
+    minTokens: Math.min(request.min_tokens, generated),
+    ignoreEnd: request.ignore_end,
+    stopTokenIds: request.stop_token_ids,
+    sampling: {
+      temperature: sampling.temperature,
+      topP: sampling.top_p,
+      topK: sampling.top_k,
+      minP: sampling.min_p,
+      repetitionPenalty: sampling.repetition_penalty,
+      presencePenalty: sampling.presence_penalty,
+      frequencyPenalty: sampling.frequency_penalty,
+      ...(sampling.logit_bias ? { logitBias: sampling.logit_bias } : {}),
+      seed: BigInt(sampling.seed),
+    },
+  };
+}
+
+function compareTokens(
+  at: number,
+  said: readonly number[],
+  made: readonly number[],
+  generated: number,
+): Finding {
+  const differs = said.findIndex((id, token) => id !== made[token]);
+  if (differs >= 0)
+    return bad(
+      'tokens',
+      `Token ${differs} of choice ${at} comes out as ${made[differs] ?? 'nothing'}, the receipt's is ${said[differs]}.`,
+    );
+  if (made.length !== generated)
+    return bad('tokens', `Choice ${at} comes out with ${made.length} tokens, the receipt says ${generated}.`);
+  return good('tokens', `All ${said.length} tokens of choice ${at} come out the same.`);
+}
+
+const good = (check: string, sentence: string): Finding => ({ check, ok: true, sentence });
+const bad = (check: string, sentence: string): Finding => ({ check, ok: false, sentence });
