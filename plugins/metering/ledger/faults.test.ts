@@ -93,9 +93,10 @@ beforeAll(async () => {
   expect(run.lines.at(-1), run.stderr).toBe('done 41');
 });
 
+// At once: most of their time is the disk's.
 test.skipIf(noFaults !== undefined).for(faultKinds.map((kind, number) => ({ kind, number })))(
   `$kind at each call${noFaults === undefined ? '' : `: not here. ${noFaults}`}`,
-  { timeout: 3_600_000 },
+  { timeout: 3_600_000, concurrent: true },
   async ({ kind, number }) => {
     const life = new Life(kind);
     const calls = new Set<string>();
