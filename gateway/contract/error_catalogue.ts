@@ -111,6 +111,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
     'No adapter answered that response, it has not ended, or it is not the key’s.',
   ),
   ledger_object_not_found: absent('The ledger has no such tile, or no checkpoint yet.'),
+  payout_not_found: absent('No such epoch, account or dispute is in the books, or nothing is paid there.'),
   example_not_in_snapshot: absent('The snapshot has no example of that hash.'),
   response_not_found: {
     ...wrong('No such response is kept.'),
@@ -147,6 +148,8 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   example_withdrawn: conflict('An example of the snapshot was withdrawn; its text is gone.'),
   example_being_checked: conflict('An example cannot be withdrawn before its contribution is checked.'),
   snapshot_exists: conflict('A snapshot of the same examples is there already, with other settings.'),
+  dispute_open: conflict('The receipt is in dispute already.'),
+  dispute_resolved: conflict('The dispute is rejected or upheld already.'),
   request_too_large: tooLarge('The body is larger than `server.body_limit`.'),
   file_too_large: tooLarge('A file is larger than `store.file_bytes`.'),
   file_expands_too_much: tooLarge('A compressed file would become larger than it may.'),

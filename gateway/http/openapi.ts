@@ -63,6 +63,7 @@ const tags = {
   batches: 'Requests of a file, answered when there is room.',
   models: 'The base models and their adapters.',
   tokens: 'Text to token ids and back.',
+  payouts: 'Epochs, who is paid in them, and disputes.',
   server: 'What watches the server asks.',
 };
 

@@ -2,8 +2,12 @@
 import { join } from 'node:path';
 import { Type } from 'typebox';
 import { definePlugin } from '../../gateway/contract/index.ts';
+import { keyRoutes } from './keys/key_routes.ts';
+import { ledgerRoutes } from './ledger/routes.ts';
 import { createMeterSink } from './meter.ts';
 import { checkedFees, feesConfig } from './money/fees.ts';
+import { payoutRoutes } from './money/payout_routes.ts';
+import { Payouts } from './money/payouts.ts';
 import { receiptRoutes } from './receipts/receipt_routes.ts';
 import { Receipting } from './receipts/receipting.ts';
 import { Store } from './store/store.ts';
@@ -57,6 +61,10 @@ export default definePlugin({
       process.stderr.write(`${told}\n`, () => process.exit(1));
     });
     const receipting = new Receipting({ store, log: host.log, attributor: () => host.all('attributor')[0] });
+    const payouts = new Payouts({
+      books: (call, ...given) => store.books(call, ...given),
+      finishEpoch: (epoch, file) => store.call('finishEpoch', { epoch, file }),
+    });
     const forget = () =>
       store
         .call('forget', Date.now() - config.keep_days * dayMs)
@@ -72,11 +80,17 @@ export default definePlugin({
     host.routes((app) => {
       usageRoutes(app, host, store);
       receiptRoutes(app, { host, store, receipting });
+      payoutRoutes(app, host, payouts);
+      ledgerRoutes(app, join(options.folder, 'ledger'), () => store.keys);
+      keyRoutes(app, host, store);
     });
     return {
       ready: async () => {
         await forget();
         receipting.wake();
+        payouts
+          .recover(Date.now())
+          .catch((err) => host.log.error({ err }, 'A payout epoch is frozen and could not be finished.'));
       },
       close: async () => {
         clearInterval(forgetting);

@@ -35,8 +35,8 @@ export async function checkChain(folder: string, made: RecipeFile, config: Confi
   links.push(`The adapter ${hash} was trained by ${made.job} on ${file}.`);
   const name = /^datanet:([^@]+)@/.exec(file)?.[1];
   if (!existsSync(join(config.paths.data, 'datanets')) || name === undefined) {
-    faults.push(
-      `The Datanet of ${file} is not on this machine: give the data folder that has it with --home.`,
+    links.push(
+      `The Datanet of ${file} is not on this machine: who gave its examples was not checked. --home names the folder that has it.`,
     );
     return { faults, links };
   }

@@ -170,7 +170,7 @@ class Lines {
       if (receipts === 0 && carriedIn === 0n && earned === 0n && adjusted === 0n) return [];
       const due = carriedIn + earned + adjusted;
       const address = addresses.of(account);
-      const paid = address !== null && due > 0n && due >= threshold ? due : 0n;
+      const paid = address !== null && due >= threshold ? due : 0n;
       return [
         {
           account,
@@ -187,18 +187,18 @@ class Lines {
   }
 }
 
-/** Brings the lines to what disputes that were opened or resolved since the last epoch say, and `uncredited` with them. */
+/**
+ * Brings the lines to what disputes that were opened or resolved since the last epoch say, and `uncredited` with them. Of a receipt
+ * that was disputed again they go in that order: the last decides.
+ */
 function applied(
   { db, disputes }: Rooms,
   from: number,
   lines: Lines,
   uncredited: Uncredited,
 ): DisputeEffect[] {
-  const untold = disputes.untold();
-  // An earlier one over the same receipt is resolved, and changes nothing any more.
-  const deciding = new Map(untold.map(({ idx, id }) => [idx, id]));
-  return untold.map((dispute) => {
-    const change = deciding.get(dispute.idx) === dispute.id ? credited(db, dispute, uncredited) : 0;
+  return disputes.untold().map((dispute) => {
+    const change = credited(db, dispute, uncredited);
     const isOfThis = dispute.idx >= from;
     const amounts = change === 0 ? [] : owedBy(db, dispute.idx);
     for (const { account, units } of amounts) {

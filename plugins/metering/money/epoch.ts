@@ -37,7 +37,7 @@ export const DisputeEffect = Type.Object(
     dispute: count,
     receipt: text,
     state: Type.Enum([...disputeStates]),
-    /** Where the amounts are: not counted in `earned`, in `adjusted`, or nothing changed. Of a receipt's disputes the last has it. */
+    /** Where the amounts are: not counted in `earned`, in `adjusted`, or nothing changed. */
     in: Type.Enum(['earned', 'adjusted', 'nothing']),
     amounts: Type.Array(Type.Object({ account: text, units: signed() }, closed)),
   },
@@ -95,7 +95,11 @@ export type Epoch = Static<typeof Epoch>;
  * What is wrong in an epoch's numbers, as a sentence; null where all add up and its root is that of what it pays. Asks nobody. How
  * many receipts there were, and what each is worth, only the receipts themselves can tell.
  */
-export function epochFault({ threshold, totals, distribution, statements }: Epoch): string | null {
+export function epochFault({ threshold, totals, distribution, statements, disputes }: Epoch): string | null {
+  const changes = new Map<string, bigint>();
+  for (const { in: column, amounts } of disputes)
+    for (const { account, units } of column === 'adjusted' ? amounts : [])
+      changes.set(account, (changes.get(account) ?? 0n) + BigInt(units));
   const sums = { carried_in: 0n, earned: 0n, adjusted: 0n, paid: 0n, carried_out: 0n };
   let before = '';
   for (const { account, address, ...amounts } of statements) {
@@ -103,9 +107,11 @@ export function epochFault({ threshold, totals, distribution, statements }: Epoc
     before = account;
     const [carriedIn, earned, adjusted] = [amounts.carried_in, amounts.earned, amounts.adjusted].map(BigInt);
     const [paid, carriedOut] = [BigInt(amounts.paid), BigInt(amounts.carried_out)];
+    if (adjusted !== (changes.get(account) ?? 0n))
+      return `The disputes adjust '${account}' by ${changes.get(account) ?? 0n}, and its statement says ${adjusted}.`;
     const due = carriedIn! + earned! + adjusted!;
     if (due !== paid + carriedOut) return `What '${account}' is paid and carries is not what it has.`;
-    const isDue = address !== null && due > 0n && due >= BigInt(threshold);
+    const isDue = address !== null && due >= BigInt(threshold);
     if (paid !== (isDue ? due : 0n)) return `'${account}' is paid ${paid} and not ${isDue ? due : 0n}.`;
     for (const name of ['carried_in', 'earned', 'adjusted', 'paid', 'carried_out'] as const)
       sums[name] += BigInt(amounts[name]);

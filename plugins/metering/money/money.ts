@@ -1,4 +1,4 @@
-/** The books as the routes see them (`Money`), and as the thread that owns the database keeps them (`openMoney`). */
+/** The books, as the thread that owns the database keeps them. */
 import type { Database } from 'better-sqlite3';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import { type Accrual, Accruals } from './accruals.ts';
@@ -76,12 +76,8 @@ export interface MoneyBooks {
   disputes(page: Page & { state?: DisputeState }): Dispute[];
 }
 
-/** The same from any other thread. `close` resolves once the epoch is signed, in the ledger and durable. */
-export type Money = {
-  [Name in Exclude<keyof MoneyBooks, 'freeze' | 'unfinished' | 'finish' | 'published' | 'count'>]: (
-    ...given: Parameters<MoneyBooks[Name]>
-  ) => Promise<ReturnType<MoneyBooks[Name]>>;
-} & { close(): Promise<EpochSummary> };
+/** What any thread may ask for; the rest is done where an epoch is signed and logged. */
+export type BookCall = Exclude<keyof MoneyBooks, 'finish' | 'published'>;
 
 const summary = `epoch, predicate ->> '$.closed' AS closed, predicate ->> '$.currency' AS currency,
   predicate -> '$.entries' AS entries, predicate -> '$.totals' AS totals, predicate -> '$.distribution' AS distribution,

@@ -8,7 +8,7 @@ import { Ledger } from '../ledger/ledger.ts';
 import { ledgerEntry } from '../ledger/receipt_file.ts';
 import type { DistributionFile } from '../money/distribution.ts';
 import type { FeeSettings } from '../money/fees.ts';
-import { type EpochSummary, type MoneyBooks, openMoney } from '../money/money.ts';
+import { type BookCall, type EpochSummary, openMoney } from '../money/money.ts';
 import { receiptOf, type Settled, statementOf } from '../receipts/make_receipt.ts';
 import { Answers } from './answers.ts';
 import type { Group } from './protocol.ts';
@@ -39,9 +39,6 @@ const receiptTable = `
     owed TEXT NOT NULL
   ) STRICT;
 `;
-
-/** What a thread may be asked of the books: what throws is told as it is. */
-export type BookCall = Exclude<keyof MoneyBooks, 'finish' | 'published'>;
 
 /** Tiles and checkpoint are written at most so often: their syncs hold up the tokens of those that generate. */
 const publishMs = 1000;
@@ -157,6 +154,13 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
         return (
           found !== undefined && found.receipt !== null && transaction(() => answers.erase(found.number))
         );
+      },
+      /** A new key signs from here on, the checkpoint of now first. */
+      rotateKeys() {
+        keys.rotate();
+        transaction(() => ledger.checkpoint());
+        publish();
+        return keys.known.toJson();
       },
       forget: (ended: number) => transaction(() => answers.forget(ended)),
       /** Gives a frozen epoch its distribution, signs its statement and logs it. */

@@ -15,6 +15,8 @@ export interface TestBooks {
   /** Enters a receipt at the next entry of the ledger. */
   receipt(owed: Record<string, number>, id?: string): string;
   close(): Epoch;
+  /** Enters a finished epoch at the next entry of the ledger. */
+  enter(epoch: number, json: string): void;
 }
 
 export function testBooks(
@@ -25,7 +27,18 @@ export function testBooks(
   const books = openMoney(db, { currency: 'microUSD', threshold: 0, ...settings });
   let entries = 0;
   let now = 1_800_000_000_000;
+  const enter = (epoch: number, json: string) => {
+    const envelope = {
+      payloadType: 'application/vnd.in-toto+json',
+      payload: Buffer.from(`{"predicateType":"urn:colophon:epoch:v1","predicate":${json}}`).toString(
+        'base64',
+      ),
+      signatures: [{ keyid: 'test', sig: '' }],
+    };
+    books.published(epoch, JSON.stringify(envelope), entries++);
+  };
   return {
+    enter,
     db,
     books,
     receipt(owed, id = `chatcmpl-${entries}`) {
@@ -39,8 +52,7 @@ export function testBooks(
     },
     close() {
       const { epoch, json } = closeNow(books, now++);
-      // As the ledger has it: an entry between those of receipts.
-      books.published(epoch.epoch, `{"payload":${JSON.stringify(json)}}`, entries++);
+      enter(epoch.epoch, json);
       return epoch;
     },
   };

@@ -1,0 +1,45 @@
+/** The books as the server's thread has them, and how an epoch is closed from there. */
+import { buildDistribution } from './build_distribution.ts';
+import type { DistributionFile } from './distribution.ts';
+import type { BookCall, EpochSummary, MoneyBooks } from './money.ts';
+
+/** The thread that owns the database. */
+export interface PayoutStore {
+  /** Rejects with ColophonError. */
+  books<Name extends BookCall>(
+    call: Name,
+    ...given: Parameters<MoneyBooks[Name]>
+  ): Promise<ReturnType<MoneyBooks[Name]>>;
+  /** Gives a frozen epoch its distribution, signs its statement and logs it; durable when it resolves. */
+  finishEpoch(epoch: number, file: DistributionFile | null): Promise<EpochSummary>;
+}
+
+export class Payouts {
+  readonly #store: PayoutStore;
+  #closing: Promise<EpochSummary> | undefined;
+
+  constructor(store: PayoutStore) {
+    this.#store = store;
+  }
+
+  /** As MoneyBooks has it. */
+  books: PayoutStore['books'] = (call, ...given) => this.#store.books(call, ...given);
+
+  /** Closes the open epoch, `now` in Unix milliseconds; who asks while one is closed gets that one. */
+  close(now: number): Promise<EpochSummary> {
+    this.#closing ??= this.#close(now).finally(() => {
+      this.#closing = undefined;
+    });
+    return this.#closing;
+  }
+
+  /** Finishes what an earlier process froze and did not finish. To be called at the start. */
+  async recover(now: number): Promise<void> {
+    if (await this.#store.books('unfinished')) await this.close(now);
+  }
+
+  async #close(now: number): Promise<EpochSummary> {
+    const { epoch, payees } = await this.#store.books('freeze', now);
+    return this.#store.finishEpoch(epoch, await buildDistribution(payees));
+  }
+}
