@@ -11,6 +11,8 @@ export const units = {
   'req/s': { moreIsBetter: true },
   'chunks/s': { moreIsBetter: true },
   'rows/s': { moreIsBetter: true },
+  'entries/s': { moreIsBetter: true },
+  B: { moreIsBetter: false },
   F1: { moreIsBetter: true },
   AUC: { moreIsBetter: true },
   LDS: { moreIsBetter: true },

@@ -104,10 +104,10 @@ export function limitRates(app: FastifyInstance, limits: RateLimits): void {
   });
 }
 
-/** Probes have no key, and neither has a browser that opens the API's description. */
+/** Probes have no key, neither has a browser that opens the API's description, and the ledger is for everyone to check. */
 function isOpen(request: FastifyRequest): boolean {
   const path = request.url.split('?', 1)[0]!;
-  return /^\/(?:health|docs)(?:\/|$)/.test(path) || path === '/openapi.json';
+  return /^\/(?:health|docs|ledger)(?:\/|$)/.test(path) || path === '/openapi.json';
 }
 
 function checkCaller(

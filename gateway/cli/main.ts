@@ -164,6 +164,8 @@ async function build(exit: (code: number) => void): Promise<Command> {
     .exitOverride()
     .showSuggestionAfterError(true);
   withServerFlags(add(verify, 'adapter <name>', 'check the files of a trained adapter (a name or a folder)'))
+    .option('--receipt <file>', 'the receipt of an answer that it is to have given')
+    .option('--keys <file>', 'the keys that you know the signer of the receipt by')
     .option('--retrain', 'train it again from the same data and compare the bytes; asks no server')
     .option('--training-file <file>', 'what it was trained on, where it is not in the data folder')
     .option('--validation-file <file>', 'what was held out, likewise')

@@ -110,6 +110,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   attribution_not_found: absent(
     'No adapter answered that response, it has not ended, or it is not the key’s.',
   ),
+  ledger_object_not_found: absent('The ledger has no such tile, or no checkpoint yet.'),
   payout_not_found: absent('No such epoch, account or dispute is in the books, or nothing is paid there.'),
   example_not_in_snapshot: absent('The snapshot has no example of that hash.'),
   response_not_found: {

@@ -5,10 +5,13 @@ export const firstParty: Record<string, string> = {
   training: '../../plugins/training/index',
   attribution: '../../plugins/attribution/index',
   metering: '../../plugins/metering/index',
+  provenance: '../../plugins/provenance/index',
 };
 
 /** Of these, the ones that bring commands of the command line: modules whose default export is an AddCommands. */
 export const firstPartyCommands: readonly string[] = [
   '../../plugins/datanet/cli/commands',
   '../../plugins/metering/money/cli/commands',
+  '../../plugins/metering/cli/commands',
+  '../../plugins/provenance/cli/commands',
 ];

@@ -1,7 +1,7 @@
-import { createReadStream, existsSync, readdirSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { RecipeFile } from '../../../plugins/training/adapter.ts';
 import type { DataRecord, Source } from '../../../plugins/training/inputs.ts';
 import type { Config } from '../../config/index.ts';
@@ -9,7 +9,8 @@ import type { BaseWeights } from '../../contract/index.ts';
 import { configuredBase } from '../../models/configure.ts';
 import { resolveModel } from '../../models/index.ts';
 import { TextModel } from '../../text/text_model.ts';
-import { adapterFolders, nativeSettings } from '../engine.ts';
+import { adapterFolder } from '../adapter_folder.ts';
+import { nativeSettings } from '../engine.ts';
 import { CliError, exitCodes } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { terminalProgress } from '../progress.ts';
@@ -18,16 +19,30 @@ import { trainView } from '../train_view.ts';
 
 export interface VerifyFlags extends ServeFlags {
   retrain?: boolean;
+  receipt?: string;
+  keys?: string;
   trainingFile?: string;
   validationFile?: string;
 }
 
-/** Checks a trained adapter's files, and with --retrain that its recipe gives them. Asks no server. Exit code 1 where not. */
+/**
+ * Checks a trained adapter: its files, and whom they come from, as far as that is on this machine; with --receipt that it gave an
+ * answer, with --retrain that its recipe gives its files. Asks no server. Exit code 1 where not.
+ */
 export async function verifyAdapter(name: string, flags: VerifyFlags, output: Output): Promise<number> {
   const { differences, readRecipe, wrongFiles } = await import('../../../plugins/training/verify.ts');
   const config = configOf(flags);
-  const folder = await folderOf(name, config);
+  const folder = await adapterFolder(name, config);
   let faults = await wrongFiles(folder);
+  const links: string[] = [];
+  if (faults.length === 0) {
+    const { checkChain, checkReceiptOf } = await import('./verify_chain.ts');
+    const chains = [await checkChain(folder, readRecipe(folder), config)];
+    if (flags.receipt !== undefined)
+      chains.unshift(await checkReceiptOf(flags.receipt, flags.keys, folder, config));
+    faults = chains.flatMap((chain) => chain.faults);
+    links.push(...chains.flatMap((chain) => chain.links));
+  }
   const retrained = faults.length === 0 && (flags.retrain ?? false);
   if (retrained) {
     const made = readRecipe(folder);
@@ -44,28 +59,13 @@ export async function verifyAdapter(name: string, flags: VerifyFlags, output: Ou
     ? 'was trained again: every byte is the same'
     : 'has the files that its training left';
   output.result(
-    { name, path: folder, ok, retrained, differences: faults },
-    ok ? `${name} ${good}.` : [`${name} is not what it says:`, ...faults.map((one) => `  ${one}`)].join('\n'),
+    { name, path: folder, ok, retrained, links, differences: faults },
+    ok
+      ? [...links, `${name} ${good}.`].join('\n')
+      : [`${name} is not what it says:`, ...faults.map((one) => `  ${one}`)].join('\n'),
   );
   if (ok && !retrained) output.next(`colophon verify adapter ${name} --retrain`);
   return ok ? exitCodes.ok : exitCodes.failure;
-}
-
-/** A folder, a model's name or a job's id, or the name of an adapter that was imported. */
-async function folderOf(name: string, config: Config): Promise<string> {
-  const { readRecipe } = await import('../../../plugins/training/verify.ts');
-  if (existsSync(join(resolve(name), 'adapter_config.json'))) return resolve(name);
-  const jobs = join(config.paths.data, 'training');
-  for (const id of existsSync(jobs) ? readdirSync(jobs) : []) {
-    const folder = join(jobs, id, 'adapter');
-    if (existsSync(join(folder, 'recipe.json')) && (id === name || readRecipe(folder).name === name))
-      return folder;
-  }
-  const found = await (await adapterFolders(config, await nativeSettings(config))).find(name);
-  if (found) return found.path;
-  throw new CliError(
-    `There is no adapter named "${name}", and no folder of one. See what there is with: colophon ls`,
-  );
 }
 
 async function trainAgain(
@@ -137,18 +137,12 @@ async function sourceOf(
         : `There is no file ${given}.`,
     );
   }
-  const [{ datanetConfig }, { places }, { openStore }, { openBlobs }, { snapshotFiles }] = await Promise.all([
-    import('../../../plugins/datanet/index.ts'),
-    import('../../../plugins/datanet/places.ts'),
-    import('../../../plugins/datanet/store/open_store.ts'),
-    import('../../../plugins/datanet/store/open_blobs.ts'),
+  const [{ openDatanets }, { snapshotFiles }] = await Promise.all([
+    import('../../../plugins/datanet/offline.ts'),
     import('../../../plugins/datanet/snapshot_files.ts'),
   ]);
-  const where = places(join(config.paths.data, 'datanets'), config.plugin('datanet', datanetConfig));
-  const store = await openStore(where.store);
-  closing.push(() => store.close());
-  const blobs = await openBlobs(where.blobs);
-  closing.push(() => blobs.close());
+  const { store, blobs, close } = await openDatanets(config);
+  closing.push(close);
   const found = await snapshotFiles(async () => ({ store, blobs })).find(file, {
     tenant: '',
     operator: true,

@@ -1,15 +1,12 @@
 /** `colophon datanet export`: a snapshot as a folder, described by Croissant. */
-import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { Client } from '../../../gateway/cli/client.ts';
 import { CliError, exitCodes } from '../../../gateway/cli/failure.ts';
 import { type Output, size } from '../../../gateway/cli/output.ts';
 import { terminalProgress } from '../../../gateway/cli/progress.ts';
 import { croissant, type FolderFile } from '../folder/croissant.ts';
+import { writeHashed } from '../folder/files.ts';
 import type { Split } from '../model.ts';
 import type { ContributionRecord } from '../snapshots/provenance.ts';
 import { splits } from '../snapshots/split.ts';
@@ -41,7 +38,7 @@ export async function exportFolder(
     await mkdir(join(aside, 'data'), { recursive: true });
     const files: FolderFile[] = [];
     const save = async (file: string, chunks: AsyncIterable<Uint8Array>) => {
-      files.push({ path: file, ...(await write(join(aside, file), chunks)) });
+      files.push({ path: file, ...(await writeHashed(join(aside, file), chunks)) });
     };
     const rowsOf: Partial<Record<Split, string>> = {};
     for (const split of splits) {
@@ -65,9 +62,9 @@ export async function exportFolder(
       ...{ name, description: datanet.description, createdAt: snapshot.created_at, kinds: datanet.kinds },
       ...{ snapshot: snapshot.id, provenance: snapshot.provenance ?? '', format, files, splits: rowsOf },
       licences: [...new Set(records.map(({ licence }) => licence))].sort(),
-      contributors: new Map(records.map(({ contributor }) => [contributor.id, contributor])),
+      contributors: new Map(records.map(({ contributor }) => [contributor.id, contributor])).values(),
     });
-    await write(join(aside, 'croissant.json'), lines([document]));
+    await writeHashed(join(aside, 'croissant.json'), lines([document]));
     await rename(aside, target);
     const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
     output.result(
@@ -111,21 +108,4 @@ async function* entries(client: Client, url: string): AsyncGenerator<Answer> {
 
 async function* lines(values: Iterable<object> | AsyncIterable<object>): AsyncGenerator<Uint8Array> {
   for await (const value of values) yield Buffer.from(`${JSON.stringify(value)}\n`);
-}
-
-async function write(
-  file: string,
-  chunks: AsyncIterable<Uint8Array>,
-): Promise<{ sha256: string; bytes: number }> {
-  const hash = createHash('sha256');
-  let bytes = 0;
-  const told = async function* () {
-    for await (const chunk of chunks) {
-      hash.update(chunk);
-      bytes += chunk.length;
-      yield chunk;
-    }
-  };
-  await pipeline(Readable.from(told()), createWriteStream(file));
-  return { sha256: hash.digest('hex'), bytes };
 }

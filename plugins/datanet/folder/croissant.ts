@@ -9,20 +9,23 @@ export interface FolderFile {
   bytes: number;
 }
 
-export interface Described {
+export interface DescribedSnapshot {
   name: string;
   description: string;
   /** Unix seconds. */
   createdAt: number;
   snapshot: string;
   provenance: string;
+  licences: string[];
+  contributors: Iterable<ContributionRecord['contributor']>;
+}
+
+export interface Described extends DescribedSnapshot {
   kinds: readonly ExampleKind[];
   format: 'parquet' | 'jsonl';
   files: FolderFile[];
   /** Files of rows, by split. */
   splits: Partial<Record<Split, string>>;
-  licences: string[];
-  contributors: Map<string, ContributionRecord['contributor']>;
 }
 
 const context = {
@@ -36,6 +39,7 @@ const context = {
   data: { '@id': 'cr:data', '@type': '@json' },
   dataType: { '@id': 'cr:dataType', '@type': '@vocab' },
   dct: 'http://purl.org/dc/terms/',
+  equivalentProperty: 'cr:equivalentProperty',
   examples: { '@id': 'cr:examples', '@type': '@json' },
   extract: 'cr:extract',
   field: 'cr:field',
@@ -77,9 +81,10 @@ const kindColumns: Record<ExampleKind, string[]> = {
   text: ['text'],
 };
 
-export function croissant(described: Described): object {
-  const { name, snapshot, files, splits, contributors, licences, kinds, format } = described;
-  const agents = [...contributors.values()].map(({ id, name: called, publicKey }) => ({
+/** What a description of a snapshot begins with: all but its files and its records. */
+export function croissantHead(described: DescribedSnapshot): object {
+  const { name, snapshot, contributors, licences } = described;
+  const agents = Array.from(contributors, ({ id, name: called, publicKey }) => ({
     '@type': ['prov:Agent', 'sc:Person'],
     '@id': `urn:colophon:${id}`,
     name: called,
@@ -104,15 +109,24 @@ export function croissant(described: Described): object {
     })),
     citeAs: `${name}, snapshot ${snapshot}`,
     'prov:wasAttributedTo': agents,
-    distribution: files.map(({ path, sha256, bytes }) => ({
-      '@type': 'cr:FileObject',
-      '@id': path,
-      name: path,
-      contentUrl: path,
-      contentSize: `${bytes} B`,
-      encodingFormat: mediaTypes[path.split('.').pop()!] ?? 'application/octet-stream',
-      sha256,
-    })),
+  };
+}
+
+export const fileObject = ({ path, sha256, bytes }: FolderFile) => ({
+  '@type': 'cr:FileObject',
+  '@id': path,
+  name: path,
+  contentUrl: path,
+  contentSize: `${bytes} B`,
+  encodingFormat: mediaTypes[path.split('.').pop()!] ?? 'application/octet-stream',
+  sha256,
+});
+
+export function croissant(described: Described): object {
+  const { files, splits, kinds, format } = described;
+  return {
+    ...croissantHead(described),
+    distribution: files.map(fileObject),
     recordSet: Object.entries(splits).map(([split, file]) => ({
       '@type': 'cr:RecordSet',
       '@id': split,

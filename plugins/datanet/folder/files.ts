@@ -1,8 +1,10 @@
-/** Files of a folder that somebody else made: never one outside it, and with the bytes that its description promises. */
+/** Files of folders that are described by their hashes; of one that somebody else made never a file outside it. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { lstat, open, readdir, realpath } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { CliError } from '../../../gateway/cli/failure.ts';
 import type { ByteSource } from '../formats/format.ts';
 
@@ -30,6 +32,24 @@ export async function sha256Of(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path)) hash.update(chunk);
   return hash.digest('hex');
+}
+
+/** Writes a file and tells what its description has to say of it. */
+export async function writeHashed(
+  file: string,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<{ sha256: string; bytes: number }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  const told = async function* () {
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      yield chunk;
+    }
+  };
+  await pipeline(Readable.from(told()), createWriteStream(file));
+  return { sha256: hash.digest('hex'), bytes };
 }
 
 /** Paths of all files in a folder, relative and with slashes, sorted; links are passed over. */

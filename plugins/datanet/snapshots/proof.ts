@@ -9,7 +9,14 @@ import type { Contribution, Contributor, Snapshot } from '../model.ts';
 import { canonicalContent, signedStatement, verifySignature } from './canonical.ts';
 import type { Manifest } from './manifest.ts';
 import { hashBytes, inclusionProof, verifyInclusion } from './merkle.ts';
-import { provenanceLeaf, provenanceLeaves, provenanceRoot, recordHash, recordOf } from './provenance.ts';
+import {
+  type ContributionRecord,
+  provenanceLeaf,
+  provenanceLeaves,
+  provenanceRoot,
+  recordHash,
+  recordOf,
+} from './provenance.ts';
 
 const Hash = Type.String({ pattern: '^[0-9a-f]{64}$' });
 /** From the leaf upwards (RFC 6962, 2.1.1); a tree of 2^53 leaves has no longer one. */
@@ -132,7 +139,8 @@ export function checkProof(proof: unknown, known: Known = {}): string | null {
   return signatureFault(record);
 }
 
-function signatureFault(record: ReturnType<typeof recordOf>): string | null {
+/** Null: nobody signed, or it is signed by the contributor's key. */
+export function signatureFault(record: ContributionRecord): string | null {
   const { signature, contributor } = record;
   if (signature === null) return null;
   if (contributor.publicKey === null) return 'There is a signature, and no public key that it is by.';

@@ -6,6 +6,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -14,13 +15,12 @@ import {
   rmSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { syncFolder, writeDurably } from '../durable_files.ts';
+import { writeFileDurably } from '../durable_files.ts';
 import { rawPublicKey } from './ed25519.ts';
 import { PublicKeys } from './public_keys.ts';
 
 const privateName = /^(\d{4,})\.pem$/;
 const publicName = /^(\d{4,})\.pub\.pem$/;
-const nameOf = (number: number) => String(number).padStart(4, '0');
 
 export class KeyFolder {
   readonly #folder: string;
@@ -34,14 +34,13 @@ export class KeyFolder {
     this.#folder = folder;
     this.#name = name;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    this.#number = this.#numbers(privateName).at(-1) ?? 0;
-    if (this.#number === 0) {
-      if (this.#numbers(publicName).length > 0)
-        throw new Error(
-          `${folder} has public keys and no private one: what was signed can be checked, but nothing can be signed. Put the private key back from a copy, or remove the public keys to begin anew.`,
-        );
-      this.rotate();
-    } else this.#use();
+    const number = this.#numbers(privateName).at(-1);
+    if (number !== undefined) this.#use(number);
+    else if (this.#numbers(publicName).length === 0) this.rotate();
+    else
+      throw new Error(
+        `${folder} has public keys and no private one: what was signed can be checked, but nothing can be signed. Put the private key back from a copy, or remove the public keys to begin anew.`,
+      );
   }
 
   /** What signs now. */
@@ -57,14 +56,13 @@ export class KeyFolder {
   /** Makes a new key, which signs from now on. A crash leaves either the old key or the new one. */
   rotate(): void {
     const number = this.#number + 1;
-    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-    const path = (suffix: string) => join(this.#folder, `${nameOf(number)}${suffix}`);
-    // First the public one: a key that nobody could check by must never sign.
-    writeDurably(path('.pub.pem'), publicKey.export({ type: 'spki', format: 'pem' }));
-    writeDurably(path('.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o600);
-    syncFolder(this.#folder);
-    this.#number = number;
-    this.#use();
+    const { privateKey } = generateKeyPairSync('ed25519');
+    writeFileDurably(this.#path(number, '.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o600);
+    this.#use(number);
+  }
+
+  #path(number: number, suffix: string): string {
+    return join(this.#folder, `${String(number).padStart(4, '0')}${suffix}`);
   }
 
   /** Ascending. */
@@ -75,25 +73,26 @@ export class KeyFolder {
       .sort((a, b) => a - b);
   }
 
-  #use(): void {
-    this.#signing = readPrivateKey(join(this.#folder, `${nameOf(this.#number)}.pem`));
-    for (const number of this.#numbers(privateName))
-      if (number < this.#number) rmSync(join(this.#folder, `${nameOf(number)}.pem`));
-    // One above the highest private key is of a rotation that was cut off, and never signed.
-    const raw = this.#numbers(publicName)
-      .filter((number) => number <= this.#number)
-      .map((number) => readPublicKey(join(this.#folder, `${nameOf(number)}.pub.pem`)));
-    const own = rawPublicKey(this.#signing);
-    if (!raw.at(-1)?.equals(own))
+  #use(number: number): void {
+    const signing = readPrivateKey(this.#path(number, '.pem'));
+    // Before it signs: what nobody could check must never be signed.
+    const own = this.#path(number, '.pub.pem');
+    if (!existsSync(own))
+      writeFileDurably(own, createPublicKey(signing).export({ type: 'spki', format: 'pem' }));
+    const raw = this.#numbers(publicName).map((one) => readPublicKey(this.#path(one, '.pub.pem')));
+    if (!raw.at(-1)!.equals(rawPublicKey(signing)))
       throw new Error(
-        `${join(this.#folder, `${nameOf(this.#number)}.pub.pem`)} is not the public key of ${nameOf(this.#number)}.pem. Put both back from one copy.`,
+        `${own} is not the public key of ${this.#path(number, '.pem')}. Put both back from one copy.`,
       );
+    for (const old of this.#numbers(privateName)) if (old < number) rmSync(this.#path(old, '.pem'));
+    this.#number = number;
+    this.#signing = signing;
     this.#known = PublicKeys.of(this.#name, raw);
   }
 }
 
 /** Throws where others than its owner may read the file or it is not the file itself: whoever reads it can sign. */
-export function readPrivateKey(path: string): KeyObject {
+export function readPrivateKey(path: string, type: KeyType = 'ed25519'): KeyObject {
   const remedy = `Make it a file that only its owner may read (chmod 600 ${path}); if others may have read it, rotate it.`;
   let file: number;
   try {
@@ -112,23 +111,28 @@ export function readPrivateKey(path: string): KeyObject {
       );
     if (uid !== process.geteuid?.())
       throw new Error(`The signing key ${path} belongs to user ${uid}, not to the server's. ${remedy}`);
-    return ed25519(path, () => createPrivateKey(readFileSync(file)));
+    return ofType(type, path, () => createPrivateKey(readFileSync(file)));
   } finally {
     closeSync(file);
   }
 }
 
 const readPublicKey = (path: string) =>
-  rawPublicKey(ed25519(path, () => createPublicKey(readFileSync(path))));
+  rawPublicKey(ofType('ed25519', path, () => createPublicKey(readFileSync(path))));
 
-function ed25519(path: string, read: () => KeyObject): KeyObject {
+type KeyType = 'ed25519' | 'ec';
+const typeNames: Record<KeyType, string> = { ed25519: 'Ed25519', ec: 'an elliptic curve' };
+
+function ofType(type: KeyType, path: string, read: () => KeyObject): KeyObject {
   let key: KeyObject;
   try {
     key = read();
   } catch (error) {
     throw new Error(`${path} is no key in PEM: ${(error as Error).message}. Put it back from a copy.`);
   }
-  if (key.asymmetricKeyType !== 'ed25519')
-    throw new Error(`${path} is a key of ${key.asymmetricKeyType}, not Ed25519. Put the right one back.`);
+  if (key.asymmetricKeyType !== type)
+    throw new Error(
+      `${path} is a key of ${key.asymmetricKeyType}, not ${typeNames[type]}. Put the right one back.`,
+    );
   return key;
 }

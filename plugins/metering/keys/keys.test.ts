@@ -128,10 +128,9 @@ describe('a folder of keys', () => {
     const before = new KeyFolder(path, name).known.keys[0]!.keyid;
     const other = folder();
     const after = new KeyFolder(other, name);
-    // The public key was written, the private one not.
-    cpSync(join(other, '0001.pub.pem'), join(path, '0002.pub.pem'));
+    // Nothing of the new key was written, then the private key alone, and the old one not removed.
+    writeFileSync(join(path, '0002.pem.tmp'), 'half');
     expect(new KeyFolder(path, name).known.keys.map(({ keyid }) => keyid)).toEqual([before]);
-    // Both were, and the old private key was not removed.
     cpSync(join(other, '0001.pem'), join(path, '0002.pem'));
     const keys = new KeyFolder(path, name);
     expect(keys.signing.equals(after.signing)).toBe(true);
@@ -163,7 +162,7 @@ describe('a folder of keys', () => {
     const other = folder();
     new KeyFolder(other, name);
     cpSync(join(other, '0001.pem'), key);
-    expect(() => new KeyFolder(path, name)).toThrow('0001.pub.pem is not the public key of 0001.pem');
+    expect(() => new KeyFolder(path, name)).toThrow(`0001.pub.pem is not the public key of ${key}`);
   });
 });
 

@@ -5,7 +5,7 @@
  */
 import type { KeyObject } from 'node:crypto';
 import type Database from 'better-sqlite3';
-import { hashBytes, leafHash } from '../../datanet/snapshots/merkle.ts';
+import { hashBytes, leafHash, verifyConsistency } from '../../datanet/snapshots/merkle.ts';
 import type { PublicKeys } from '../keys/public_keys.ts';
 import type { VerifierKey } from '../keys/vkey.ts';
 import { auditLedger, firstDifference } from './audit.ts';
@@ -267,8 +267,10 @@ export class Ledger implements LogSource {
       throw new LedgerRefused(
         `The ledger's database has ${told({ size, root: tree.root() })}, and ${told(published)} is published in ${this.#folder}: the database is an older copy, or was cut after entry ${size - 1}. Put back the newest copy of it.`,
       );
+    const path = tree.consistency(published.size);
+    if (published.size === 0 || verifyConsistency(published.size, published.root, size, tree.root(), path))
+      return;
     const root = tree.rootAt(published.size);
-    if (root.equals(published.root)) return;
     const index = firstDifference(this, new PublishedLedger(this.#folder), published.size);
     const where = index === undefined ? '' : ` They differ from entry ${index} on.`;
     throw new LedgerRefused(

@@ -1,12 +1,11 @@
 /** All that lives in the store's one database, and what can be asked of it. One call is one transaction. */
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { writeFileDurably } from '../durable_files.ts';
 import { envelopeBytes, signEnvelope, statementPayload } from '../keys/dsse.ts';
-import { KeyFolder } from '../keys/key_folder.ts';
+import { installationKeys } from '../keys/installation_keys.ts';
 import { Ledger } from '../ledger/ledger.ts';
+import { ledgerEntry } from '../ledger/receipt_file.ts';
 import type { DistributionFile } from '../money/distribution.ts';
 import type { FeeSettings } from '../money/fees.ts';
 import { type BookCall, type EpochSummary, openMoney } from '../money/money.ts';
@@ -51,7 +50,7 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
   mkdirSync(folder, { recursive: true });
   const db = openDatabase(join(folder, 'metering.db'));
   const answers = new Answers(db, Date.now());
-  const keys = new KeyFolder(join(folder, 'keys'), ledgerName(folder, name));
+  const keys = installationKeys(folder, name);
   const published = join(folder, 'ledger');
   const ledger = new Ledger(db, published, keys);
   db.exec(receiptTable);
@@ -76,11 +75,10 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
     }
   };
 
-  /** An envelope and its line of the ledger, which tells nothing of it but its digest. */
+  /** The bytes of an envelope, and its line of the ledger, which tells nothing of it but its digest. */
   const signed = (what: 'receipt' | 'epoch', statement: Uint8Array) => {
-    const bytes = envelopeBytes(signEnvelope(statementPayload, statement, keys.signing));
-    const digest = createHash('sha256').update(bytes).digest('hex');
-    return { bytes, entry: Buffer.from(`${what} sha256:${digest}\n`) };
+    const envelope = signEnvelope(statementPayload, statement, keys.signing);
+    return { bytes: envelopeBytes(envelope), entry: ledgerEntry(what, envelope) };
   };
 
   let publishing: NodeJS.Timeout | undefined;
@@ -184,24 +182,6 @@ function epochStatement(epoch: number, json: string, digest: string): Buffer {
   return Buffer.from(
     `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"epochs/${epoch}","digest":{"sha256":"${digest}"}}],"predicateType":"urn:colophon:epoch:v1","predicate":${json}}`,
   );
-}
-
-/** A ledger keeps the name that it began with: it is in every checkpoint that anyone holds. */
-function ledgerName(folder: string, wanted: string | undefined): string {
-  const path = join(folder, 'ledger_name');
-  let kept: string | undefined;
-  try {
-    kept = readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  if (kept !== undefined && wanted !== undefined && wanted !== kept)
-    throw new Error(
-      `The ledger in ${folder} is called "${kept}", plugins.metering.ledger_name says "${wanted}". A ledger keeps its name: put that back, or begin another in another data folder.`,
-    );
-  const name = kept ?? wanted ?? `colophon-${randomBytes(6).toString('hex')}`;
-  if (kept === undefined) writeFileDurably(path, `${name}\n`);
-  return name;
 }
 
 function openDatabase(path: string): Database.Database {

@@ -4,12 +4,12 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Attributor, Backend, GenerateRequest, ModelCard } from '../../../gateway/contract/index.ts';
+import type { Finding } from '../ledger/finding.ts';
 import { priced } from '../money/fees.ts';
 import { attributionHashes } from '../receipts/attribution_hashes.ts';
 import { commitTo } from '../receipts/opening.ts';
 import type { Receipt, ReceiptChoice } from '../receipts/receipt.ts';
 import type { Opening } from '../store/answers.ts';
-import type { Finding } from './finding.ts';
 
 export interface RerunOptions {
   receipt: Receipt;

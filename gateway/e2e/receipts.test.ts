@@ -1,0 +1,315 @@
+/**
+ * From a contribution to a payout that anyone can check: contribute, curate, freeze, train, chat, settle, receipt, epoch, proof; then
+ * with the server gone, on copies of the files, everything is checked and made again. And what was tampered with is found and named.
+ */
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Receipt } from '../../plugins/metering/receipts/receipt.ts';
+import { colophon } from '../cli/testing.ts';
+import { eventsOf } from '../http/testing.ts';
+import { accepted, chatLine, done, frozen, until } from './datanet_client.ts';
+import { type ServerProcess, startServerProcess } from './server_process.ts';
+import { writeTinyBase } from './tiny_base.ts';
+
+const home = mkdtempSync(join(tmpdir(), 'colophon-receipts-'));
+/** What an auditor holds: copies, and no server. */
+const audit = mkdtempSync(join(tmpdir(), 'colophon-audit-'));
+const base = join(home, 'base');
+const config = {
+  plugins: {
+    native: { demo_adapters: false },
+    metering: {
+      ledger_name: 'farm.example/ledger',
+      fees: {
+        currency: 'microUSD',
+        rates: { input: 1000, output: 40_000, platform: 5 },
+        split: { owner: 200_000, stakers: 100_000, contributors: 700_000 },
+      },
+    },
+  },
+};
+let server: ServerProcess;
+const start = async () => {
+  server = await startServerProcess(home, { model: writeTinyBase(base), config });
+};
+beforeAll(start);
+afterAll(async () => {
+  await server.kill();
+  for (const folder of [home, audit]) rmSync(folder, { recursive: true, force: true });
+});
+
+const given = {
+  ada: ['cat', 'dog', 'owl', 'fox', 'bee', 'cow'].map((animal) => [`The ${animal}?`, `It says ${animal}-o.`]),
+  ben: ['red', 'blue', 'pink', 'grey', 'teal', 'plum'].map((colour) => [
+    `${colour}?`,
+    `Mix ${colour} paint.`,
+  ]),
+};
+const address = '0x52908400098527886E0F7030069857D2E4169EE7';
+const contributors: Record<string, string> = {};
+let name: string;
+let folder: string;
+const ledger = join(home, 'data', 'metering', 'ledger');
+
+async function chat(question: string, extra: object = {}): Promise<string> {
+  const response = await fetch(`${server.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: name,
+      messages: [{ role: 'user', content: question }],
+      max_tokens: 20,
+      temperature: 0,
+      stream: true,
+      attribution: 'spans',
+      ...extra,
+    }),
+  });
+  const { events } = eventsOf(await response.text());
+  expect(response.headers.get('x-colophon-receipt')).toBe(events[0].id);
+  return events[0].id;
+}
+
+/** An auditor's copy of a response's receipt, and what is in it. */
+async function kept(id: string): Promise<Receipt> {
+  const file = await done(server, 'GET', `/v1/receipts/${id}`);
+  const opening = await done(server, 'GET', `/v1/receipts/${id}/opening`);
+  writeFileSync(join(audit, `${id}.json`), JSON.stringify(file));
+  writeFileSync(join(audit, `${id}.opening`), JSON.stringify(opening));
+  return JSON.parse(Buffer.from(file.envelope.payload, 'base64').toString()).predicate;
+}
+
+const published = () => readFileSync(join(ledger, 'checkpoint'), 'utf8');
+const sum = (owed: Receipt['owed']) => owed.reduce((all, { units }) => all + units, 0);
+
+const receipts: Receipt[] = [];
+
+test('an answer has a receipt, which says who taught it, what it cost and who is owed', async () => {
+  await done(server, 'POST', '/datanets', { name: 'farm', kinds: ['chat'] });
+  for (const [person, pairs] of Object.entries(given)) {
+    contributors[person] = (await done(server, 'POST', '/datanets/farm/contributors', { name: person })).id;
+    const lines = pairs.map(([question, answer]) => chatLine(question!, answer!));
+    await accepted(server, 'farm', contributors[person]!, lines);
+  }
+  const snapshot = await frozen(server, 'farm', { apart: 'cluster' });
+  const recipe = { rank: 4, batch_size: 4, epochs: 40, evaluations: 1, learning_rate: 1e-2 };
+  const asked = { model: 'base', training_file: `datanet:farm@${snapshot}`, recipe };
+  const { id } = await done(server, 'POST', '/v1/fine_tuning/jobs', asked);
+  ({ fine_tuned_model: name } = await until(server, `/v1/fine_tuning/jobs/${id}`, 'succeeded'));
+  folder = join(home, 'data', 'training', id, 'adapter');
+
+  const response = await chat('The cat?');
+  const receipt = await kept(response);
+  receipts.push(receipt);
+  const { usage, fee, owed, choices, model } = receipt;
+  const [{ shares, finish, output }] = choices as [Receipt['choices'][number]];
+  expect([finish, output.tokens]).toEqual(['stop', usage.completion_tokens]);
+  const settled = (await done(server, 'GET', `/v1/attribution/${response}`)).choices[0].shares;
+  expect(shares).toMatchObject({
+    base: settled.base,
+    pool: settled.pool,
+    contributors: settled.contributors,
+  });
+  expect(shares!.contributors.map(({ contributor }) => contributor)).toEqual([contributors.ada]);
+  expect(Object.keys(model.attribution).sort()).toEqual(['corpus.jsonl', 'influence.index', 'trace.index']);
+  expect(fee.total).toBe(5 + usage.prompt_tokens + 40 * usage.completion_tokens);
+  expect(sum(owed)).toBe(fee.total);
+  expect(owed.find(({ account }) => account === `contributor:${contributors.ada}`)!.units).toBeGreaterThan(0);
+});
+
+test('streams that were cut, several choices, sampled and embedded: each has its own', async () => {
+  receipts.push(await kept(await chat('red?')));
+  receipts.push(await kept(await chat('The owl?', { n: 2, temperature: 1, seed: 7 })));
+  receipts.push(await kept(await chat('teal?', { stop: ['paint'] })));
+  receipts.push(await kept(await chat('The cat?', { model: 'base' })));
+  const left = new AbortController();
+  const cut = await fetch(`${server.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: name,
+      messages: [{ role: 'user', content: 'The bee?' }],
+      max_tokens: 200,
+      min_tokens: 200,
+      stream: true,
+    }),
+    signal: left.signal,
+  });
+  const id = cut.headers.get('x-colophon-receipt')!;
+  await cut.body!.getReader().read();
+  left.abort();
+  const receipt = await kept(id);
+  expect(receipt.choices[0]!.finish).toBe('cut');
+  expect(receipt.usage.completion_tokens).toBeLessThanOrEqual(receipt.choices[0]!.generated_tokens);
+  receipts.push(receipt);
+  const [usage] = (await done(server, 'GET', '/admin/usage?group_by=')).data;
+  for (const what of ['prompt_tokens', 'completion_tokens'] as const)
+    expect(receipts.reduce((all, one) => all + one.usage[what], 0)).toBe(usage[what]);
+});
+
+test('an epoch pays what its receipts owe, to the unit, and proves it', async () => {
+  const account = `contributor:${contributors.ada}`;
+  await done(server, 'PUT', `/admin/payouts/addresses/${encodeURIComponent(account)}`, { address });
+  const epoch = await done(server, 'POST', '/admin/payouts/epochs', {});
+  const owed = receipts.reduce((all, one) => all + sum(one.owed), 0);
+  expect(epoch.totals).toMatchObject({ receipts: receipts.length, owed: String(owed), earned: String(owed) });
+  expect(Number(epoch.totals.paid) + Number(epoch.totals.carried_out)).toBe(owed);
+  const proof = await done(
+    server,
+    'GET',
+    `/admin/payouts/epochs/${epoch.epoch}/proofs/${encodeURIComponent(account)}`,
+  );
+  const hers = receipts.flatMap((one) => one.owed).filter((one) => one.account === account);
+  expect(proof).toMatchObject({ account, address, amount: String(sum(hers)) });
+  writeFileSync(join(audit, 'payout.json'), JSON.stringify(proof));
+});
+
+describe('offline, by copies of the files in an empty folder', () => {
+  const at = (...path: string[]) => join(audit, ...path);
+  /** Of another home: nothing of the installation is in reach. */
+  const env = { COLOPHON_HOME: join(audit, 'nobody'), COLOPHON_MODEL: at('base') };
+  const verify = async (...args: string[]) => {
+    const { exitCode, stdout, stderr } = await colophon(['verify', ...args, '--json'], env);
+    expect(stdout, stderr).not.toBe('');
+    const { ok, findings } = JSON.parse(stdout) as {
+      ok: boolean;
+      findings: Array<{ check: string; ok: boolean; sentence: string }>;
+    };
+    expect(exitCode).toBe(ok ? 0 : 1);
+    return { ok, wrong: findings.filter((one) => !one.ok), checks: findings.map(({ check }) => check) };
+  };
+  const receipt = (id: string, ...more: string[]) =>
+    verify('receipt', at(`${id}.json`), '--keys', at('keys.json'), ...more);
+
+  beforeAll(async () => {
+    writeFileSync(at('keys.json'), await (await fetch(`${server.url}/ledger/keys`)).text());
+    writeFileSync(at('before.checkpoint'), await (await fetch(`${server.url}/ledger/checkpoint`)).text());
+    await kept(await chat('plum?'));
+    await expect.poll(() => published() !== readFileSync(at('before.checkpoint'), 'utf8')).toBe(true);
+    await server.kill();
+    cpSync(ledger, at('ledger'), { recursive: true });
+    cpSync(base, at('base'), { recursive: true });
+    cpSync(folder, at('adapter'), { recursive: true });
+    rmSync(home, { recursive: true });
+  });
+
+  test('every receipt holds, and comes out the same when it is run again', async () => {
+    for (const { id, model, choices } of receipts) {
+      const adapter = model.adapter ? ['--adapter', at('adapter')] : [];
+      const { ok, wrong, checks } = await receipt(
+        id,
+        ...['--rerun', '--opening', at(`${id}.opening`), ...adapter],
+        ...['--checkpoint', at('before.checkpoint'), '--ledger', at('ledger')],
+      );
+      expect(wrong).toEqual([]);
+      expect(ok).toBe(true);
+      expect(checks.filter((check) => check === 'tokens')).toHaveLength(choices.length);
+      if (model.adapter) expect(checks.filter((check) => check === 'shares')).toHaveLength(choices.length);
+    }
+  });
+
+  test('the ledger holds, and goes on from the checkpoint that was kept', async () => {
+    expect(
+      await verify(
+        'ledger',
+        at('ledger'),
+        '--keys',
+        at('keys.json'),
+        '--checkpoint',
+        at('before.checkpoint'),
+      ),
+    ).toMatchObject({ ok: true });
+  });
+
+  test('the payout is in the epoch that was signed', async () => {
+    const { exitCode, stdout, stderr } = await colophon(
+      ['payouts', 'verify', at('payout.json'), '--json'],
+      env,
+    );
+    expect([exitCode, stderr], stdout).toEqual([0, '']);
+  });
+
+  test('a number that was changed in a receipt is found', async () => {
+    const { id } = receipts[0]!;
+    const file = JSON.parse(readFileSync(at(`${id}.json`), 'utf8'));
+    const text = Buffer.from(file.envelope.payload, 'base64').toString();
+    file.envelope.payload = Buffer.from(text.replace('"output_tokens":', '"output_tokens":1')).toString(
+      'base64',
+    );
+    writeFileSync(at('changed.json'), JSON.stringify(file));
+    const { ok, wrong } = await verify('receipt', at('changed.json'), '--keys', at('keys.json'));
+    expect(ok).toBe(false);
+    expect(wrong.map(({ check }) => check)).toEqual(['signature', 'inclusion']);
+  });
+
+  test('another adapter, index, or text is found when it is run again', async () => {
+    const { id } = receipts[0]!;
+    const again = (adapter: string, opening: string) =>
+      receipt(id, '--rerun', '--adapter', adapter, '--opening', opening);
+    cpSync(at('adapter'), at('other'), { recursive: true });
+    const corpus = readFileSync(at('other', 'corpus.jsonl'), 'utf8');
+    writeFileSync(at('other', 'corpus.jsonl'), corpus.replaceAll(contributors.ada!, contributors.ben!));
+    expect((await again(at('other'), at(`${id}.opening`))).wrong).toMatchObject([
+      { check: 'attribution', sentence: expect.stringContaining('corpus.jsonl') },
+    ]);
+    const opening = JSON.parse(readFileSync(at(`${id}.opening`), 'utf8'));
+    opening.outputs[0][3]++;
+    writeFileSync(at('changed.opening'), JSON.stringify(opening));
+    expect((await again(at('adapter'), at('changed.opening'))).wrong).toMatchObject([{ check: 'opening' }]);
+  });
+
+  test.each([
+    ['an entry that was changed', (bundle: string) => `${bundle.slice(0, 30)}0${bundle.slice(31)}`],
+    [
+      'an entry that is gone',
+      (bundle: string) => bundle.slice(2 + bundle.charCodeAt(0) * 256 + bundle.charCodeAt(1)),
+    ],
+    [
+      'entries that were swapped',
+      (bundle: string) => {
+        const length = 2 + bundle.charCodeAt(0) * 256 + bundle.charCodeAt(1);
+        return bundle.slice(length, 2 * length) + bundle.slice(0, length) + bundle.slice(2 * length);
+      },
+    ],
+  ])('%s is found in the ledger', async (_, change) => {
+    cpSync(at('ledger'), at('tampered'), { recursive: true });
+    const partial = at('tampered', 'tile', 'entries', '000.p');
+    const [width] = readdirSync(partial);
+    const path = join(partial, width!);
+    writeFileSync(path, Buffer.from(change(readFileSync(path, 'latin1')), 'latin1'));
+    const { ok, wrong } = await verify('ledger', at('tampered'), '--keys', at('keys.json'));
+    expect(ok).toBe(false);
+    expect(wrong.map(({ check }) => check)).toContain('entries');
+  });
+});
+
+describe('a server whose record was tampered with', () => {
+  test('yesterday’s backup is refused at start, and named', async () => {
+    mkdirSync(home, { recursive: true });
+    await start();
+    const model = { model: 'base' };
+    await kept(await chat('plum?', model));
+    await server.kill();
+    const backup = join(audit, 'backup');
+    const files = ['metering.db', 'metering.db-wal'];
+    mkdirSync(backup);
+    for (const file of files) cpSync(join(home, 'data', 'metering', file), join(backup, file));
+    await start();
+    const before = published();
+    await kept(await chat('teal?', model));
+    await expect.poll(() => published() !== before).toBe(true);
+    await server.kill();
+    for (const file of files) cpSync(join(backup, file), join(home, 'data', 'metering', file));
+    await expect(start()).rejects.toThrow(/backup|older/);
+  });
+
+  test('a row that was deleted is found by the audit of the ledger', async () => {
+    const db = new Database(join(home, 'data', 'metering', 'metering.db'));
+    db.prepare('DELETE FROM ledger_entries WHERE number = 0').run();
+    db.close();
+    await expect(start()).rejects.toThrow(/ledger/i);
+  });
+});
