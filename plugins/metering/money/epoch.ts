@@ -91,6 +91,21 @@ export type DisputeEffect = Static<typeof DisputeEffect>;
 export type EpochTotals = Static<typeof totals>;
 export type Epoch = Static<typeof Epoch>;
 
+/** What a closed epoch says; `json` is what its hash is of. */
+export interface ClosedEpoch {
+  epoch: Epoch;
+  json: string;
+  sha256: string;
+}
+
+/** The in-toto Statement about the predicate itself, in the very bytes that its digest is of. */
+export function epochStatement({ epoch, json, sha256 }: ClosedEpoch): Buffer {
+  const subject = JSON.stringify([{ name: `epochs/${epoch.epoch}`, digest: { sha256 } }]);
+  return Buffer.from(
+    `{"_type":"https://in-toto.io/Statement/v1","subject":${subject},"predicateType":"${epochType}","predicate":${json}}`,
+  );
+}
+
 /**
  * What is wrong in an epoch's numbers, as a sentence; null where all add up and its root is that of what it pays. Asks nobody. How
  * many receipts there were, and what each is worth, only the receipts themselves can tell.

@@ -46,10 +46,12 @@ const addCommands: AddCommands = (program, { add, group, output, exit }) => {
     async () => (await epochs()).proof,
   );
   runs(
-    add(payouts, 'verify <file>', 'check a proof, or what an epoch says; no server is asked').option(
-      '--root <hash>',
-      'the root that it must have: that of the contract, or of the signed statement',
-    ),
+    withServerFlags(add(payouts, 'verify <file>', 'check a proof, or what an epoch says; asks no server'))
+      .option('--root <hash>', "the root that it must have: the contract's, or the epoch's")
+      .option(
+        '--keys <file>',
+        'of an epoch: the keys that you know its signer by; default: those of this installation',
+      ),
     async () => (await import('./verify.ts')).verify,
   );
   runs(
