@@ -3,8 +3,8 @@
  *
  *     npm run -s conformance [SUITE...] [--model FILE] [--url URL --name MODEL] [--output FILE] [--quick]
  *
- * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis, parquet-readers, croissant-readers, peft,
- * guidellm;
+ * Suites: ai-sdk, openai-client, open-responses, langchain, schemathesis, parquet-readers, croissant-readers,
+ * envelope-readers, peft, guidellm;
  * without a name, all. `--quick`
  * lets schemathesis make a hundred cases, not 5,000. `--url` asks a server that runs already.
  * Saves bench/results/conformance.json, where all suites ran, and prints it. Status 1 where a case failed.
@@ -24,6 +24,7 @@ import { peftEnvironment } from '../lib/peft_environment.ts';
 import { adapterName, makeAdapters } from '../lib/synthetic_adapters.ts';
 import { aiSdkCases, type ServedModel } from './ai_sdk.ts';
 import { croissantReaders } from './croissant_readers.ts';
+import { envelopePackages, envelopeReaders } from './envelope_readers.ts';
 import { guidellm, guidellmPackages } from './guidellm.ts';
 import { openResponses } from './open_responses.ts';
 import { openaiClientCases } from './openai_client.ts';
@@ -45,12 +46,13 @@ const suites: Record<string, Suite> = {
   schemathesis,
   'parquet-readers': (_, folder) => parquetReaders(folder),
   'croissant-readers': (_, folder) => croissantReaders(folder),
+  'envelope-readers': (_, folder) => envelopeReaders(folder),
   guidellm,
   peft: async (_, folder, __, model) => peft((await resolveModel(model)).path, folder),
 };
 
 /** They read files, or start a server of their own. */
-const withoutServer = ['parquet-readers', 'croissant-readers', 'peft'];
+const withoutServer = ['parquet-readers', 'croissant-readers', 'envelope-readers', 'peft'];
 
 interface SuiteResult {
   suite: string;
@@ -144,7 +146,7 @@ function versions(): string[] {
   const ours = Object.entries({ ...dependencies, ...devDependencies })
     .filter(([name]) => ['ai', 'openai', '@ai-sdk/openai-compatible'].includes(name))
     .map(([name, version]) => `${name}@${version}`);
-  return [...ours, ...packages, ...guidellmPackages, ...peftEnvironment.packages].sort();
+  return [...ours, ...packages, ...envelopePackages, ...guidellmPackages, ...peftEnvironment.packages].sort();
 }
 
 function save(results: SuiteResult[], output: string | undefined): void {

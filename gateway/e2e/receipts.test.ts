@@ -5,6 +5,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Receipt } from '../../plugins/metering/receipts/receipt.ts';
@@ -73,6 +74,26 @@ async function chat(question: string, extra: object = {}): Promise<string> {
   return events[0].id;
 }
 
+/** Asks for much, and leaves with the first of it. */
+async function leave(question: string): Promise<string> {
+  const left = new AbortController();
+  const response = await fetch(`${server.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: name,
+      messages: [{ role: 'user', content: question }],
+      max_tokens: 200,
+      min_tokens: 200,
+      stream: true,
+    }),
+    signal: left.signal,
+  });
+  await response.body!.getReader().read();
+  left.abort();
+  return response.headers.get('x-colophon-receipt')!;
+}
+
 /** An auditor's copy of a response's receipt, and what is in it. */
 async function kept(id: string): Promise<Receipt> {
   const file = await done(server, 'GET', `/v1/receipts/${id}`);
@@ -125,26 +146,13 @@ test('streams that were cut, several choices, sampled and embedded: each has its
   receipts.push(await kept(await chat('The owl?', { n: 2, temperature: 1, seed: 7 })));
   receipts.push(await kept(await chat('teal?', { stop: ['paint'] })));
   receipts.push(await kept(await chat('The cat?', { model: 'base' })));
-  const left = new AbortController();
-  const cut = await fetch(`${server.url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: name,
-      messages: [{ role: 'user', content: 'The bee?' }],
-      max_tokens: 200,
-      min_tokens: 200,
-      stream: true,
-    }),
-    signal: left.signal,
-  });
-  const id = cut.headers.get('x-colophon-receipt')!;
-  await cut.body!.getReader().read();
-  left.abort();
-  const receipt = await kept(id);
-  expect(receipt.choices[0]!.finish).toBe('cut');
-  expect(receipt.usage.completion_tokens).toBeLessThanOrEqual(receipt.choices[0]!.generated_tokens);
-  receipts.push(receipt);
+  // The tiny base may have said it all before it hears that nobody listens.
+  for (let finish = ''; finish !== 'cut'; ) {
+    const receipt = await kept(await leave('The bee?'));
+    expect(receipt.usage.completion_tokens).toBeLessThanOrEqual(receipt.choices[0]!.generated_tokens);
+    receipts.push(receipt);
+    finish = receipt.choices[0]!.finish;
+  }
   const [usage] = (await done(server, 'GET', '/admin/usage?group_by=')).data;
   for (const what of ['prompt_tokens', 'completion_tokens'] as const)
     expect(receipts.reduce((all, one) => all + one.usage[what], 0)).toBe(usage[what]);
@@ -188,7 +196,7 @@ describe('offline, by copies of the files in an empty folder', () => {
     writeFileSync(at('keys.json'), await (await fetch(`${server.url}/ledger/keys`)).text());
     writeFileSync(at('before.checkpoint'), await (await fetch(`${server.url}/ledger/checkpoint`)).text());
     await kept(await chat('plum?'));
-    await expect.poll(() => published() !== readFileSync(at('before.checkpoint'), 'utf8')).toBe(true);
+    while (published() === readFileSync(at('before.checkpoint'), 'utf8')) await sleep(20);
     await server.kill();
     cpSync(ledger, at('ledger'), { recursive: true });
     cpSync(base, at('base'), { recursive: true });
@@ -277,8 +285,8 @@ describe('offline, by copies of the files in an empty folder', () => {
   ])('%s is found in the ledger', async (_, change) => {
     cpSync(at('ledger'), at('tampered'), { recursive: true });
     const partial = at('tampered', 'tile', 'entries', '000.p');
-    const [width] = readdirSync(partial);
-    const path = join(partial, width!);
+    const width = Math.max(...readdirSync(partial).map(Number));
+    const path = join(partial, String(width));
     writeFileSync(path, Buffer.from(change(readFileSync(path, 'latin1')), 'latin1'));
     const { ok, wrong } = await verify('ledger', at('tampered'), '--keys', at('keys.json'));
     expect(ok).toBe(false);
@@ -300,7 +308,7 @@ describe('a server whose record was tampered with', () => {
     await start();
     const before = published();
     await kept(await chat('teal?', model));
-    await expect.poll(() => published() !== before).toBe(true);
+    while (published() === before) await sleep(20);
     await server.kill();
     for (const file of files) cpSync(join(backup, file), join(home, 'data', 'metering', file));
     await expect(start()).rejects.toThrow(/backup|older/);

@@ -197,6 +197,7 @@ describe('finding plugins', () => {
       'datanet',
       'training',
       'attribution',
+      'provenance',
     ]);
   });
 
@@ -204,7 +205,7 @@ describe('finding plugins', () => {
     [
       'an unknown name',
       () => '  natve: {}\n',
-      /:6:10: the plugin "natve" is not known\. Did you mean "native"\?/,
+      /:\d+:10: the plugin "natve" is not known\. Did you mean "native"\?/,
     ],
     [
       'a path that is not there',

@@ -2,6 +2,8 @@
 import { join } from 'node:path';
 import { Type } from 'typebox';
 import { definePlugin } from '../../gateway/contract/index.ts';
+import { keyRoutes } from './keys/key_routes.ts';
+import { ledgerRoutes } from './ledger/routes.ts';
 import { createMeterSink } from './meter.ts';
 import { checkedFees, feesConfig } from './money/fees.ts';
 import { payoutRoutes } from './money/payout_routes.ts';
@@ -80,6 +82,8 @@ export default definePlugin({
       usageRoutes(app, host, store);
       receiptRoutes(app, { host, store, receipting });
       payoutRoutes(app, host, payouts);
+      ledgerRoutes(app, join(options.folder, 'ledger'), () => store.keys);
+      keyRoutes(app, host, store);
     });
     return {
       ready: async () => {

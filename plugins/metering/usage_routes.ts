@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { ColophonError, type Host } from '../../gateway/contract/index.ts';
+import { operatorOnly } from './operator.ts';
 import type { Store } from './store/store.ts';
 import { type UsageKey, usageKeys } from './store/usage.ts';
 
@@ -106,19 +107,10 @@ export function usageRoutes(app: FastifyInstance, host: Host, store: Store): voi
       },
     },
     (request) => {
-      operatorOnly(host.caller(request).operator, 'the usage of all tenants');
+      operatorOnly(host.caller(request).operator, 'see the usage of all tenants');
       return shown(request.query);
     },
   );
-}
-
-/** Throws ColophonError where the caller is not the operator. */
-export function operatorOnly(operator: boolean, what: string): void {
-  if (operator) return;
-  throw new ColophonError(`Your key may not see ${what}: that takes the server's own key.`, {
-    type: 'permission_error',
-    code: 'operator_required',
-  });
 }
 
 function readGroups(asked = 'model,day'): UsageKey[] {

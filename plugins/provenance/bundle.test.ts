@@ -1,5 +1,18 @@
 /** An adapter of a Datanet, from its contributions to its bundle, which other people's tools read and which changes betray. */
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -85,6 +98,28 @@ afterAll(async () => {
   await server.kill();
   rmSync(home, { recursive: true, force: true });
 });
+
+let unreachable: string | undefined;
+beforeAll(async () => {
+  unreachable = await installValidators();
+});
+/** What the formats' tools find wrong with a bundle of the adapter in a folder. */
+async function foundByTools(bundle: string, adapter: string): Promise<string[]> {
+  if (unreachable !== undefined) return [];
+  const signature = await modelSigningFault(
+    adapter,
+    join(bundle, 'model.sig'),
+    join(bundle, 'model-key.pub.pem'),
+  );
+  const documents = [
+    await validate('in-toto', join(bundle, 'training.intoto.json')),
+    await validate('cyclonedx', join(bundle, 'mlbom.cdx.json')),
+    ...(existsSync(join(bundle, 'croissant.json'))
+      ? [await validate('croissant', join(bundle, 'croissant.json'))]
+      : []),
+  ];
+  return [signature ?? [], ...documents.map(({ faults }) => faults)].flat();
+}
 
 let made = 0;
 /** A bundle's folder. */
@@ -197,7 +232,9 @@ describe('the bundle of an adapter of a Datanet', () => {
     const text = readFileSync(join(bundle, 'training-content-summary.md'), 'utf8');
     for (const said of ['CC-BY-4.0', 'https://example.org/paintings', 'ada', '2.2.2', 'C(2025) 8311'])
       expect(text).toContain(said);
-    expect(sections[1].sections[0].fields[0].answer).toBe('Yes, as the contributors say.');
+    expect(sections[1].sections[0].fields[0].answer).toBe(
+      'Yes: contributions that name an address on the web as their source.',
+    );
     const config = join(home, 'provider.yaml');
     writeFileSync(
       config,
@@ -252,11 +289,6 @@ describe('the bundle of an adapter of a Datanet', () => {
   });
 
   describe('is read by the tools of its formats', () => {
-    let unreachable: string | undefined;
-    beforeAll(async () => {
-      unreachable = await installValidators();
-    });
-
     test('model-signing takes the signature, and not that of other files', async ({ skip }) => {
       skip(unreachable !== undefined, unreachable);
       const by = [join(bundle, 'model.sig'), join(bundle, 'model-key.pub.pem')] as const;
@@ -339,11 +371,16 @@ test('an adapter that was imported says what is known of it', async () => {
     name: `datanet:farm@${snapshot}`,
   });
   expect(await checked(bundle)).toEqual([]);
+  expect(await foundByTools(bundle, JSON.parse(imported.stdout).path)).toEqual([]);
   const bare = join(home, 'bare');
-  mkdirSync(bare);
+  mkdirSync(join(bare, 'more'), { recursive: true });
+  // Which model signatures put between, before and after one another, by parts of paths.
+  for (const file of ['more/z', 'more-a', 'more.b', 'more\u{10000}', 'more\u{ff5e}'])
+    writeFileSync(join(bare, file), file);
   for (const file of ['adapter_config.json', 'adapter_model.safetensors'])
     cpSync(join(folder, file), join(bare, file));
   const unknown = await exported(bare);
+  expect(await foundByTools(unknown.output, bare)).toEqual([]);
   expect(unknown.manifest.absent.map(({ path }: { path: string }) => path)).toEqual([
     'croissant.json',
     'fidelity.json',
@@ -362,23 +399,47 @@ test('an adapter of an uploaded file names its bytes', async () => {
   expect(stderr).toContain(
     `There is no croissant.json: It learned from ${id}, which is no snapshot of a Datanet.`,
   );
-  expect(readFileSync(join(bundle, 'training-content-summary.md'), 'utf8')).toContain('SHA-256');
+  const summary = readFileSync(join(bundle, 'training-content-summary.md'), 'utf8');
+  const { training } = JSON.parse(readFileSync(join(adapter.folder, 'recipe.json'), 'utf8')).data;
+  expect(summary).toContain(`${id}, 10 examples, SHA-256 ${training.sha256}`);
   expect(await checked(bundle)).toEqual([]);
+  expect(await foundByTools(bundle, adapter.folder)).toEqual([]);
 });
 
-test('a contribution that was withdrawn since is named, and its texts were never there', async () => {
+test('what was withdrawn since is named, an example or all of a contribution', async () => {
+  const { data } = await done(server, 'GET', `/datanets/farm/snapshots/${snapshot}/entries?limit=100`);
+  const own = (person: string) =>
+    data.filter(({ contribution }: { contribution: string }) => contribution === contributions[person]);
+  const [{ hash }] = own('ada');
+  await done(server, 'POST', `/datanets/farm/examples/${hash}/withdraw`, { reason: 'Not mine.' });
   await done(server, 'POST', `/datanets/farm/contributions/${contributions.ben}/withdraw`, {
     reason: 'No more.',
   });
   const { output: bundle, manifest, stderr } = await exported(name);
-  expect(manifest.withdrawn).toEqual([
-    expect.stringContaining(`The contribution ${contributions.ben} of ben was withdrawn`),
+  const of = (person: string) => `the contribution ${contributions[person]} of ${person}`;
+  const since = 'Since the adapter learned from its snapshot';
+  expect(manifest.withdrawn.slice().sort()).toEqual([
+    `${since}, 1 of the ${own('ada').length} examples that it has of ${of('ada')} were withdrawn.`,
+    `${since}, ${of('ben')} was withdrawn, of which it has ${own('ben').length} examples.`,
   ]);
-  expect(stderr).toContain(manifest.withdrawn[0]);
-  for (const file of ['mlbom.cdx.json', 'croissant.json', 'training-content-summary.json'])
-    expect(JSON.stringify(read(bundle, file)), file).toContain(manifest.withdrawn[0]);
-  expect(JSON.stringify(payload(bundle, 'training.intoto.json'))).toContain(manifest.withdrawn[0]);
+  for (const sentence of manifest.withdrawn) {
+    expect(stderr).toContain(sentence);
+    for (const file of ['mlbom.cdx.json', 'croissant.json', 'training-content-summary.json'])
+      expect(JSON.stringify(read(bundle, file)), file).toContain(sentence);
+    expect(JSON.stringify(payload(bundle, 'training.intoto.json'))).toContain(sentence);
+  }
   expect(await checked(bundle)).toEqual([]);
+  expect(await foundByTools(bundle, folder)).toEqual([]);
+});
+
+test('a Datanet that is gone is said to be', async () => {
+  await done(server, 'DELETE', '/datanets/farm?confirm=farm');
+  const { output: bundle, manifest } = await exported(name);
+  expect(manifest.absent).toEqual([
+    { path: 'croissant.json', reason: `The Datanet farm or its snapshot ${snapshot} is no longer here.` },
+  ]);
+  expect(read(bundle, 'training-content-summary.json').open).toContain('2.6 What they held');
+  expect(await foundByTools(bundle, folder)).toEqual([]);
 });
 
 test('what cannot be is a sentence', async () => {
@@ -402,4 +463,132 @@ test('what cannot be is a sentence', async () => {
   writeFileSync(join(changed, 'training_log.jsonl'), '');
   expect(await refused(to(join(home, 'never'), changed))).toContain('training_log.jsonl was changed');
   expect(readdirSync(home).filter((file) => file.startsWith('never'))).toEqual([]);
+});
+
+describe('a folder that came from anywhere', () => {
+  let bundle: string;
+  let copy: string;
+  beforeAll(async () => {
+    bundle = (await exported(name)).output;
+  });
+  const said = async (...args: string[]) => {
+    const { exitCode, stdout, stderr } = await colophon(args, env);
+    expect(exitCode, stdout).not.toBe(0);
+    expect(stdout + stderr).not.toContain('COLOPHON_DEBUG');
+    return stdout + stderr;
+  };
+  /** Says so in the manifest too. */
+  const hostile = (file: string, content: string) => {
+    copy = spoilt(bundle, file, () => content);
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    const manifest = read(copy, 'MANIFEST.json');
+    for (const one of manifest.files) if (one.path === file) one.sha256 = sha256;
+    writeFileSync(join(copy, 'MANIFEST.json'), JSON.stringify(manifest));
+  };
+
+  test.each([
+    ['training.intoto.json', '{"payload": 1}', /training.intoto.json: This is no DSSE envelope/],
+    ['training.intoto.json', 'null', /training.intoto.json: This is no DSSE envelope/],
+    ['training.intoto.json', '[', /training.intoto.json is no JSON/],
+    [
+      'model.sig',
+      '{"dsseEnvelope": {"payload": "e30=", "payloadType": "application/vnd.in-toto+json", "signatures": [{"sig": ""}]}}',
+      /model.sig is not signed/,
+    ],
+    ['model-key.pub.pem', 'no key', /model-key.pub.pem is no public key in PEM/],
+    ['keys.json', '{}', /This is no list of keys/],
+  ])('with %s holding %s is refused by a sentence', async (file, content, sentence) => {
+    hostile(file, content);
+    expect(await said('verify', 'bundle', copy)).toMatch(sentence);
+  });
+
+  test('with a key of another kind is refused by a sentence', async () => {
+    const { publicKey } = generateKeyPairSync('ed25519');
+    hostile('model-key.pub.pem', publicKey.export({ type: 'spki', format: 'pem' }) as string);
+    expect(await said('verify', 'bundle', copy)).toContain('model.sig is not signed by the key');
+  });
+
+  test('with a manifest that leads out of it is refused by a sentence', async () => {
+    writeFileSync(join(home, 'outside'), 'outside');
+    copy = spoilt(bundle, 'MANIFEST.json', (text) =>
+      text
+        .replace('"croissant.json"', '"x"')
+        .replace('"examples.jsonl"', '"../outside"')
+        .replace('"fidelity.json"', '"../outside"'),
+    );
+    expect(await said('verify', 'bundle', copy)).toMatch(/"..\/outside", which is not a path within it/);
+    for (const text of ['{}', '7', '{"format": "colophon-provenance-v1", "adapter": {}}']) {
+      copy = spoilt(bundle, 'MANIFEST.json', () => text);
+      expect(await said('verify', 'bundle', copy)).toContain('is no manifest of a provenance bundle');
+    }
+  });
+
+  test('is no adapter to vouch for, with links, or files that are not what they are called', async () => {
+    let at = 0;
+    const spoiltAdapter = (spoil: (folder: string) => void) => {
+      const folderOf = join(home, `adapter-${at++}`);
+      mkdirSync(folderOf);
+      for (const file of ['adapter_config.json', 'adapter_model.safetensors', 'corpus.jsonl'])
+        cpSync(join(folder, file), join(folderOf, file));
+      spoil(folderOf);
+      return said('provenance', 'export', folderOf, '--output', join(home, 'never'));
+    };
+    expect(await spoiltAdapter((of) => symlinkSync('/etc/hostname', join(of, 'LICENSE')))).toContain(
+      'is a link or no plain file',
+    );
+    expect(await spoiltAdapter((of) => rmSync(join(of, 'adapter_model.safetensors')))).toContain(
+      'it has no adapter_model.safetensors',
+    );
+    expect(await spoiltAdapter((of) => writeFileSync(join(of, 'adapter_config.json'), '['))).toContain(
+      'adapter_config.json is no JSON',
+    );
+    expect(
+      await spoiltAdapter((of) => writeFileSync(join(of, 'corpus.jsonl'), '{"adapter": 1}\n')),
+    ).toContain('corpus.jsonl is not what its name says: all of it must have');
+    expect(
+      await spoiltAdapter((of) =>
+        writeFileSync(join(of, 'corpus.jsonl'), '{"adapter": "x", "source": "x", "examples": 1}'),
+      ),
+    ).toContain('is of the adapter x, not of this one');
+    expect(
+      await spoiltAdapter((of) => writeFileSync(join(of, 'fidelity.json'), '{"methods": [{}]}')),
+    ).toContain('fidelity.json is not what its name says: /methods/0');
+    const recipe = (of: string) => {
+      writeFileSync(join(of, 'recipe.json'), '{}');
+      for (const file of ['README.md', 'training_log.jsonl']) cpSync(join(folder, file), join(of, file));
+      const sums = [
+        'README.md',
+        'adapter_config.json',
+        'adapter_model.safetensors',
+        'corpus.jsonl',
+        'recipe.json',
+        'training_log.jsonl',
+      ];
+      const sha256 = (file: string) =>
+        createHash('sha256')
+          .update(readFileSync(join(of, file)))
+          .digest('hex');
+      writeFileSync(join(of, 'SHA256SUMS'), sums.map((file) => `${sha256(file)}  ${file}\n`).join(''));
+    };
+    expect(await spoiltAdapter(recipe)).toContain('recipe.json is not what its name says');
+  });
+});
+
+test('a key that others may read signs nothing', async () => {
+  const output = join(home, 'unsigned');
+  const key = join(home, 'data', 'provenance', 'model-signing-key.pem');
+  const refused = async () =>
+    (await colophon(['provenance', 'export', name, '--output', output], env)).stderr;
+  expect(statSync(key).mode & 0o777).toBe(0o600);
+  chmodSync(key, 0o640);
+  expect(await refused()).toContain(`The signing key ${key} has mode 0640: others may use it.`);
+  chmodSync(key, 0o600);
+  const good = readFileSync(key);
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
+  writeFileSync(key, privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  expect(await refused()).toContain('not on P-256');
+  writeFileSync(key, generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  expect(await refused()).toContain('not an elliptic curve');
+  writeFileSync(key, good);
+  expect(existsSync(output)).toBe(false);
 });

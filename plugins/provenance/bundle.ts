@@ -1,6 +1,6 @@
 /** Writes the bundle of an adapter: a folder of documents, the list of them with their hashes, and the signatures. */
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CliError } from '../../gateway/cli/failure.ts';
 import type { FolderFile } from '../datanet/folder/croissant.ts';
@@ -63,7 +63,7 @@ export async function writeBundle(target: string, facts: Facts, keys: BundleKeys
   try {
     await mkdir(aside, { recursive: true });
     const manifest = await fill(aside, facts, keys);
-    if (there) await rmdir(target);
+    // In the place of an empty folder, too.
     await rename(aside, target);
     return manifest;
   } finally {

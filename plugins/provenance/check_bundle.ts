@@ -5,10 +5,10 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type } from 'typebox';
 import Schema from 'typebox/schema';
-import { CliError, exitCodes } from '../../gateway/cli/failure.ts';
+import { CliError } from '../../gateway/cli/failure.ts';
 import { fileIn, filesUnder, sha256Of } from '../datanet/folder/files.ts';
 import { openEnvelope, statementPayload } from '../metering/keys/dsse.ts';
-import { PublicKeys } from '../metering/keys/public_keys.ts';
+import type { PublicKeys } from '../metering/keys/public_keys.ts';
 import {
   type BundleManifest,
   bundleType,
@@ -55,8 +55,8 @@ const Statement = Schema.Compile(
 export interface CheckOptions {
   /** The adapter's folder; undefined: it is not there to be compared. */
   adapter: string | undefined;
-  /** A list of keys (keys.json, or vkeys); undefined: the bundle's own, which proves no more than that it is whole. */
-  keys: string | undefined;
+  /** Asked for once the files are as the manifest has them; the bundle's own prove no more than that it is whole. */
+  keys(): PublicKeys;
 }
 
 /** The manifest of a bundle. Throws CliError where there is none. */
@@ -72,7 +72,7 @@ export async function checkBundle(folder: string, { adapter, keys }: CheckOption
   const manifest = await readManifest(folder);
   const faults = await changedFiles(folder, manifest);
   if (faults.length > 0) return faults;
-  const known = knownKeys(keys ?? (await readFile(join(folder, keysFile), 'utf8')));
+  const known = keys();
   const signed = async (file: string, type: string) => {
     const opened = openEnvelope(await readJson(folder, file), statementPayload, known);
     return 'problem' in opened
@@ -107,11 +107,9 @@ async function changedFiles(folder: string, { files }: BundleManifest): Promise<
     const found = await sha256Of(await fileIn(folder, path));
     if (found !== sha256) faults.push(`${path} was changed: its SHA-256 is ${found}, not ${sha256}.`);
   }
-  for (const path of [manifestStatementFile, trainingFile, modelSignatureFile, modelKeyFile]) {
+  if (!existsSync(join(folder, manifestStatementFile))) faults.push(`${manifestStatementFile} is missing.`);
+  for (const path of [trainingFile, modelSignatureFile, keysFile, modelKeyFile])
     if (!listed.has(path)) faults.push(`${manifestFile} says nothing of ${path}.`);
-    else if (!existsSync(join(folder, path)) && path === manifestStatementFile)
-      faults.push(`${path} is missing.`);
-  }
   for (const path of await filesUnder(folder))
     if (!listed.has(path)) faults.push(`${manifestFile} says nothing of ${path}.`);
   return [...new Set(faults)];
@@ -168,14 +166,6 @@ async function readJson(folder: string, file: string): Promise<unknown> {
     return JSON.parse(await readFile(path, 'utf8')) as unknown;
   } catch (error) {
     throw new CliError(`${path} is no JSON: ${(error as Error).message}.`);
-  }
-}
-
-function knownKeys(text: string): PublicKeys {
-  try {
-    return PublicKeys.parse(text);
-  } catch (error) {
-    throw new CliError((error as Error).message, exitCodes.failure, error);
   }
 }
 

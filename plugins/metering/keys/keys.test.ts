@@ -231,6 +231,15 @@ describe('DSSE', () => {
     expect(envelopeBytes(JSON.parse(bytes.toString()))).toEqual(bytes);
   });
 
+  test('opens what securesystemslib 1.6.0 signed', () => {
+    const theirs = PublicKeys.of('python', [
+      Buffer.from('a6fe922634e2c928b28365cac3f469cdc8def8932f64d75da117254d555f1808', 'hex'),
+    ]);
+    const sig = 'rFpcZn77SXCKVhNhYAWi+WI3CZvdPCteeLBRcQ21TlYDZGXl4uoISi4jCh+HvP7JlSjmh46tghL0dr+3aApADw==';
+    const signed = { payload: 'eyJvZiI6ICJQeXRob24ifQ==', payloadType: type, signatures: [{ sig }] };
+    expect(openEnvelope(signed, type, theirs)).toMatchObject({ payload: Buffer.from('{"of": "Python"}') });
+  });
+
   test('one known signer among unknown ones is enough', () => {
     const other = signEnvelope(type, payload, new KeyFolder(folder(), name).signing);
     const both = { ...envelope, signatures: [...other.signatures, ...envelope.signatures] };

@@ -141,9 +141,13 @@ export class Ledger implements LogSource {
     return checkpoint;
   }
 
-  /** c2sp.org/tlog-proof of an entry, in the checkpoint that was signed last. */
+  /**
+   * c2sp.org/tlog-proof of an entry, in the checkpoint that is published, which others may have signed, or in the one that was signed
+   * last where that has not the entry yet.
+   */
   inclusion(index: number): string {
-    const { size, text } = this.#signedTree();
+    const published = this.#published();
+    const { size, text } = published && index < published.size ? published : this.#signedTree();
     return writeInclusion({ index, path: this.#tree(size).inclusion(index), checkpoint: text });
   }
 

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, type TSchema, Type } from 'typebox';
 import { ColophonError, type Host } from '../../../gateway/contract/index.ts';
-import { operatorOnly } from '../usage_routes.ts';
+import { operatorOnly } from '../operator.ts';
 import { longestAccount } from './accounts.ts';
 import {
   accountAnswer,
@@ -76,7 +76,7 @@ export function payoutRoutes(app: FastifyInstance, host: Host, payouts: Payouts)
   /** Of the operator; 403 for all others. */
   const operator = (request: FastifyRequest) => {
     const caller = host.caller(request);
-    operatorOnly(caller.operator, 'payouts');
+    operatorOnly(caller.operator, 'see or change payouts');
     return caller;
   };
   epochRoutes(app, operator, payouts);

@@ -158,6 +158,13 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
       },
       /** The proof that the ledger has an entry: c2sp.org/tlog-proof@v1. */
       proveEntry: (entry: number) => ledger.inclusion(entry),
+      /** A new key signs from here on, the checkpoint of now first. */
+      rotateKeys() {
+        keys.rotate();
+        transaction(() => ledger.checkpoint());
+        publish();
+        return keys.known.toJson();
+      },
       forget: (ended: number) => transaction(() => answers.forget(ended)),
       /** Gives a frozen epoch its distribution, signs its statement and logs it. */
       finishEpoch({ epoch, file }: { epoch: number; file: DistributionFile | null }): EpochSummary {

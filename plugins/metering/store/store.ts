@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import { threadFile } from '../../../gateway/contract/thread_file.ts';
+import { PublicKeys } from '../keys/public_keys.ts';
 import type { BookCall, MoneyBooks } from '../money/money.ts';
 import type { Answered, BegunAnswer, EndedAnswer, StoreFault } from './protocol.ts';
 import type { Rooms, RoomsOptions } from './rooms.ts';
@@ -27,7 +28,7 @@ export class Store {
   readonly #waiting = new Map<number, { resolve(result: unknown): void; reject(error: unknown): void }>();
   #asked = 0;
   #next = 1;
-  #keys!: Rooms['opened']['keys'];
+  #keys!: PublicKeys;
   #group: PendingGroup | undefined;
   #writing: Promise<void> | undefined;
   #scheduled = false;
@@ -51,7 +52,7 @@ export class Store {
     try {
       const { next, keys } = (await store.#ask({ call: 'open', given: undefined })) as Rooms['opened'];
       store.#next = next;
-      store.#keys = keys;
+      store.#keys = PublicKeys.parse(JSON.stringify(keys));
       return store;
     } catch (fault) {
       await store.#thread.terminate();
@@ -60,7 +61,13 @@ export class Store {
   }
 
   /** Public keys that signatures of this installation are checked by. */
-  get keys(): Rooms['opened']['keys'] {
+  get keys(): PublicKeys {
+    return this.#keys;
+  }
+
+  /** A new key signs from here on; the others stay known. */
+  async rotateKeys(): Promise<PublicKeys> {
+    this.#keys = PublicKeys.parse(JSON.stringify(await this.call('rotateKeys', undefined)));
     return this.#keys;
   }
 

@@ -1,11 +1,11 @@
 /** `colophon verify bundle`: asks no server, and no network. */
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { adapterFolder } from '../../../gateway/cli/adapter_folder.ts';
 import { CliError, exitCodes } from '../../../gateway/cli/failure.ts';
 import type { Output } from '../../../gateway/cli/output.ts';
 import { configOf, type ServeFlags } from '../../../gateway/cli/server_flags.ts';
+import { knownKeys } from '../../metering/cli/findings.ts';
+import { keysFile } from '../bundle.ts';
 import { checkBundle, readManifest } from '../check_bundle.ts';
 
 export async function verifyBundle(
@@ -14,8 +14,6 @@ export async function verifyBundle(
   output: Output,
 ): Promise<number> {
   const target = resolve(folder);
-  if (flags.keys !== undefined && !existsSync(flags.keys))
-    throw new CliError(`There is no file of keys ${flags.keys}.`, exitCodes.usage);
   const { adapter, withdrawn } = await readManifest(target);
   const config = configOf(flags);
   // Named by whoever asks it has to be there; by the bundle alone it may be elsewhere.
@@ -25,7 +23,7 @@ export async function verifyBundle(
   });
   const faults = await checkBundle(target, {
     adapter: at,
-    keys: flags.keys === undefined ? undefined : await readFile(flags.keys, 'utf8'),
+    keys: () => knownKeys(flags.keys ?? join(target, keysFile), () => config),
   });
   const ok = faults.length === 0;
   output.result(

@@ -154,7 +154,12 @@ function sources(facts: Facts): SummarySection {
       : [],
     [
       section('2.1', 'Publicly available datasets', [
-        recorded('Used', given.open.length > 0 ? 'Yes, as the contributors say.' : 'None that is recorded.'),
+        recorded(
+          'Used',
+          given.open.length > 0
+            ? 'Yes: contributions that name an address on the web as their source.'
+            : 'None that is recorded.',
+        ),
         ...(given.open.length > 0 ? [recorded('Datasets', given.open)] : []),
       ]),
       section(

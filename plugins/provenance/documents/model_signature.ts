@@ -43,7 +43,7 @@ export function signModel(statement: object, key: KeyObject): object {
 
 /** The statement that a key has signed; undefined where it is no such bundle, or not signed by the key. */
 export function openModelSignature(value: unknown, key: KeyObject): Buffer | undefined {
-  if (!SignedModel.Check(value)) return undefined;
+  if (!SignedModel.Check(value) || key.asymmetricKeyType !== 'ec') return undefined;
   const { payload, payloadType, signatures } = value.dsseEnvelope;
   const body = Buffer.from(payload, 'base64');
   const signed = preAuthenticationEncoding(payloadType, body);

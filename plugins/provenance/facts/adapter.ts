@@ -1,8 +1,10 @@
 /** What an adapter's folder says of itself: its files, its recipe, how its training went, what it was trained on. */
 import { createReadStream, existsSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { type TSchema, Type } from 'typebox';
+import { Value } from 'typebox/value';
 import { CliError } from '../../../gateway/cli/failure.ts';
 import { adapterHash, type CorpusHead, corpusFile } from '../../../gateway/contract/index.ts';
 import type { FidelityReport } from '../../attribution/fidelity/report.ts';
@@ -10,10 +12,38 @@ import { digestOf, type RecipeFile } from '../../training/adapter.ts';
 import type { DataRecord } from '../../training/inputs.ts';
 import type { JobRecord } from '../../training/job.ts';
 import type { LogRow } from '../../training/run.ts';
-import { readRecipe, wrongFiles } from '../../training/verify.ts';
+import { wrongFiles } from '../../training/verify.ts';
 
 export const fidelityFile = 'fidelity.json';
 const logFile = 'training_log.jsonl';
+
+const Data = Type.Object({
+  file: Type.String(),
+  sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  examples: Type.Integer(),
+});
+/** What is read of a recipe.json, which may have come from anywhere. */
+const Recipe = Type.Object({
+  name: Type.String(),
+  job: Type.String(),
+  base: Type.String(),
+  base_hash: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  engine: Type.String(),
+  step: Type.Integer(),
+  recipe: Type.Object({}),
+  data: Type.Object({ training: Data, validation: Type.Union([Data, Type.Null()]) }),
+});
+const Fidelity = Type.Object({
+  methods: Type.Array(
+    Type.Object({
+      method: Type.String(),
+      lds: Type.Object({ value: Type.Number(), low: Type.Number(), high: Type.Number() }),
+    }),
+  ),
+});
+const Corpus = Type.Object({ adapter: Type.String(), source: Type.String(), examples: Type.Integer() });
+/** Of a corpus; no source is named longer. */
+const longestHead = 64 * 1024;
 
 export interface FileFact {
   /** Within the folder, with slashes. */
@@ -79,7 +109,7 @@ export async function adapterFacts(folder: string, name: string): Promise<Adapte
   };
   const contentHash = adapterHash(digest('adapter_config.json'), digest('adapter_model.safetensors'));
   const config = await readJson<Record<string, unknown>>(join(folder, 'adapter_config.json'));
-  const recipe = trained ? readRecipe(folder) : null;
+  const recipe = trained ? await readJson<RecipeFile>(join(folder, 'recipe.json'), Recipe) : null;
   return {
     name: recipe?.name ?? basename(name),
     folder,
@@ -94,7 +124,9 @@ export async function adapterFacts(folder: string, name: string): Promise<Adapte
     log: recipe && (await readLog(join(folder, logFile), recipe.step)),
     job: recipe && (await jobOf(folder, recipe.job)),
     data: recipe ? usedData(recipe) : await dataOfCorpus(folder, contentHash),
-    fidelity: existsSync(join(folder, fidelityFile)) ? await readJson(join(folder, fidelityFile)) : null,
+    fidelity: existsSync(join(folder, fidelityFile))
+      ? await readJson(join(folder, fidelityFile), Fidelity)
+      : null,
   };
 }
 
@@ -132,12 +164,24 @@ function byPath(a: { name: string }, b: { name: string }): number {
   return one.length - other.length;
 }
 
-async function readJson<T>(path: string): Promise<T> {
+/** Throws CliError where it is no JSON, or not of that shape. */
+async function readJson<T>(path: string, shape: TSchema = Type.Object({})): Promise<T> {
+  return parsed(await readFile(path, 'utf8'), path, shape);
+}
+
+function parsed<T>(text: string, path: string, shape: TSchema): T {
+  let value: unknown;
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as T;
+    value = JSON.parse(text);
   } catch (error) {
-    throw new CliError(`${path} cannot be read: ${(error as Error).message}.`);
+    throw new CliError(`${path} is no JSON: ${(error as Error).message}.`);
   }
+  const [fault] = Value.Errors(shape, value);
+  if (fault)
+    throw new CliError(
+      `${path} is not what its name says: ${fault.instancePath || 'all of it'} ${fault.message}.`,
+    );
+  return value as T;
 }
 
 async function readLog(path: string, kept: number): Promise<LogFacts | null> {
@@ -175,19 +219,21 @@ function usedData({ data: { training, validation } }: RecipeFile): UsedData[] {
   return [used('training', training), ...(validation ? [used('validation', validation)] : [])];
 }
 
-/** Of an adapter that was imported together with what says who taught it. */
+/** Of an adapter that was imported together with what says who taught it: the first line of its corpus. */
 async function dataOfCorpus(folder: string, contentHash: string): Promise<UsedData[]> {
   const path = join(folder, corpusFile);
   if (!existsSync(path)) return [];
-  const lines = createInterface({ input: createReadStream(path), crlfDelay: Infinity });
-  for await (const line of lines) {
-    lines.close();
-    const head = JSON.parse(line) as CorpusHead;
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(longestHead), 0, longestHead, 0);
+    const [line] = buffer.toString('utf8', 0, bytesRead).split('\n', 1);
+    const head = parsed<CorpusHead>(line!, path, Corpus);
     if (head.adapter !== contentHash)
       throw new CliError(
         `${path} is of the adapter ${head.adapter}, not of this one (${contentHash}). Remove it.`,
       );
     return [used('training', { file: head.source, examples: head.examples, sha256: null })];
+  } finally {
+    await file.close();
   }
-  return [];
 }

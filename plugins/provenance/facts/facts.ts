@@ -19,12 +19,14 @@ export const dayOf = (seconds: number) => timeOf(seconds).slice(0, 10);
 export const madeAt = ({ adapter, snapshot }: Pick<Facts, 'adapter' | 'snapshot'>) =>
   adapter.job?.finishedAt ?? snapshot?.snapshot.createdAt;
 
-/** A sentence for each contribution whose texts were withdrawn since it learned from them. */
+/** A sentence for each contribution of which something was withdrawn since its snapshot was made, and the adapter with it. */
 export function withdrawalSentences({ snapshot }: Pick<Facts, 'snapshot'>): string[] {
   if (!snapshot) return [];
-  return withdrawalsOf(snapshot).map(({ record, examples, withdrawn }) => {
+  return withdrawalsOf(snapshot).map(({ record, state, examples, withdrawn }) => {
     const all = examples.train + examples.validation + examples.test;
-    const what = withdrawn === all ? `all ${all}` : `${withdrawn} of ${all}`;
-    return `The contribution ${record.id} of ${record.contributor.name} was withdrawn in part or whole after the adapter had learned from its snapshot: ${what} of its examples there have no text any more.`;
+    const what = `the contribution ${record.id} of ${record.contributor.name}`;
+    return state === 'withdrawn'
+      ? `Since the adapter learned from its snapshot, ${what} was withdrawn, of which it has ${all} examples.`
+      : `Since the adapter learned from its snapshot, ${withdrawn} of the ${all} examples that it has of ${what} were withdrawn.`;
   });
 }

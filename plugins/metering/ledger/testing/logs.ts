@@ -26,7 +26,7 @@ export const receiptOf = (id: string): Receipt => ({
 export function envelopeOf(keys: KeyFolder, receipt: object, predicateType = receiptType): Envelope {
   const statement = {
     _type: 'https://in-toto.io/Statement/v1',
-    subject: [],
+    subject: [{ name: 'response', digest: { sha256: 'ab'.repeat(32) } }],
     predicateType,
     predicate: receipt,
   };
