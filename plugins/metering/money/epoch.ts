@@ -144,6 +144,30 @@ export function epochFault({ threshold, totals, distribution, statements, disput
   return null;
 }
 
+/** Why an epoch does not go on from the one before, as a sentence; null where it does. `sha256`: of the JSON of the one before. */
+export function succession(before: Epoch, sha256: string, epoch: Epoch): string | null {
+  if (epoch.epoch !== before.epoch + 1 || epoch.previous !== sha256)
+    return `Epoch ${epoch.epoch} names another one before it than this epoch ${before.epoch}.`;
+  if (epoch.entries.from !== before.entries.to)
+    return `It begins at entry ${epoch.entries.from}, and the one before ends before ${before.entries.to}.`;
+  if (epoch.currency !== before.currency)
+    return `It is in ${epoch.currency}, and the one before in ${before.currency}.`;
+  for (const what of ['held', 'withheld'] as const) {
+    const [was, is] = [before.totals[`${what}_out`], epoch.totals[`${what}_in`]];
+    if (was !== is) return `It begins with ${is} ${what}, and the one before ends with ${was}.`;
+  }
+  const carried = new Map(before.statements.map(({ account, carried_out }) => [account, carried_out]));
+  for (const { account, carried_in } of epoch.statements) {
+    const was = carried.get(account) ?? '0';
+    carried.delete(account);
+    if (was !== carried_in)
+      return `'${account}' carries ${carried_in} in, and carried ${was} out of the one before.`;
+  }
+  for (const [account, was] of carried)
+    if (was !== '0') return `'${account}' carried ${was} out of the one before, and is not named.`;
+  return null;
+}
+
 /** What each address is paid, in order of the addresses: an account's share of it is in its statement. */
 export function payeesOf(statements: readonly AccountStatement[]): Payee[] {
   const byAddress = new Map<string, bigint>();

@@ -7,8 +7,9 @@ import { type Envelope, signEnvelope, statementPayload } from '../keys/dsse.ts';
 import { rawPublicKey } from '../keys/ed25519.ts';
 import { PublicKeys } from '../keys/public_keys.ts';
 import { Ledger } from '../ledger/ledger.ts';
-import { type Epoch, epochStatement } from './epoch.ts';
-import { addresses, closeNow, testBooks, testKeys } from './testing/books.ts';
+import { type Epoch, epochStatement, succession } from './epoch.ts';
+import type { CountedReceipt } from './epoch_receipts.ts';
+import { addresses, amounts, closeNow, testBooks, testKeys } from './testing/books.ts';
 import { verifyEpochFile } from './verify_epoch.ts';
 
 interface File {
@@ -108,6 +109,65 @@ test('what our own key signed is looked at all the same', () => {
   const envelope = signEnvelope(statementPayload, statement, testKeys.signing);
   expect(wrong({ ...first, envelope, predicate: closed.epoch })[0]).toBe(
     "numbers: The statements' earned sums to 3, and the total says 4.",
+  );
+});
+
+test('an epoch goes on from the one before, and from no other', () => {
+  const findings = (file: File, previous: object) =>
+    verifyEpochFile(file, { keys, previous }).findings.find(({ check }) => check === 'previous');
+  expect(findings(second, first)).toEqual({
+    check: 'previous',
+    ok: true,
+    sentence: 'It goes on from epoch 1.',
+  });
+  expect(findings(first, second)?.sentence).toBe('Epoch 1 names another one before it than this epoch 2.');
+  expect(findings(second, {})?.sentence).toContain('Of the epoch before: This is no DSSE envelope');
+
+  const sha256 = hash('sha256', JSON.stringify(first.predicate), 'hex');
+  const fault = (change: (before: Epoch, after: Epoch) => void) => {
+    const [before, after] = structuredClone([first.predicate, second.predicate]) as [Epoch, Epoch];
+    change(before, after);
+    return succession(before, sha256, after);
+  };
+  expect(fault(() => {})).toBeNull();
+  const pool = ({ statements }: Epoch) => statements.find(({ account }) => account === 'pool')!;
+  const changes: Array<[change: Parameters<typeof fault>[0], why: string]> = [
+    [(_, { entries }) => entries.from++, 'It begins at entry'],
+    [(before) => Object.assign(before, { currency: 'x' }), 'It is in microUSD, and the one before in x.'],
+    [({ totals }) => Object.assign(totals, { withheld_out: '9' }), 'It begins with 0 withheld'],
+    [(_, { totals }) => Object.assign(totals, { held_in: '9' }), 'It begins with 9 held'],
+    [(_, after) => Object.assign(pool(after), { carried_in: '9' }), "'pool' carries 9 in, and carried 3 out"],
+    [(_, { statements }) => statements.pop(), "'pool' carried 3 out of the one before, and is not named."],
+  ];
+  for (const [change, why] of changes) expect(fault(change)).toContain(why);
+});
+
+test('an epoch says what its receipts say, and what is left out, changed or put in is named', () => {
+  const receipts: Array<[number, CountedReceipt]> = [
+    [0, { id: 'a', fee: { currency: 'microUSD' }, owed: amounts({ 'contributor:ada': 50, platform: 4 }) }],
+    [1, { id: 'b', fee: { currency: 'microUSD' }, owed: amounts({ pool: 3 }) }],
+    [3, { id: 'c', fee: { currency: 'microUSD' }, owed: amounts({ 'contributor:ada': 9 }) }],
+  ];
+  const told = (some: typeof receipts) =>
+    verifyEpochFile(first, { keys, receipts: some }).findings.find(({ check }) => check === 'receipts');
+  expect(told(receipts)).toEqual({
+    check: 'receipts',
+    ok: true,
+    sentence: 'It says what its 2 receipts say.',
+  });
+  expect(told(receipts.slice(1))?.sentence).toBe(
+    'The epoch counts 2 receipts, and 1 of its entries are here.',
+  );
+  expect(told([...receipts, receipts[0]!])?.sentence).toBe('The receipt a, entry 0, is there twice.');
+  const with1 = (change: Partial<CountedReceipt>) => receipts.with(1, [1, { ...receipts[1]![1], ...change }]);
+  expect(told(with1({ owed: amounts({ pool: 4 }) }))?.sentence).toBe(
+    'The receipts are worth 58, and the epoch says 57.',
+  );
+  expect(told(with1({ owed: amounts({ platform: 3 }) }))?.sentence).toBe(
+    "'platform' earns 7 by 2 receipts, and the epoch says 4 by 1.",
+  );
+  expect(told(with1({ fee: { currency: 'x' } }))?.sentence).toBe(
+    'The receipt b is in x, the epoch in microUSD.',
   );
 });
 

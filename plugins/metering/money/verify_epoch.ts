@@ -9,18 +9,30 @@ import { openCheckpoint } from '../ledger/checkpoint.ts';
 import { type Finding, Findings } from '../ledger/finding.ts';
 import { parseInclusion } from '../ledger/proof_text.ts';
 import { ledgerEntry } from '../ledger/receipt_file.ts';
-import { Epoch, epochFault, epochType } from './epoch.ts';
+import { Epoch, epochFault, epochType, succession } from './epoch.ts';
+import { type CountedReceipt, EpochReceipts } from './epoch_receipts.ts';
 
 export interface EpochChecks {
   keys: PublicKeys;
   /** The root that its distribution must have. */
   root?: string;
+  /** The epoch before, as it is given itself. */
+  previous?: EpochFile;
+  /** All its receipts with their entries of the ledger, which somebody checked; those of other epochs may be among them. */
+  receipts?: Iterable<[index: number, receipt: CountedReceipt]>;
 }
 
-/** `given`: as GET /admin/payouts/epochs/{epoch} answers. Never throws: what is wrong is a finding. `epoch`: what a known key signed. */
+/** As GET /admin/payouts/epochs/{epoch} answers; nothing of it is believed. */
+export interface EpochFile {
+  envelope?: unknown;
+  predicate?: unknown;
+  proof?: unknown;
+}
+
+/** Never throws, unless reading the receipts does: what is wrong is a finding. `epoch`: what a known key signed. */
 export function verifyEpochFile(
-  given: { envelope?: unknown; predicate?: unknown; proof?: unknown },
-  { keys, root }: EpochChecks,
+  given: EpochFile,
+  { keys, root, previous, receipts }: EpochChecks,
 ): { findings: Finding[]; epoch?: Epoch } {
   const findings = new Findings();
   const opened = openEnvelope(given.envelope, statementPayload, keys);
@@ -45,6 +57,24 @@ export function verifyEpochFile(
         throw new Error(`Its root is ${own ?? 'none'}, and not ${root}.`);
       return own === undefined ? 'Nobody is paid in it.' : `The root of what it pays is ${own}.`;
     });
+    if (previous !== undefined)
+      findings.try('previous', () => {
+        const before = openEnvelope(previous.envelope, statementPayload, keys);
+        if ('problem' in before) throw new Error(`Of the epoch before: ${before.problem}`);
+        const stated = statedEpoch(before.payload);
+        const fault = succession(stated, hashOf(stated), epoch!);
+        if (fault !== null) throw new Error(fault);
+        return `It goes on from epoch ${stated.epoch}.`;
+      });
+    if (receipts !== undefined) {
+      const counted = new EpochReceipts(epoch);
+      for (const [index, receipt] of receipts) counted.add(index, receipt);
+      findings.try('receipts', () => {
+        const fault = counted.fault();
+        if (fault !== null) throw new Error(fault);
+        return `It says what its ${stated.totals.receipts} receipts say.`;
+      });
+    }
   }
   findings.try('inclusion', () => {
     if (typeof given.proof !== 'string') throw new Error('The file has no proof that the ledger has it.');
@@ -61,6 +91,9 @@ export function verifyEpochFile(
   return { findings: findings.all, ...(epoch ? { epoch } : {}) };
 }
 
+/** Of its own bytes: numbers and names come out of JSON as they went in. */
+const hashOf = (epoch: Epoch) => hash('sha256', JSON.stringify(epoch), 'hex');
+
 /** The predicate of an in-toto Statement v1 of ours. Throws an Error with a sentence. */
 function statedEpoch(payload: Buffer): Epoch {
   const statement = JSON.parse(payload.toString()) as Record<string, unknown>;
@@ -74,9 +107,8 @@ function statedEpoch(payload: Buffer): Epoch {
     throw new Error(
       `What was signed is no epoch: at ${fault.instancePath || 'its top'} it ${fault.message}.`,
     );
-  // Its own bytes: numbers and names come out of JSON as they went in.
-  const digest = hash('sha256', JSON.stringify(predicate), 'hex');
-  if ((subject as Array<{ digest?: { sha256?: unknown } }> | undefined)?.[0]?.digest?.sha256 !== digest)
+  const [first] = (subject ?? []) as Array<{ digest?: { sha256?: unknown } }>;
+  if (first?.digest?.sha256 !== hashOf(predicate as Epoch))
     throw new Error('What was signed has the digest of another epoch.');
   return predicate as Epoch;
 }

@@ -48,6 +48,8 @@ const addCommands: AddCommands = (program, { add, group, output, exit }) => {
   runs(
     withServerFlags(add(payouts, 'verify <file>', 'check a proof, or what an epoch says; asks no server'))
       .option('--root <hash>', "the root that it must have: the contract's, or the epoch's")
+      .option('--previous <file>', 'of an epoch: the one before, from which it must go on')
+      .option('--receipts <folder>', 'of an epoch: the files of all its receipts, whose sums it must have')
       .option(
         '--keys <file>',
         'of an epoch: the keys that you know its signer by; default: those of this installation',
