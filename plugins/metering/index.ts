@@ -83,6 +83,7 @@ export default definePlugin({
     const payouts = new Payouts({
       books: (call, ...given) => store.books(call, ...given),
       finishEpoch: (epoch, file) => store.call('finishEpoch', { epoch, file }),
+      proveEntry: (entry) => store.call('proveEntry', entry),
     });
     const forget = () =>
       store

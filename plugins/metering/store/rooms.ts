@@ -9,6 +9,7 @@ import { Ledger } from '../ledger/ledger.ts';
 import { ledgerEntry } from '../ledger/receipt_file.ts';
 import { Cosigning } from '../ledger/witness.ts';
 import type { DistributionFile } from '../money/distribution.ts';
+import { epochStatement } from '../money/epoch.ts';
 import type { FeeSettings } from '../money/fees.ts';
 import { type BookCall, type EpochSummary, openMoney } from '../money/money.ts';
 import { receiptOf, type Settled, statementOf } from '../receipts/make_receipt.ts';
@@ -175,6 +176,8 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
           found !== undefined && found.receipt !== null && transaction(() => answers.erase(found.number))
         );
       },
+      /** The proof that the ledger has an entry: c2sp.org/tlog-proof@v1. */
+      proveEntry: (entry: number) => ledger.inclusion(entry),
       /** A new key signs from here on, the checkpoint of now first. */
       rotateKeys() {
         keys.rotate();
@@ -186,8 +189,7 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
       /** Gives a frozen epoch its distribution, signs its statement and logs it. */
       finishEpoch({ epoch, file }: { epoch: number; file: DistributionFile | null }): EpochSummary {
         transaction(() => {
-          const { json, sha256 } = books.finish(epoch, file);
-          const { bytes, entry } = signed('epoch', epochStatement(epoch, json, sha256));
+          const { bytes, entry } = signed('epoch', epochStatement(books.finish(epoch, file)));
           books.published(epoch, bytes.toString(), ledger.append([entry]));
           ledger.checkpoint();
         });
@@ -204,13 +206,6 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
       },
     },
   };
-}
-
-/** An in-toto Statement about the epoch's own predicate, in the bytes that its digest is of. */
-function epochStatement(epoch: number, json: string, digest: string): Buffer {
-  return Buffer.from(
-    `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"epochs/${epoch}","digest":{"sha256":"${digest}"}}],"predicateType":"urn:colophon:epoch:v1","predicate":${json}}`,
-  );
 }
 
 function openDatabase(path: string): Database.Database {
