@@ -2,6 +2,7 @@
  * From a contribution to a payout that anyone can check: contribute, curate, freeze, train, chat, settle, receipt, epoch, proof; then
  * with the server gone, on copies of the files, everything is checked and made again. And what was tampered with is found and named.
  */
+import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -173,6 +174,56 @@ test('an epoch pays what its receipts owe, to the unit, and proves it', async ()
   const hers = receipts.flatMap((one) => one.owed).filter((one) => one.account === account);
   expect(proof).toMatchObject({ account, address, amount: String(sum(hers)) });
   writeFileSync(join(audit, 'payout.json'), JSON.stringify(proof));
+  writeFileSync(
+    join(audit, 'epoch.json'),
+    JSON.stringify(await done(server, 'GET', `/admin/payouts/epochs/${epoch.epoch}`)),
+  );
+  mkdirSync(join(audit, 'receipts'));
+  for (const { id } of receipts) cpSync(join(audit, `${id}.json`), join(audit, 'receipts', `${id}.json`));
+});
+
+test('from a receipt to the signature of whoever gave an example, the chain is checked', async () => {
+  const [{ id }] = receipts as [Receipt];
+  writeFileSync(join(audit, 'keys.json'), await (await fetch(`${server.url}/ledger/keys`)).text());
+  const verify = async () => {
+    const { stdout, stderr } = await colophon(
+      [
+        ...['verify', 'adapter', folder, '--receipt', join(audit, `${id}.json`)],
+        ...['--keys', join(audit, 'keys.json'), '--json'],
+      ],
+      { COLOPHON_HOME: home, COLOPHON_MODEL: base },
+    );
+    expect(stdout, stderr).not.toBe('');
+    return JSON.parse(stdout) as { ok: boolean; links: string[]; differences: string[] };
+  };
+  const { ok, links, differences } = await verify();
+  expect(differences).toEqual([]);
+  expect([ok, links.length]).toEqual([true, 4]);
+  // Somebody else's name on an example, and sums that agree with it.
+  const kept = new Map(
+    ['corpus.jsonl', 'SHA256SUMS'].map((file) => [file, readFileSync(join(folder, file), 'utf8')]),
+  );
+  const forged = kept.get('corpus.jsonl')!.replaceAll(contributors.ada!, contributors.ben!);
+  const digest = (text: string) => createHash('sha256').update(text).digest('hex');
+  writeFileSync(join(folder, 'corpus.jsonl'), forged);
+  writeFileSync(
+    join(folder, 'SHA256SUMS'),
+    kept.get('SHA256SUMS')!.replace(digest(kept.get('corpus.jsonl')!), digest(forged)),
+  );
+  const found = await verify();
+  for (const [file, text] of kept) writeFileSync(join(folder, file), text);
+  expect(found.ok).toBe(false);
+  expect(found.differences.join('\n')).toMatch(/corpus\.jsonl of [\s\S]*Example 0 .* is /);
+});
+
+test('what was said can be forgotten: the receipt stays, and nobody can open it', async () => {
+  const id = await chat('plum?');
+  const before = await kept(id);
+  await done(server, 'DELETE', `/v1/receipts/${id}/opening`);
+  expect((await server.ask('GET', `/v1/receipts/${id}/opening`)).body.error.code).toBe('opening_not_found');
+  const file = await done(server, 'GET', `/v1/receipts/${id}`);
+  expect(JSON.parse(Buffer.from(file.envelope.payload, 'base64').toString()).predicate).toEqual(before);
+  expect((await server.ask('GET', '/v1/receipts/chatcmpl-0')).body.error.code).toBe('receipt_not_found');
 });
 
 describe('offline, by copies of the files in an empty folder', () => {
@@ -193,7 +244,6 @@ describe('offline, by copies of the files in an empty folder', () => {
     verify('receipt', at(`${id}.json`), '--keys', at('keys.json'), ...more);
 
   beforeAll(async () => {
-    writeFileSync(at('keys.json'), await (await fetch(`${server.url}/ledger/keys`)).text());
     writeFileSync(at('before.checkpoint'), await (await fetch(`${server.url}/ledger/checkpoint`)).text());
     await kept(await chat('plum?'));
     while (published() === readFileSync(at('before.checkpoint'), 'utf8')) await sleep(20);
@@ -232,12 +282,15 @@ describe('offline, by copies of the files in an empty folder', () => {
     ).toMatchObject({ ok: true });
   });
 
-  test('the payout is in the epoch that was signed', async () => {
-    const { exitCode, stdout, stderr } = await colophon(
-      ['payouts', 'verify', at('payout.json'), '--json'],
-      env,
-    );
-    expect([exitCode, stderr], stdout).toEqual([0, '']);
+  test('the epoch is signed, has the sums of all its receipts, and the payout is in it', async () => {
+    const payouts = async (...args: string[]) => {
+      const { exitCode, stdout, stderr } = await colophon(['payouts', 'verify', ...args, '--json'], env);
+      expect(exitCode, stdout + stderr).toBe(0);
+    };
+    await payouts(at('epoch.json'), '--keys', at('keys.json'), '--receipts', at('receipts'));
+    const epoch = JSON.parse(readFileSync(at('epoch.json'), 'utf8'));
+    const statement = JSON.parse(Buffer.from(epoch.envelope.payload, 'base64').toString());
+    await payouts(at('payout.json'), '--root', statement.predicate.distribution.root);
   });
 
   test('a number that was changed in a receipt is found', async () => {
@@ -270,7 +323,10 @@ describe('offline, by copies of the files in an empty folder', () => {
   });
 
   test.each([
-    ['an entry that was changed', (bundle: string) => `${bundle.slice(0, 30)}0${bundle.slice(31)}`],
+    [
+      'an entry that was changed',
+      (bundle: string) => `${bundle.slice(0, 30)}${bundle[30] === '0' ? 1 : 0}${bundle.slice(31)}`,
+    ],
     [
       'an entry that is gone',
       (bundle: string) => bundle.slice(2 + bundle.charCodeAt(0) * 256 + bundle.charCodeAt(1)),
