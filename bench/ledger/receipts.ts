@@ -57,20 +57,29 @@ export function receipts(size: number): Promise<CaseResult[]> {
   });
 }
 
+function stop(sentence: string): never {
+  throw new Error(sentence);
+}
+
 async function withStore<Result>(
   work: (store: Store, issue: () => Promise<void>) => Promise<Result>,
 ): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'colophon-bench-'));
   const store = await Store.open(
-    { folder, name: 'bench', fees: Value.Default(feesConfig, {}) as FeeSettings, threshold: 0 },
-    (sentence) => {
-      throw new Error(sentence);
+    {
+      folder,
+      name: 'bench',
+      fees: Value.Default(feesConfig, {}) as FeeSettings,
+      threshold: 0,
+      witnesses: [],
     },
+    { warn: stop, broken: stop },
   );
-  const warn = (_: object, sentence: string) => {
-    throw new Error(sentence);
-  };
-  const receipting = new Receipting({ store, log: { warn }, attributor: () => undefined });
+  const receipting = new Receipting({
+    store,
+    log: { warn: (_, sentence) => stop(sentence) },
+    attributor: () => undefined,
+  });
   try {
     return await work(store, async () => {
       receipting.wake();

@@ -29,6 +29,21 @@ export const meteringConfig = Type.Object(
           'Of the ledger, in each of its checkpoints: a host name and a path, without a scheme, says best whose it is. It stays what it was at the first start; default: a random one.',
       }),
     ),
+    witnesses: Type.Array(
+      Type.Object(
+        {
+          url: Type.String({ minLength: 1, description: 'Requests go to URL/add-checkpoint.' }),
+          key: Type.String({ minLength: 1, description: 'Its key, as a C2SP vkey of type cosignature.' }),
+        },
+        { additionalProperties: false },
+      ),
+      {
+        default: [],
+        maxItems: 16,
+        description:
+          'Witnesses (c2sp.org/tlog-witness), who sign that the ledger only grows. Nobody waits for them.',
+      },
+    ),
     fees: feesConfig,
     payout_threshold: Type.Integer({
       default: 0,
@@ -53,17 +68,22 @@ export default definePlugin({
       name: config.ledger_name,
       fees: checkedFees(config.fees),
       threshold: config.payout_threshold,
+      witnesses: config.witnesses,
     };
-    const store = await Store.open(options, (sentence) => {
-      // A sync that failed leaves unknown what the disk has; the next start reads what is there.
-      const told = `${sentence} The server stops: start it again once its disk is well.`;
-      host.log.error({}, told);
-      process.stderr.write(`${told}\n`, () => process.exit(1));
+    const store = await Store.open(options, {
+      warn: (sentence) => host.log.warn({}, sentence),
+      broken(sentence) {
+        // A sync that failed leaves unknown what the disk has; the next start reads what is there.
+        const told = `${sentence} The server stops: start it again once its disk is well.`;
+        host.log.error({}, told);
+        process.stderr.write(`${told}\n`, () => process.exit(1));
+      },
     });
     const receipting = new Receipting({ store, log: host.log, attributor: () => host.all('attributor')[0] });
     const payouts = new Payouts({
       books: (call, ...given) => store.books(call, ...given),
       finishEpoch: (epoch, file) => store.call('finishEpoch', { epoch, file }),
+      proveEntry: (entry) => store.call('proveEntry', entry),
     });
     const forget = () =>
       store

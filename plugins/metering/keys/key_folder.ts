@@ -14,8 +14,8 @@ import {
   readFileSync,
   rmSync,
 } from 'node:fs';
-import { join } from 'node:path';
-import { writeFileDurably } from '../durable_files.ts';
+import { dirname, join } from 'node:path';
+import { syncFolder, writeFileDurably } from '../durable_files.ts';
 import { rawPublicKey } from './ed25519.ts';
 import { PublicKeys } from './public_keys.ts';
 
@@ -33,7 +33,7 @@ export class KeyFolder {
   constructor(folder: string, name: string) {
     this.#folder = folder;
     this.#name = name;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    if (mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined) syncFolder(dirname(folder));
     const number = this.#numbers(privateName).at(-1);
     if (number !== undefined) this.#use(number);
     else if (this.#numbers(publicName).length === 0) this.rotate();

@@ -171,6 +171,15 @@ describe('a published log', () => {
     expect(new Tree(new PublishedLedger(place.folder), 600).root()).toEqual(plainRoot(entriesOf(0, 600)));
   });
 
+  test('gets back what somebody took out of it', () => {
+    const place = grown(600);
+    const files = (readdirSync(place.folder, { recursive: true }) as string[]).sort();
+    rmSync(join(place.folder, 'tile', 'entries'), { recursive: true });
+    const before = place.ledger.publish(true);
+    expect((readdirSync(place.folder, { recursive: true }) as string[]).sort()).toEqual(files);
+    expect(before.size).toBe(600);
+  });
+
   test('never gets other bytes where some are', () => {
     const place = grown(256);
     const tile = join(place.folder, 'tile', '0', '000');
@@ -207,6 +216,13 @@ describe('what is not the ledger that it was is refused at the start', () => {
     cpSync(backup, place.file);
     expect(refused(place)).toBe(
       `The ledger's database has 300 entries, root ${hex(300)}, and 310 entries, root ${hex(310)} is published in ${place.folder}: the database is an older copy, or was cut after entry 299. Put back the newest copy of it.`,
+    );
+  });
+
+  test('a database that is new', () => {
+    const place = grown(3);
+    expect(() => new Ledger(new Database(':memory:'), place.folder, keys)).toThrow(
+      `has 0 entries, root ${hex(0)}, and 3 entries, root ${hex(3)} is published in ${place.folder}: the database is a new one.`,
     );
   });
 

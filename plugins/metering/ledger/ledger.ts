@@ -59,7 +59,6 @@ export class Ledger implements LogSource {
   readonly #addNode: Database.Statement<[number, number, Buffer]>;
   readonly #entries: Database.Statement<[number, number], { number: number; entry: Buffer }>;
   readonly #nodes: Database.Statement<[number, number, number], { number: number; hash: Buffer }>;
-
   readonly #last: Database.Statement<[], { number: number }>;
 
   /**
@@ -70,9 +69,8 @@ export class Ledger implements LogSource {
     this.#keys = keys;
     this.#folder = folder;
     db.exec(schema);
-    db.prepare(
-      "INSERT OR IGNORE INTO ledger_head VALUES (0, 0, x'', 0, x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', '')",
-    ).run();
+    const none = new Edge();
+    db.prepare("INSERT OR IGNORE INTO ledger_head VALUES (0, 0, ?, 0, ?, '')").run(none.bytes(), none.root());
     this.#head = db.prepare('SELECT size, edge, signed_size, signed_root, checkpoint FROM ledger_head');
     this.#setEdge = db.prepare('UPDATE ledger_head SET size = ?, edge = ? WHERE size = ?');
     this.#setSigned = db.prepare(
@@ -159,17 +157,19 @@ export class Ledger implements LogSource {
 
   /**
    * Writes the tiles of the checkpoint that was signed last, and then it, below the folder. After the transaction that signed it is
-   * durable. Throws LedgerRefused where something else is published already, and nothing is replaced then.
+   * durable. `whole`: also what is missing, or changed, of earlier tiles, all of which it reads. Throws LedgerRefused where something
+   * else is published already, and nothing is replaced then.
    */
-  publish(): Checkpoint {
+  publish(whole = false): Checkpoint {
     const checkpoint = this.#signedTree();
     const before = this.#published();
     if (before) this.#checkPublished(before, checkpoint.size);
     // It may have signatures of witnesses by now.
-    if (before?.size === checkpoint.size && signedBy(before.text, this.#keys.known.keys.at(-1)!.note))
-      return before;
-    publishTiles(this.#folder, this, before?.size ?? 0, checkpoint);
-    return checkpoint;
+    const isNew =
+      before?.size !== checkpoint.size || !signedBy(before.text, this.#keys.known.keys.at(-1)!.note);
+    const next = isNew ? checkpoint : before;
+    if (isNew || whole) publishTiles(this.#folder, this, whole ? 0 : (before?.size ?? 0), next);
+    return next;
   }
 
   /** Reads every entry and makes all hashes again: sentences of what is wrong, with the indices; none where all is well. */
@@ -177,6 +177,7 @@ export class Ledger implements LogSource {
     return auditLedger(this, this.#head.get()!);
   }
 
+  /** Hashes of a tile, and entries of a bundle, as they are to be published. */
   tile(level: number, number: number, width: number): Buffer {
     return this.#hashes(level * (Math.log2(tileWidth) / Math.log2(nodeFanout)), number * tileWidth, width);
   }
@@ -269,7 +270,7 @@ export class Ledger implements LogSource {
     const tree = this.#tree(size);
     if (published.size > size)
       throw new LedgerRefused(
-        `The ledger's database has ${told({ size, root: tree.root() })}, and ${told(published)} is published in ${this.#folder}: the database is an older copy, or was cut after entry ${size - 1}. Put back the newest copy of it.`,
+        `The ledger's database has ${told({ size, root: tree.root() })}, and ${told(published)} is published in ${this.#folder}: the database is ${size === 0 ? 'a new one' : `an older copy, or was cut after entry ${size - 1}`}. Put back the newest copy of it.`,
       );
     const path = tree.consistency(published.size);
     if (published.size === 0 || verifyConsistency(published.size, published.root, size, tree.root(), path))

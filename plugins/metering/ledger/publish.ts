@@ -28,7 +28,7 @@ export function publishTiles(
   /** Folders with new files, to be synced once. */
   const touched = new Set<string>();
   const full: TileName[] = [];
-  mkdirSync(folder, { recursive: true });
+  if (mkdirSync(folder, { recursive: true }) !== undefined) touched.add(dirname(folder));
   for (const name of newTiles(before, checkpoint.size)) {
     const { level, number, width } = name;
     if (width === tileWidth) full.push(name);

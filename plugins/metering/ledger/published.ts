@@ -52,7 +52,7 @@ export class PublishedLedger implements TileSource {
       if (found) return found;
       if (bytes)
         throw new Error(
-          `${tilePath({ ...name, width })} has ${bytes.length} bytes, which are not ${width} of it.`,
+          `${tilePath({ ...name, width })} is damaged: its ${bytes.length} bytes are not ${name.level === 'entries' ? 'entries' : 'hashes'}, ${name.width} or more.`,
         );
     }
     throw new Error(`${tilePath(name)} is missing.`);

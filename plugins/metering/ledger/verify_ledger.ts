@@ -1,5 +1,5 @@
 /** A copy of a ledger's folder checked offline: every hash is made again from the entries. */
-import { leafHash } from '../../datanet/snapshots/merkle.ts';
+import { hashBytes, leafHash } from '../../datanet/snapshots/merkle.ts';
 import type { PublicKeys } from '../keys/public_keys.ts';
 import type { VerifierKey } from '../keys/vkey.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
@@ -138,10 +138,9 @@ function leavesOf(published: PublishedLedger, number: number, width: number): Bu
 function exactly(published: PublishedLedger, name: TileName): Buffer {
   const file = published.file(name);
   if (!file) throw new Error(`${tilePath(name)} is missing.`);
-  if (file.length !== name.width * 32)
-    throw new Error(
-      `${tilePath(name)} has ${file.length} bytes, not ${name.width * 32}: it was cut or changed.`,
-    );
+  const bytes = name.width * hashBytes;
+  if (file.length !== bytes)
+    throw new Error(`${tilePath(name)} has ${file.length} bytes, not ${bytes}: it was cut or changed.`);
   return file;
 }
 

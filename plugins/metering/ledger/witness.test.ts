@@ -18,7 +18,7 @@ const receipts = (from: number, to: number) =>
 const toClose: Array<{ close(): Promise<void> }> = [];
 let logs = 0;
 /** A log, witnesses of it, and what asks them. */
-async function witnessed(...names: string[]) {
+async function witnessed(names: string[], answer = 60_000) {
   const log = new TestLog(root, `log ${logs++}`, keys);
   const witnesses = names.map((name) => new TestWitness(name, keys.known));
   const places = await Promise.all(witnesses.map((one) => one.listen()));
@@ -29,7 +29,7 @@ async function witnessed(...names: string[]) {
     witnesses: places,
     refused: ({ key }, sentence) => said.push(`${key.name}: ${sentence}`),
     failed: (error) => said.push(String(error)),
-    patience: { answer: 300, pause: 20 },
+    patience: { answer, pause: 20 },
   });
   toClose.push({ close: () => cosigning.stop() }, ...witnesses);
   /** Whether the published checkpoint has the signatures of these, and is in order. */
@@ -47,7 +47,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 const eventually = (check: () => boolean) => vi.waitUntil(check, { timeout: 60_000, interval: 10 });
 
 test('witnesses sign each tree that they saw grow out of the one before', async () => {
-  const { log, witnesses, cosigning, said, signedBy } = await witnessed('w.example/1', 'w.example/2');
+  const { log, witnesses, cosigning, said, signedBy } = await witnessed(['w.example/1', 'w.example/2']);
   for (const size of [1, 2, 300, 301]) {
     log.add(receipts(log.ledger.size, size));
     cosigning.wake();
@@ -70,7 +70,7 @@ test('witnesses sign each tree that they saw grow out of the one before', async 
 });
 
 test('a witness says which tree it saw last, and is asked from there', async () => {
-  const { log, places, witnesses, cosigning, said, signedBy } = await witnessed('w.example/1');
+  const { log, places, witnesses, cosigning, said, signedBy } = await witnessed(['w.example/1']);
   const [witness] = witnesses;
   log.add(receipts(0, 70));
   cosigning.wake();
@@ -93,7 +93,10 @@ test('a witness says which tree it saw last, and is asked from there', async () 
 });
 
 test('one that is down, silent, wrong or somebody else delays nothing and is asked again', async () => {
-  const { log, witnesses, cosigning, said, signedBy } = await witnessed('w.example/good', 'w.example/bad');
+  const { log, witnesses, cosigning, said, signedBy } = await witnessed(
+    ['w.example/good', 'w.example/bad'],
+    500,
+  );
   const [good, bad] = witnesses;
   const other = new TestWitness('w.example/bad', keys.known);
   const instead: Array<[TestWitness['instead'], string]> = [
@@ -121,7 +124,7 @@ test('one that is down, silent, wrong or somebody else delays nothing and is ask
 });
 
 test('a witness does not sign a fork, and the ledger says why', async () => {
-  const { log, witnesses, cosigning, said, signedBy } = await witnessed('w.example/1');
+  const { log, witnesses, cosigning, said, signedBy } = await witnessed(['w.example/1']);
   log.add(receipts(0, 10));
   witnesses[0]!.seen = { size: 5, root: Buffer.alloc(32) };
   cosigning.wake();

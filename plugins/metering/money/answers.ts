@@ -42,6 +42,7 @@ export const epochAnswer = closed({
       { additionalProperties: false, description: 'The signed Statement, whose predicate it is (DSSE).' },
     ),
   ),
+  proof: orNull(Type.String({ description: 'c2sp.org/tlog-proof@v1: that the ledger has it.' })),
   predicate: Epoch,
 });
 
@@ -110,11 +111,11 @@ export function epochSummaryJson({ closed, ...same }: EpochSummary) {
   return { object: 'payout.epoch' as const, closed_at: seconds(closed), ...same };
 }
 
-export function epochJson({ predicate, envelope, sha256, entry }: KeptEpoch) {
+export function epochJson({ predicate, envelope, proof, ...same }: KeptEpoch & { proof: string | null }) {
   return {
     object: 'payout.epoch' as const,
-    sha256,
-    entry,
+    ...same,
+    proof,
     envelope: envelope === null ? null : JSON.parse(envelope),
     predicate,
   };

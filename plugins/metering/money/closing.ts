@@ -6,7 +6,13 @@ import type { Accruals } from './accruals.ts';
 import type { Addresses } from './addresses.ts';
 import type { Dispute, DisputeState, Disputes } from './disputes.ts';
 import { type DistributionFile, type Payee, proofsOf } from './distribution.ts';
-import { type AccountStatement, type DisputeEffect, type Epoch, payeesOf } from './epoch.ts';
+import {
+  type AccountStatement,
+  type ClosedEpoch,
+  type DisputeEffect,
+  type Epoch,
+  payeesOf,
+} from './epoch.ts';
 
 /** Receipts that are counted at once. */
 const batch = 10_000;
@@ -43,13 +49,6 @@ interface Last {
 export interface FrozenEpoch {
   epoch: number;
   payees: Payee[];
-}
-
-/** What a closed epoch says; `json` is what its hash is of. */
-export interface ClosedEpoch {
-  epoch: Epoch;
-  json: string;
-  sha256: string;
 }
 
 /**

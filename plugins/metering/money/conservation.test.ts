@@ -4,7 +4,9 @@ import { Value } from 'typebox/value';
 import { expect, test } from 'vitest';
 import type { DisputeState } from './disputes.ts';
 import { payoutFault } from './distribution.ts';
-import { Epoch, epochFault } from './epoch.ts';
+import { Epoch, epochFault, succession } from './epoch.ts';
+import { EpochReceipts } from './epoch_receipts.ts';
+import type { KeptEpoch } from './money.ts';
 import { addresses, type TestBooks, testBooks } from './testing/books.ts';
 
 const accountNames = ['contributor:ada', 'contributor:bo', 'owner:law', 'platform', 'pool'];
@@ -15,6 +17,12 @@ interface Known {
   epoch: number;
   /** Of its disputes, in order. */
   disputes: Array<{ id: number; state: DisputeState }>;
+}
+
+interface Row {
+  idx: number;
+  id: string;
+  owed: string;
 }
 
 const stateOf = ({ disputes }: Known): DisputeState => disputes.at(-1)?.state ?? 'rejected';
@@ -32,6 +40,7 @@ class Run {
   readonly #addresses = new Map<string, string>();
   readonly #changed = new Set<number>();
   #epochs = 0;
+  #last: KeptEpoch | undefined;
 
   constructor(threshold: number) {
     this.#threshold = BigInt(threshold);
@@ -96,6 +105,14 @@ class Run {
     expect(epoch.disputes.map(({ dispute }) => dispute)).toEqual([...this.#changed].sort((a, b) => a - b));
     this.#changed.clear();
     for (const account of accountNames) this.#checkAccount(account, epoch);
+    const counted = new EpochReceipts(epoch);
+    for (const { idx, id, owed } of this.#made.db
+      .prepare('SELECT idx, id, owed FROM receipts')
+      .all() as Row[])
+      counted.add(idx, { id, fee: { currency: 'microUSD' }, owed: JSON.parse(owed) });
+    expect(counted.fault()).toBeNull();
+    if (this.#last) expect(succession(this.#last.predicate, this.#last.sha256, epoch)).toBeNull();
+    this.#last = this.#made.books.epoch(number);
     const leaves = this.#made.books.distribution(number)?.values.map(({ value }) => BigInt(value[1])) ?? [];
     expect(String(leaves.reduce((all, amount) => all + amount, 0n))).toBe(totals.paid);
     const paid = [...this.#paid.values()].reduce((all, one) => all + one, 0n);
@@ -175,6 +192,6 @@ test('through any steps', () => {
         run.close();
       },
     ),
-    { numRuns: 100 },
+    { numRuns: 60 },
   );
 });

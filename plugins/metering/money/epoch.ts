@@ -91,6 +91,21 @@ export type DisputeEffect = Static<typeof DisputeEffect>;
 export type EpochTotals = Static<typeof totals>;
 export type Epoch = Static<typeof Epoch>;
 
+/** What a closed epoch says; `json` is what its hash is of. */
+export interface ClosedEpoch {
+  epoch: Epoch;
+  json: string;
+  sha256: string;
+}
+
+/** The in-toto Statement about the predicate itself, in the very bytes that its digest is of. */
+export function epochStatement({ epoch, json, sha256 }: ClosedEpoch): Buffer {
+  const subject = JSON.stringify([{ name: `epochs/${epoch.epoch}`, digest: { sha256 } }]);
+  return Buffer.from(
+    `{"_type":"https://in-toto.io/Statement/v1","subject":${subject},"predicateType":"${epochType}","predicate":${json}}`,
+  );
+}
+
 /**
  * What is wrong in an epoch's numbers, as a sentence; null where all add up and its root is that of what it pays. Asks nobody. How
  * many receipts there were, and what each is worth, only the receipts themselves can tell.
@@ -126,6 +141,30 @@ export function epochFault({ threshold, totals, distribution, statements, disput
   const tree = distributionOf(payeesOf(statements));
   if (tree?.root !== distribution?.root || tree?.length !== distribution?.addresses)
     return `What is paid has the root ${tree?.root ?? 'of nothing'}, and not ${distribution?.root ?? 'none'}.`;
+  return null;
+}
+
+/** Why an epoch does not go on from the one before, as a sentence; null where it does. `sha256`: of the JSON of the one before. */
+export function succession(before: Epoch, sha256: string, epoch: Epoch): string | null {
+  if (epoch.epoch !== before.epoch + 1 || epoch.previous !== sha256)
+    return `Epoch ${epoch.epoch} names another one before it than this epoch ${before.epoch}.`;
+  if (epoch.entries.from !== before.entries.to)
+    return `It begins at entry ${epoch.entries.from}, and the one before ends before ${before.entries.to}.`;
+  if (epoch.currency !== before.currency)
+    return `It is in ${epoch.currency}, and the one before in ${before.currency}.`;
+  for (const what of ['held', 'withheld'] as const) {
+    const [was, is] = [before.totals[`${what}_out`], epoch.totals[`${what}_in`]];
+    if (was !== is) return `It begins with ${is} ${what}, and the one before ends with ${was}.`;
+  }
+  const carried = new Map(before.statements.map(({ account, carried_out }) => [account, carried_out]));
+  for (const { account, carried_in } of epoch.statements) {
+    const was = carried.get(account) ?? '0';
+    carried.delete(account);
+    if (was !== carried_in)
+      return `'${account}' carries ${carried_in} in, and carried ${was} out of the one before.`;
+  }
+  for (const [account, was] of carried)
+    if (was !== '0') return `'${account}' carried ${was} out of the one before, and is not named.`;
   return null;
 }
 

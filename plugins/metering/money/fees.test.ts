@@ -1,6 +1,11 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
+import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../../../gateway/config/index.ts';
 import { AccountAmounts, Fee } from '../receipts/fee.ts';
 import type { ReceiptShares } from '../receipts/receipt.ts';
 import { checkedFees, type FeeSettings, feesConfig, priced } from './fees.ts';
@@ -75,6 +80,34 @@ test('a model has rates, a split and an owner of its own, and no inherited name 
     'contributor:ada': 7,
     'owner:constructor': 3,
   });
+});
+
+test('as colophon.yaml has them, with what is left out as it is by default', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'colophon-fees-'));
+  try {
+    const file = join(folder, 'colophon.yaml');
+    writeFileSync(
+      file,
+      'plugins:\n  metering:\n    fees:\n      rates: {input: 7}\n      models:\n        law: {owner: alice, rates: {output: 9}}\n',
+    );
+    const { fees } = loadConfig({ file, env: { COLOPHON_HOME: folder } }).plugin(
+      'metering',
+      Type.Object({ fees: feesConfig }),
+    );
+    expect(priced(usage(1000, 1000), [choice(0)], 'law', checkedFees(fees))).toMatchObject({
+      fee: { rates: { input: 7, output: 9, platform: 0 }, split: { owner: 300_000, contributors: 700_000 } },
+      owed: [{ account: 'owner:alice', units: 16 }],
+    });
+    writeFileSync(file, 'plugins:\n  metering:\n    fees: {split: {owner: 1.5}}\n');
+    expect(() =>
+      loadConfig({ file, env: { COLOPHON_HOME: folder } }).plugin(
+        'metering',
+        Type.Object({ fees: feesConfig }),
+      ),
+    ).toThrow(/owner/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('a split that does not sum to a million is named', () => {

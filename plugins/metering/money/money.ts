@@ -3,10 +3,10 @@ import type { Database } from 'better-sqlite3';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import { type Accrual, Accruals } from './accruals.ts';
 import { Addresses, type AddressSetting } from './addresses.ts';
-import { type ClosedEpoch, type FrozenEpoch, finishEpoch, freezeEpoch, unfinishedEpoch } from './closing.ts';
+import { type FrozenEpoch, finishEpoch, freezeEpoch, unfinishedEpoch } from './closing.ts';
 import { type Dispute, type DisputeState, Disputes, type Opening, type Resolving } from './disputes.ts';
 import type { DistributionFile, PayoutProof } from './distribution.ts';
-import type { AccountStatement, Epoch } from './epoch.ts';
+import type { AccountStatement, ClosedEpoch, Epoch } from './epoch.ts';
 import { openBooks } from './schema.ts';
 
 export interface MoneySettings {

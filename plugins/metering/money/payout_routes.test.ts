@@ -4,9 +4,9 @@ import Schema from 'typebox/schema';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { answered } from '../../../gateway/http/testing.ts';
 import { payoutFault } from './distribution.ts';
-import { epochFault } from './epoch.ts';
-import { addresses } from './testing/books.ts';
+import { addresses, testKeys } from './testing/books.ts';
 import { startPayoutServer } from './testing/payout_server.ts';
+import { verifyEpochFile } from './verify_epoch.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: answers are read as JSON
 type Json = any;
@@ -55,9 +55,9 @@ describe('from receipts to a proof', () => {
     expect(summary).toMatchObject({ epoch: 1, entry: 2, totals: { receipts: 2, paid: '5000011' } });
     expect(Math.abs(summary.closed_at - Date.now() / 1000)).toBeLessThan(600);
     const shown = await ok('GET', '/admin/payouts/epochs/1');
-    expect(epochFault(shown.predicate)).toBeNull();
-    const signed = JSON.parse(Buffer.from(shown.envelope.payload, 'base64').toString());
-    expect(signed.predicate).toEqual(shown.predicate);
+    const { findings, epoch } = verifyEpochFile(shown, { keys: testKeys.known });
+    expect(findings.filter((one) => !one.ok)).toEqual([]);
+    expect(epoch).toEqual(shown.predicate);
     expect(await ok('GET', '/admin/payouts/epochs')).toEqual({
       object: 'list',
       data: [summary],

@@ -147,7 +147,7 @@ function epochRoutes(app: FastifyInstance, operator: Operator, payouts: Payouts)
     },
     async (request, reply) => {
       operator(request);
-      const kept = await payouts.books('epoch', Number(request.params.epoch));
+      const kept = await payouts.epoch(Number(request.params.epoch));
       if (!wantsCsv(request)) return epochJson(kept);
       const { epoch, currency, statements } = kept.predicate;
       const rows = statements.map((one) => ({ ...one, epoch, currency }));

@@ -1,7 +1,7 @@
 /** The books as the server's thread has them, and how an epoch is closed from there. */
 import { buildDistribution } from './build_distribution.ts';
 import type { DistributionFile } from './distribution.ts';
-import type { BookCall, EpochSummary, MoneyBooks } from './money.ts';
+import type { BookCall, EpochSummary, KeptEpoch, MoneyBooks } from './money.ts';
 
 /** The thread that owns the database. */
 export interface PayoutStore {
@@ -12,6 +12,8 @@ export interface PayoutStore {
   ): Promise<ReturnType<MoneyBooks[Name]>>;
   /** Gives a frozen epoch its distribution, signs its statement and logs it; durable when it resolves. */
   finishEpoch(epoch: number, file: DistributionFile | null): Promise<EpochSummary>;
+  /** The proof that the ledger has an entry: c2sp.org/tlog-proof@v1. */
+  proveEntry(entry: number): Promise<string>;
 }
 
 export class Payouts {
@@ -31,6 +33,12 @@ export class Payouts {
       this.#closing = undefined;
     });
     return this.#closing;
+  }
+
+  /** What a closed epoch says, and the proof that the ledger has it. */
+  async epoch(epoch: number): Promise<KeptEpoch & { proof: string | null }> {
+    const kept = await this.#store.books('epoch', epoch);
+    return { ...kept, proof: kept.entry === null ? null : await this.#store.proveEntry(kept.entry) };
   }
 
   /** Finishes what an earlier process froze and did not finish. To be called at the start. */

@@ -55,3 +55,9 @@ export interface StoreFault {
 export type Asked = { id: number } & ({ group: Group } | { call: string; given: unknown });
 
 export type Answered = { id: number } & ({ result: unknown } | { fault: StoreFault });
+
+/** Not an answer: something that whoever runs the server is to know, or to stop for. */
+export interface Told {
+  told: 'warning' | 'broken';
+  sentence: string;
+}

@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { envelopeBytes, signEnvelope, statementPayload } from '../keys/dsse.ts';
 import { installationKeys } from '../keys/installation_keys.ts';
+import { parseVkey } from '../keys/vkey.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { ledgerEntry } from '../ledger/receipt_file.ts';
+import { Cosigning } from '../ledger/witness.ts';
 import type { DistributionFile } from '../money/distribution.ts';
+import { epochStatement } from '../money/epoch.ts';
 import type { FeeSettings } from '../money/fees.ts';
 import { type BookCall, type EpochSummary, openMoney } from '../money/money.ts';
 import { receiptOf, type Settled, statementOf } from '../receipts/make_receipt.ts';
@@ -22,6 +25,14 @@ export interface RoomsOptions {
   fees: FeeSettings;
   /** Units that an account needs to be paid. */
   threshold: number;
+  /** Where witnesses of the ledger are asked, and by which keys (C2SP vkeys) they are known. */
+  witnesses: Array<{ url: string; key: string }>;
+}
+
+/** What is told to whoever runs the server, and what ends it. */
+export interface Telling {
+  warn(sentence: string): void;
+  failed(error: unknown): void;
 }
 
 /** Whose response it must be; undefined: anyone's. */
@@ -46,7 +57,7 @@ const publishMs = 1000;
 export type Rooms = ReturnType<typeof openRooms>;
 
 /** Throws an Error with a sentence where it cannot be opened. */
-export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
+export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOptions, tell: Telling) {
   mkdirSync(folder, { recursive: true });
   const db = openDatabase(join(folder, 'metering.db'));
   const answers = new Answers(db, Date.now());
@@ -81,6 +92,13 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
     return { bytes: envelopeBytes(envelope), entry: ledgerEntry(what, envelope) };
   };
 
+  const cosigning = new Cosigning({
+    folder: published,
+    keys: () => keys.known,
+    witnesses: witnesses.map(({ url, key }) => ({ url, key: parseVkey(key) })),
+    refused: ({ url }, sentence) => tell.warn(`The witness at ${url} did not sign the ledger: ${sentence}`),
+    failed: (error) => tell.failed(error),
+  });
   let publishing: NodeJS.Timeout | undefined;
   const publish = () => {
     clearTimeout(publishing);
@@ -88,9 +106,12 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
     if (!ledger.signed()) return;
     try {
       ledger.publish();
+      cosigning.wake();
+      tidy(db);
     } catch (error) {
-      // All of it is in the database: it is published once there is room. Anything else ends the thread, and with it the server.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+      // All of it is in the database: it is published once there is room. Anything else ends the server.
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOSPC' && code !== 'SQLITE_FULL') throw error;
       publishing = setTimeout(publish, 5 * publishMs);
     }
   };
@@ -155,6 +176,8 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
           found !== undefined && found.receipt !== null && transaction(() => answers.erase(found.number))
         );
       },
+      /** The proof that the ledger has an entry: c2sp.org/tlog-proof@v1. */
+      proveEntry: (entry: number) => ledger.inclusion(entry),
       /** A new key signs from here on, the checkpoint of now first. */
       rotateKeys() {
         keys.rotate();
@@ -166,8 +189,7 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
       /** Gives a frozen epoch its distribution, signs its statement and logs it. */
       finishEpoch({ epoch, file }: { epoch: number; file: DistributionFile | null }): EpochSummary {
         transaction(() => {
-          const { json, sha256 } = books.finish(epoch, file);
-          const { bytes, entry } = signed('epoch', epochStatement(epoch, json, sha256));
+          const { bytes, entry } = signed('epoch', epochStatement(books.finish(epoch, file)));
           books.published(epoch, bytes.toString(), ledger.append([entry]));
           ledger.checkpoint();
         });
@@ -176,19 +198,14 @@ export function openRooms({ folder, name, fees, threshold }: RoomsOptions) {
       },
       books: ({ call, given }: { call: BookCall; given: unknown[] }): unknown =>
         transaction(() => (books[call] as (...given: unknown[]) => unknown)(...given)),
-      close(): void {
+      async close(): Promise<void> {
+        await cosigning.stop();
         publish();
+        clearTimeout(publishing);
         db.close();
       },
     },
   };
-}
-
-/** An in-toto Statement about the epoch's own predicate, in the bytes that its digest is of. */
-function epochStatement(epoch: number, json: string, digest: string): Buffer {
-  return Buffer.from(
-    `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"epochs/${epoch}","digest":{"sha256":"${digest}"}}],"predicateType":"urn:colophon:epoch:v1","predicate":${json}}`,
-  );
 }
 
 function openDatabase(path: string): Database.Database {
@@ -201,9 +218,13 @@ function openDatabase(path: string): Database.Database {
       'synchronous = FULL',
       'secure_delete = ON',
       'foreign_keys = ON',
+      // SQLite tells nobody when a checkpoint fails that it makes by itself: tidy() makes them.
+      'wal_autocheckpoint = 0',
     ])
       db.pragma(pragma);
     db.exec('BEGIN IMMEDIATE; COMMIT');
+    // What the last process wrote and did not sync is written again, so that what was read of it stays.
+    db.pragma('wal_checkpoint(TRUNCATE)');
   } catch (error) {
     db.close();
     if ((error as NodeJS.ErrnoException).code !== 'SQLITE_BUSY') throw error;
@@ -212,4 +233,12 @@ function openDatabase(path: string): Database.Database {
     );
   }
   return db;
+}
+
+/** Pages of the write-ahead log that are written back at once. */
+const mostPages = 4000;
+
+function tidy(db: Database.Database): void {
+  const [{ log }] = db.pragma('wal_checkpoint(NOOP)') as [{ log: number }];
+  if (log > mostPages) db.pragma('wal_checkpoint(TRUNCATE)');
 }

@@ -168,10 +168,12 @@ describe('the store', () => {
     name: undefined,
     fees: Value.Default(feesConfig, {}) as FeeSettings,
     threshold: 0,
+    witnesses: [],
   });
-  const fail = (sentence: string) => {
+  const stop = (sentence: string) => {
     throw new Error(sentence);
   };
+  const fail = { warn: stop, broken: stop };
 
   test('what comes in one turn is one row, and is there after a restart', async () => {
     const store = await Store.open(options(), fail);

@@ -4,12 +4,12 @@ import { ColophonError } from '../../../gateway/contract/index.ts';
 import { threadFile } from '../../../gateway/contract/thread_file.ts';
 import { PublicKeys } from '../keys/public_keys.ts';
 import type { BookCall, MoneyBooks } from '../money/money.ts';
-import type { Answered, BegunAnswer, EndedAnswer, StoreFault } from './protocol.ts';
+import type { Answered, BegunAnswer, EndedAnswer, StoreFault, Told } from './protocol.ts';
 import type { Rooms, RoomsOptions } from './rooms.ts';
 
 type Calls = Rooms['calls'];
 type Given<Name extends keyof Calls> = Parameters<Calls[Name]>[0];
-type Result<Name extends keyof Calls> = ReturnType<Calls[Name]>;
+type Result<Name extends keyof Calls> = Awaited<ReturnType<Calls[Name]>>;
 
 interface PendingGroup {
   begun: BegunAnswer[];
@@ -22,9 +22,15 @@ interface PendingGroup {
 /** While the disk is full, a write is tried so often. */
 const probeMs = 1000;
 
+export interface StoreTelling {
+  warn(sentence: string): void;
+  /** The process must not go on. */
+  broken(sentence: string): void;
+}
+
 export class Store {
   readonly #thread: Worker;
-  readonly #broken: (sentence: string) => void;
+  readonly #tell: StoreTelling;
   readonly #waiting = new Map<number, { resolve(result: unknown): void; reject(error: unknown): void }>();
   #asked = 0;
   #next = 1;
@@ -36,19 +42,22 @@ export class Store {
   #refusal: ColophonError | undefined;
   #probe: NodeJS.Timeout | undefined;
 
-  /** `broken` is told once, where the process must not go on. */
-  private constructor(options: RoomsOptions, broken: (sentence: string) => void) {
-    this.#broken = broken;
+  private constructor(options: RoomsOptions, tell: StoreTelling) {
+    this.#tell = tell;
     this.#thread = new Worker(threadFile(import.meta.url, 'thread'), { workerData: options, execArgv: [] });
-    this.#thread.on('message', (answered: Answered) => this.#answered(answered));
+    this.#thread.on('message', (message: Answered | Told) => {
+      if ('id' in message) this.#answered(message);
+      else if (message.told === 'warning') tell.warn(message.sentence);
+      else this.#fault({ kind: 'broken', sentence: message.sentence });
+    });
     this.#thread.on('error', (error) =>
       this.#fault({ kind: 'broken', sentence: `The store's thread failed: ${error.message}` }),
     );
   }
 
   /** Ends what an earlier process left open. Rejects with a sentence where it cannot be opened. */
-  static async open(options: RoomsOptions, broken: (sentence: string) => void): Promise<Store> {
-    const store = new Store(options, broken);
+  static async open(options: RoomsOptions, tell: StoreTelling): Promise<Store> {
+    const store = new Store(options, tell);
     try {
       const { next, keys } = (await store.#ask({ call: 'open', given: undefined })) as Rooms['opened'];
       store.#next = next;
@@ -116,7 +125,7 @@ export class Store {
   async close(): Promise<void> {
     clearTimeout(this.#probe);
     while (this.#writing || this.#scheduled) await (this.#writing ?? new Promise(setImmediate));
-    await this.#ask({ call: 'close', given: undefined }).catch(() => {});
+    await this.#ask({ call: 'close', given: undefined }).catch((fault: StoreFault) => this.#fault(fault));
     await this.#thread.terminate();
   }
 
@@ -162,7 +171,7 @@ export class Store {
     if (fault.kind === 'broken') {
       for (const { reject } of this.#waiting.values()) reject(fault);
       this.#waiting.clear();
-      this.#broken(fault.sentence);
+      this.#tell.broken(fault.sentence);
     } else {
       clearTimeout(this.#probe);
       this.#probe = setTimeout(() => this.#pending(), probeMs).unref();

@@ -6,27 +6,39 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 import { mustStop } from '../durable_files.ts';
 import { LedgerRefused } from '../ledger/refused.ts';
-import type { Answered, Asked, StoreFault } from './protocol.ts';
+import type { Answered, Asked, StoreFault, Told } from './protocol.ts';
 import { openRooms, type Rooms, type RoomsOptions } from './rooms.ts';
 
 let broken: StoreFault | undefined;
 let rooms: Rooms | undefined;
 
+const tell = (told: Told['told'], sentence: string) =>
+  parentPort!.postMessage({ told, sentence } satisfies Told);
+
+function open(): Rooms['opened'] {
+  rooms = openRooms(workerData as RoomsOptions, {
+    warn: (sentence) => tell('warning', sentence),
+    failed(error) {
+      broken = faultOf(error);
+      tell('broken', broken.sentence);
+    },
+  });
+  return rooms.opened;
+}
+
 function answer(asked: Asked): unknown {
   if (broken) throw broken;
   if ('group' in asked) return rooms!.write(asked.group);
   const { call, given } = asked;
-  if (call === 'open') {
-    rooms = openRooms(workerData as RoomsOptions);
-    return rooms.opened;
-  }
-  return rooms!.calls[call as keyof Rooms['calls']](given as never);
+  return call === 'open' ? open() : rooms!.calls[call as keyof Rooms['calls']](given as never);
 }
 
-parentPort!.on('message', (asked: Asked) => {
+parentPort!.on('message', async (asked: Asked) => {
   let answered: Answered;
   try {
-    answered = { id: asked.id, result: answer(asked) };
+    // Not awaited where there is nothing to wait for: what comes next is not to overtake it.
+    const result = answer(asked);
+    answered = { id: asked.id, result: result instanceof Promise ? await result : result };
   } catch (error) {
     const fault = faultOf(error);
     if (fault.kind === 'broken') broken = fault;

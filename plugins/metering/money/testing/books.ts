@@ -1,61 +1,71 @@
 /** Books over a store of receipts that is nothing but their table. */
+import { generateKeyPairSync } from 'node:crypto';
 import Database from 'better-sqlite3';
+import { envelopeBytes, signEnvelope, statementPayload } from '../../keys/dsse.ts';
+import { rawPublicKey } from '../../keys/ed25519.ts';
+import { PublicKeys } from '../../keys/public_keys.ts';
+import { ledgerEntry } from '../../ledger/receipt_file.ts';
 import type { AccountAmounts } from '../../receipts/fee.ts';
-import type { ClosedEpoch } from '../closing.ts';
 import { distributionOf } from '../distribution.ts';
-import type { Epoch } from '../epoch.ts';
+import { type ClosedEpoch, type Epoch, epochStatement } from '../epoch.ts';
 import { type MoneyBooks, type MoneySettings, openMoney } from '../money.ts';
 
 export const receiptsTable =
   'CREATE TABLE IF NOT EXISTS receipts (idx INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, envelope BLOB, owed TEXT NOT NULL) STRICT';
 
+const signing = generateKeyPairSync('ed25519').privateKey;
+/** What epochs are signed with. */
+export const testKeys = { signing, known: PublicKeys.of('test.example', [rawPublicKey(signing)]) };
+
+/** Adds an entry to a ledger, and gives its index. */
+export type Append = (entry: Buffer) => number;
+
 export interface TestBooks {
   db: Database.Database;
   books: MoneyBooks;
-  /** Enters a receipt at the next entry of the ledger. */
+  /** Enters a receipt into the ledger. */
   receipt(owed: Record<string, number>, id?: string): string;
   close(): Epoch;
-  /** Enters a finished epoch at the next entry of the ledger. */
-  enter(epoch: number, json: string): void;
+  /** Signs a finished epoch and enters it into the ledger. */
+  enter(closed: ClosedEpoch): void;
 }
 
+/** `append`: default: a ledger of which there is nothing but the count. */
 export function testBooks(
   settings: Partial<MoneySettings> = {},
   db: Database.Database = new Database(':memory:'),
+  append: Append = counting(),
 ): TestBooks {
   db.exec(receiptsTable);
   const books = openMoney(db, { currency: 'microUSD', threshold: 0, ...settings });
-  let entries = 0;
+  let receipts = 0;
   let now = 1_800_000_000_000;
-  const enter = (epoch: number, json: string) => {
-    const envelope = {
-      payloadType: 'application/vnd.in-toto+json',
-      payload: Buffer.from(`{"predicateType":"urn:colophon:epoch:v1","predicate":${json}}`).toString(
-        'base64',
-      ),
-      signatures: [{ keyid: 'test', sig: '' }],
-    };
-    books.published(epoch, JSON.stringify(envelope), entries++);
+  const enter = (closed: ClosedEpoch) => {
+    const envelope = signEnvelope(statementPayload, epochStatement(closed), testKeys.signing);
+    const entry = append(ledgerEntry('epoch', envelope));
+    books.published(closed.epoch.epoch, envelopeBytes(envelope).toString(), entry);
   };
   return {
-    enter,
     db,
     books,
-    receipt(owed, id = `chatcmpl-${entries}`) {
-      db.prepare('INSERT INTO receipts (idx, id, owed) VALUES (?, ?, ?)').run(
-        entries,
-        id,
-        JSON.stringify(amounts(owed)),
-      );
-      entries++;
+    enter,
+    receipt(owed, id = `chatcmpl-${receipts++}`) {
+      const idx = append(Buffer.from(`receipt ${id}`));
+      const insert = db.prepare('INSERT INTO receipts (idx, id, owed) VALUES (?, ?, ?)');
+      insert.run(idx, id, JSON.stringify(amounts(owed)));
       return id;
     },
     close() {
-      const { epoch, json } = closeNow(books, now++);
-      enter(epoch.epoch, json);
-      return epoch;
+      const closed = closeNow(books, now++);
+      enter(closed);
+      return closed.epoch;
     },
   };
+}
+
+function counting(): Append {
+  let entries = 0;
+  return () => entries++;
 }
 
 export function closeNow(books: MoneyBooks, now: number): ClosedEpoch {
