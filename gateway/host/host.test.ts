@@ -197,6 +197,7 @@ describe('finding plugins', () => {
       'datanet',
       'training',
       'attribution',
+      'metering',
       'provenance',
     ]);
   });

@@ -23,6 +23,9 @@ export const manifestStatementFile = 'MANIFEST.intoto.json';
 export const trainingFile = 'training.intoto.json';
 export const modelSignatureFile = 'model.sig';
 export const keysFile = 'keys.json';
+/** A line for each example of the snapshot, and for each of its contributions. */
+export const examplesFile = 'examples.jsonl';
+export const contributionsFile = 'contributions.jsonl';
 export const modelKeyFile = 'model-key.pub.pem';
 
 export const bundleType = 'urn:colophon:provenance-bundle:v1';
@@ -93,8 +96,8 @@ async function fill(folder: string, facts: Facts, keys: BundleKeys): Promise<Bun
   await saveText('training-content-summary.md', summaryText(summary));
   if (snapshot) {
     const described = {
-      examples: await save('examples.jsonl', lines(entriesOf(snapshot))),
-      contributions: await save('contributions.jsonl', lines(contributionLines(snapshot))),
+      examples: await save(examplesFile, lines(entriesOf(snapshot))),
+      contributions: await save(contributionsFile, lines(contributionLines(snapshot))),
     };
     await saveJson('croissant.json', snapshotCroissant(facts, snapshot, described));
   } else {

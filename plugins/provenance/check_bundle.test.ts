@@ -4,8 +4,9 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writ
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { colophon } from '../../gateway/cli/testing.ts';
+import { signEnvelope, statementPayload } from '../metering/keys/dsse.ts';
 import { KeyFolder } from '../metering/keys/key_folder.ts';
-import { type Farm, read, startFarm } from './testing/farm.ts';
+import { type Farm, payload, read, startFarm } from './testing/farm.ts';
 
 let farm: Farm;
 let bundle: string;
@@ -49,6 +50,31 @@ test('verifies, and every change of it or of its adapter is found and named', as
       `The adapter has the file more.bin, which ${by} does not name.`,
     ]),
   );
+});
+
+test('a list that is not the snapshot’s is found, whoever signed it', async () => {
+  const copy = farm.spoilt(bundle, 'examples.jsonl', (text) => text.slice(text.indexOf('\n') + 1));
+  const sha256 = (file: string) =>
+    createHash('sha256')
+      .update(readFileSync(join(copy, file)))
+      .digest('hex');
+  const manifest = read(copy, 'MANIFEST.json');
+  for (const file of manifest.files)
+    if (file.path === 'examples.jsonl') file.sha256 = sha256('examples.jsonl');
+  writeFileSync(join(copy, 'MANIFEST.json'), JSON.stringify(manifest));
+  const statement = payload(copy, 'MANIFEST.intoto.json');
+  statement.subject[0].digest.sha256 = sha256('MANIFEST.json');
+  const { signing } = new KeyFolder(
+    join(farm.home, 'data', 'metering', 'keys'),
+    read(copy, 'keys.json').name,
+  );
+  const signed = signEnvelope(statementPayload, Buffer.from(JSON.stringify(statement)), signing);
+  writeFileSync(join(copy, 'MANIFEST.intoto.json'), JSON.stringify(signed));
+  expect(await farm.checked(copy, '--keys', join(bundle, 'keys.json'))).toEqual([
+    expect.stringMatching(
+      `^The examples in examples.jsonl are those of the snapshot .*, not of ${farm.snapshot}`,
+    ),
+  ]);
 });
 
 describe('a folder that came from anywhere', () => {

@@ -12,6 +12,8 @@ import type { PublicKeys } from '../metering/keys/public_keys.ts';
 import {
   type BundleManifest,
   bundleType,
+  contributionsFile,
+  examplesFile,
   keysFile,
   manifestFile,
   manifestStatementFile,
@@ -19,6 +21,7 @@ import {
   modelSignatureFile,
   trainingFile,
 } from './bundle.ts';
+import { type SnapshotRoots, snapshotListFaults } from './check_snapshot_lists.ts';
 import { modelSignatureType, openModelSignature } from './documents/model_signature.ts';
 import { slsaType } from './documents/training_statement.ts';
 import { type FileFact, filesOf } from './facts/adapter.ts';
@@ -40,6 +43,13 @@ const Manifest = Schema.Compile(
     withdrawn: Type.Array(Type.String()),
   }),
 );
+/** The one of the dependencies that the lists are of. */
+const ListedSnapshot = Schema.Compile(
+  Type.Object({
+    digest: Type.Object({ 'rfc6962-sha256': Type.String() }),
+    annotations: Type.Object({ provenance: Type.Union([Type.String(), Type.Null()]) }),
+  }),
+);
 const Statement = Schema.Compile(
   Type.Object({
     predicateType: Type.String(),
@@ -48,6 +58,9 @@ const Statement = Schema.Compile(
     ),
     predicate: Type.Object({
       resources: Type.Optional(Type.Array(Type.Object({ name: Type.String(), digest: Type.String() }))),
+      buildDefinition: Type.Optional(
+        Type.Object({ resolvedDependencies: Type.Optional(Type.Array(Type.Object({}))) }),
+      ),
     }),
   }),
 );
@@ -87,6 +100,12 @@ export async function checkBundle(folder: string, { adapter, keys }: CheckOption
   const training = await signed(trainingFile, slsaType);
   const model = await modelStatementOf(folder);
   for (const one of [training, model]) if ('fault' in one) faults.push(one.fault);
+  if ('snapshot' in training && training.snapshot) {
+    const listed = new Set(manifest.files.map(({ path }) => path));
+    const lost = [examplesFile, contributionsFile].filter((path) => !listed.has(path));
+    if (lost.length > 0) faults.push(...lost.map((path) => `${manifestFile} says nothing of ${path}.`));
+    else faults.push(...(await snapshotListFaults(folder, training.snapshot)));
+  }
   if (adapter === undefined || 'fault' in training || 'fault' in model) return faults;
   const files = await filesOf(adapter);
   faults.push(...otherFiles(files, training.digests, trainingFile));
@@ -120,6 +139,8 @@ interface Signed {
   digests: Map<string, string>;
   /** Of a model's signature: SHA-256 of its files. */
   resources: Map<string, string>;
+  /** Of a training's. */
+  snapshot: SnapshotRoots | undefined;
 }
 
 async function modelStatementOf(folder: string): Promise<Signed | { fault: string }> {
@@ -140,9 +161,14 @@ function statementIn(body: Buffer, file: string, type: string): Signed | { fault
   if (!Statement.Check(statement) || statement.predicateType !== type)
     return { fault: `${file} is no statement of the type ${type}.` };
   const { subject, predicate } = statement;
+  const snapshot = predicate.buildDefinition?.resolvedDependencies?.find((one) => ListedSnapshot.Check(one));
   return {
     digests: new Map(subject.map(({ name, digest }) => [name, digest.sha256 ?? ''])),
     resources: new Map((predicate.resources ?? []).map(({ name, digest }) => [name, digest])),
+    snapshot: snapshot && {
+      id: snapshot.digest['rfc6962-sha256'],
+      provenance: snapshot.annotations.provenance,
+    },
   };
 }
 
