@@ -15,7 +15,7 @@ import {
   rmSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { syncFolder, writeFileDurably } from '../durable_files.ts';
+import { syncFolder, writeDurably } from '../durable_files.ts';
 import { rawPublicKey } from './ed25519.ts';
 import { PublicKeys } from './public_keys.ts';
 
@@ -57,7 +57,7 @@ export class KeyFolder {
   rotate(): void {
     const number = this.#number + 1;
     const { privateKey } = generateKeyPairSync('ed25519');
-    writeFileDurably(this.#path(number, '.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o600);
+    writeDurably(this.#path(number, '.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o600);
     this.#use(number);
   }
 
@@ -77,8 +77,8 @@ export class KeyFolder {
     const signing = readPrivateKey(this.#path(number, '.pem'));
     // Before it signs: what nobody could check must never be signed.
     const own = this.#path(number, '.pub.pem');
-    if (!existsSync(own))
-      writeFileDurably(own, createPublicKey(signing).export({ type: 'spki', format: 'pem' }));
+    if (!existsSync(own)) writeDurably(own, createPublicKey(signing).export({ type: 'spki', format: 'pem' }));
+    syncFolder(this.#folder);
     const raw = this.#numbers(publicName).map((one) => readPublicKey(this.#path(one, '.pub.pem')));
     if (!raw.at(-1)!.equals(rawPublicKey(signing)))
       throw new Error(

@@ -27,6 +27,9 @@ export function publishTiles(
   const published = new PublishedLedger(folder);
   /** Folders with new files, to be synced once. */
   const touched = new Set<string>();
+  const touchAll = (path: string) => {
+    for (let at = dirname(path); at.length >= folder.length; at = dirname(at)) touched.add(at);
+  };
   const full: TileName[] = [];
   if (mkdirSync(folder, { recursive: true }) !== undefined) touched.add(dirname(folder));
   for (const name of newTiles(before, checkpoint.size)) {
@@ -35,13 +38,17 @@ export function publishTiles(
     const bytes =
       level === 'entries' ? writeBundle(source.bundle(number, width)) : source.tile(level, number, width);
     const there = published.file(name);
-    if (there?.equals(bytes)) continue;
+    const path = join(folder, tilePath(name));
+    if (there?.equals(bytes)) {
+      // By a process that ended before it could sync them.
+      touchAll(path);
+      continue;
+    }
     if (there)
       throw new LedgerRefused(
-        `${join(folder, tilePath(name))} was published with other bytes than the ledger's database has. One of both was changed: nothing more is published.`,
+        `${path} was published with other bytes than the ledger's database has. One of both was changed: nothing more is published.`,
       );
-    const path = join(folder, tilePath(name));
-    makeFolder(dirname(path), folder, touched);
+    if (mkdirSync(dirname(path), { recursive: true }) !== undefined) touchAll(path);
     writeDurably(path, bytes);
     touched.add(dirname(path));
   }
@@ -49,11 +56,4 @@ export function publishTiles(
   writeFileDurably(join(folder, checkpointFile), checkpoint.text);
   // Partial tiles may go once the full one is there (tlog-tiles, "Partial Tiles").
   for (const name of full) rmSync(join(folder, `${tilePath(name)}.p`), { recursive: true, force: true });
-}
-
-/** Makes a folder below `root`; those in which one is new are to be synced. */
-function makeFolder(path: string, root: string, touched: Set<string>): void {
-  const first = mkdirSync(path, { recursive: true });
-  if (first === undefined) return;
-  for (let at = path; at.length >= first.length && at !== root; at = dirname(at)) touched.add(dirname(at));
 }
