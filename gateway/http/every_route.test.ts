@@ -3,11 +3,12 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import attribution from '../../plugins/attribution/index.ts';
 import datanet from '../../plugins/datanet/index.ts';
+import metering from '../../plugins/metering/index.ts';
 import { startTestServer, type TestServer } from './testing.ts';
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ context: 512, reply: () => 'Hello.', plugins: [datanet, attribution] });
+  server = await startTestServer({ context: 512, reply: () => 'Hello.', plugins: [datanet, attribution, metering] });
 });
 afterAll(() => server.close());
 
@@ -205,8 +206,9 @@ describe('every route', () => {
       half.on('end', () => half.end());
       half.end(`${head}Connection: close\r\nContent-Length: 2\r\n\r\n{}`);
       await closed;
-      // Node takes a client whose half is closed for gone, unless its answer is ready at once: this one is read from disk first.
-      if (url !== '/docs/scalar.js') expect(answer, `${method} ${url}`).toMatch(/^HTTP\/1\.1 [234]/);
+      // Node takes a client whose half is closed for gone, unless its answer is ready at once: these are read from disk or by another
+      // thread first.
+      if (!/^\/(docs\/scalar\.js|admin\/|v1\/(receipts|usage|payouts))/.test(url)) expect(answer, `${method} ${url}`).toMatch(/^HTTP\/1\.1 [234]/);
       const short = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
       short.on('error', () => {});
       const gone = new Promise((resolve) => short.on('close', resolve));
