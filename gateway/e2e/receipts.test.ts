@@ -72,6 +72,8 @@ async function chat(question: string, extra: object = {}): Promise<string> {
   });
   const { events } = eventsOf(await response.text());
   expect(response.headers.get('x-colophon-receipt')).toBe(events[0].id);
+  const colophons = events.flatMap(({ choices }) => choices.flatMap(({ colophon = [] }) => colophon));
+  expect(colophons.at(-1).receipt).toBe(events[0].id);
   return events[0].id;
 }
 

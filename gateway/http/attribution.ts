@@ -58,15 +58,23 @@ function unattributed(reason: string): Following {
   };
 }
 
+/** What a step, or a whole choice, has to show. */
+interface Shown {
+  traces: readonly TokenTrace[];
+  followed?: Followed | undefined;
+  receipt?: string | undefined;
+}
+
 /** The field `colophon` of a choice, to be spread into it: empty where there is nothing to show. */
 export function colophonOf(
   shown: ShownAttribution | null | undefined,
-  { traces, followed }: { traces: readonly TokenTrace[]; followed?: Followed | undefined },
+  { traces, followed, receipt }: Shown,
 ): { colophon?: Static<typeof colophonAnswer> } {
   if (!shown || shown === 'none' || (traces.length === 0 && !followed)) return {};
   const colophon: Static<typeof colophonAnswer> = {};
   if (traces.length > 0) colophon.tokens = [...traces];
   if (followed) {
+    if (receipt) colophon.receipt = receipt;
     colophon.status = followed.status;
     if (followed.reason) colophon.reason = followed.reason;
     colophon.matched_tokens = followed.matchedTokens;
@@ -84,10 +92,7 @@ const spanJson = ({ start, end, occurrences, logFrequency, examples }: Followed[
 });
 
 /** The same as a stream has it, with the comma before it. */
-export function colophonField(
-  shown: ShownAttribution | null | undefined,
-  step: { traces: readonly TokenTrace[]; followed?: Followed | undefined },
-): string {
+export function colophonField(shown: ShownAttribution | null | undefined, step: Shown): string {
   const { colophon } = colophonOf(shown, step);
   return colophon ? `,"colophon":${JSON.stringify(colophon)}` : '';
 }
@@ -104,6 +109,7 @@ export const colophonAnswer = Type.Object(
         }),
       ),
     ),
+    receipt: Type.Optional(Type.String({ description: 'Of the answer: /v1/receipts/{receipt}.' })),
     status: Type.Optional(Type.Enum(['settling', 'unattributed'])),
     reason: Type.Optional(Type.String()),
     matched_tokens: Type.Optional(Type.Integer()),

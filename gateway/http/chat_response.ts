@@ -199,7 +199,7 @@ function chatStream(
       if (step.finish) {
         const reason = step.stopReason === null ? '' : `,"stop_reason":${JSON.stringify(step.stopReason)}`;
         const finish = finishReason(step.finish, (reader?.calls ?? 0) > 0, legacy);
-        const colophon = colophonField(body.attribution, { traces, followed: step.followed });
+        const colophon = colophonField(body.attribution, { ...step, traces });
         events += chunk(
           `{"index":${index},"delta":{},"logprobs":${logprobs},"finish_reason":"${finish}"${reason}${ids}${colophon}}`,
           usage,

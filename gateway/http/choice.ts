@@ -62,6 +62,8 @@ export interface ChoiceStep {
   traces: TokenTrace[];
   /** With the finish, where it was followed. */
   followed?: Followed;
+  /** With the finish, where it was recorded: the id of its receipt. */
+  receipt?: string;
   /** So far. */
   usage: ChoiceUsage;
 }
@@ -195,7 +197,10 @@ export async function runChoice(
         const whole = endFollowing(step.finish, answerState);
         if (whole) step.followed = whole;
       }
-      if (metered) await record(step);
+      if (metered) {
+        if (step.finish) step.receipt = metered.answer.id;
+        await record(step);
+      }
       onStep(step);
       if (step.finish) {
         meter.finish(step.finish, usage);

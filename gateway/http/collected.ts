@@ -12,6 +12,7 @@ export interface CollectedChoice {
   stopReason: string | number | null;
   traces: TokenTrace[];
   followed: Followed | undefined;
+  receipt: string | undefined;
 }
 
 export function newCollection(): CollectedChoice {
@@ -25,6 +26,7 @@ export function newCollection(): CollectedChoice {
     stopReason: null,
     traces: [],
     followed: undefined,
+    receipt: undefined,
   };
 }
 
@@ -36,6 +38,7 @@ export function collect(choice: CollectedChoice, step: ChoiceStep): void {
   choice.promptLogprobs ??= step.promptLogprobs;
   choice.traces.push(...step.traces);
   choice.followed ??= step.followed;
+  choice.receipt ??= step.receipt;
   choice.finish ??= step.finish;
   choice.stopReason ??= step.stopReason;
 }

@@ -8,7 +8,11 @@ import { startTestServer, type TestServer } from './testing.ts';
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ context: 512, reply: () => 'Hello.', plugins: [datanet, attribution, metering] });
+  server = await startTestServer({
+    context: 512,
+    reply: () => 'Hello.',
+    plugins: [datanet, attribution, metering],
+  });
 });
 afterAll(() => server.close());
 
@@ -208,7 +212,8 @@ describe('every route', () => {
       await closed;
       // Node takes a client whose half is closed for gone, unless its answer is ready at once: these are read from disk or by another
       // thread first.
-      if (!/^\/(docs\/scalar\.js|admin\/|v1\/(receipts|usage|payouts))/.test(url)) expect(answer, `${method} ${url}`).toMatch(/^HTTP\/1\.1 [234]/);
+      if (!/^\/(docs\/scalar\.js|admin\/|v1\/(receipts|usage|payouts))/.test(url))
+        expect(answer, `${method} ${url}`).toMatch(/^HTTP\/1\.1 [234]/);
       const short = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
       short.on('error', () => {});
       const gone = new Promise((resolve) => short.on('close', resolve));

@@ -64,7 +64,7 @@ export async function runResponse(
       ...changed,
       output: output.items,
       usage: usageOf(usage),
-      ...colophonOf(prepared.attribution, { traces: [], followed }),
+      ...colophonOf(prepared.attribution, { traces: [], followed, receipt: prepared.metered?.id }),
     };
     const kept = { response, input };
     if (response.store) keep(services, caller.tenant, kept);

@@ -1,5 +1,5 @@
 /** What verifying commands read and show. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CliError, exitCodes } from '../../../gateway/cli/failure.ts';
 import type { Output } from '../../../gateway/cli/output.ts';
@@ -20,7 +20,10 @@ export function readGiven(path: string): Buffer {
 export function knownKeys(file: string | undefined, config: () => Config): PublicKeys {
   try {
     if (file !== undefined) return PublicKeys.parse(readGiven(file).toString());
-    return installationKeys(join(config().paths.data, 'metering')).known;
+    const folder = join(config().paths.data, 'metering');
+    // Checking makes no keys: those of nobody would say nothing.
+    if (existsSync(join(folder, 'keys'))) return installationKeys(folder).known;
+    throw new Error(`There are no keys in ${folder}. Say with --keys FILE by which the signer is known.`);
   } catch (error) {
     if (error instanceof CliError) throw error;
     throw new CliError((error as Error).message, exitCodes.config, error);
