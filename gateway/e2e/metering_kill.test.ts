@@ -79,7 +79,7 @@ const receiptOf = async (id: string): Promise<Receipt> => {
   return JSON.parse(Buffer.from(body.envelope.payload, 'base64').toString()).predicate;
 };
 
-test('what clients received is recorded, and at most one step more', async () => {
+test('what clients received is recorded, and at most one step more', { timeout: 3_600_000 }, async () => {
   const random = randomSource(20261128);
   const checkpoints: string[] = [];
   let recovery = 0;

@@ -106,9 +106,14 @@ test('what cannot be is said, with the exit code it has', async () => {
 
 test('an adapter is verified by its hashes, and made again without a server', async () => {
   const checked = await colophon(['verify', 'adapter', name], env);
-  expect(checked).toMatchObject({ exitCode: 0, stdout: `${name} has the files that its training left.\n` });
+  expect(checked).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringMatching(
+      /It was trained on the file .*: no contributor is named\.\n.* has the files that its training left\.\n$/,
+    ),
+  });
   const again = await colophon(['verify', 'adapter', name, '--retrain'], env);
-  expect(again.stdout).toBe(`${name} was trained again: every byte is the same.\n`);
+  expect(again.stdout).toMatch(/ was trained again: every byte is the same\.\n$/);
   expect(again.exitCode).toBe(0);
 });
 
