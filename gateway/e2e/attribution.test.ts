@@ -137,7 +137,7 @@ async function asked(question: string, extra: object = {}) {
     id: events[0].id as string,
     said: events.map(({ choices: [choice] }) => choice?.delta?.content ?? '').join(''),
     traces: colophons.flatMap(({ tokens = [] }) => tokens),
-    end: colophons.at(-1),
+    end: { ...colophons.at(-1), receipt: undefined },
   };
 }
 

@@ -147,7 +147,7 @@ test('it is a file wherever OpenAI takes one, and is trained on', async () => {
   expect(left('README.md')).toContain(`snapshot \`${first}\``);
   const env = { COLOPHON_HOME: server.home, COLOPHON_MODEL: modelPath() };
   const again = await colophon(['verify', 'adapter', done.fine_tuned_model, '--retrain'], env);
-  expect(again.stdout).toBe(`${done.fine_tuned_model} was trained again: every byte is the same.\n`);
+  expect(again.stdout).toMatch(/ was trained again: every byte is the same\.\n$/);
 });
 
 test('training on a snapshot with an example that was taken back is refused, and says which', async () => {
