@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { colophon } from '../../../../gateway/cli/testing.ts';
+import { KeyFolder } from '../../keys/key_folder.ts';
 import { addresses, testKeys } from '../testing/books.ts';
 import { startPayoutServer } from '../testing/payout_server.ts';
 
@@ -86,8 +87,14 @@ test('an account has an address, an epoch is closed and shown, and a payment pro
     expect(printed.exitCode).toBe(1);
   };
   await fails(['verify', epoch, '--keys', keys, '--root', other], `FAIL root: Its root is ${root}, and not`);
-  // This installation's own keys signed nothing of it.
-  await fails(['verify', epoch], 'FAIL signature: The envelope is signed by');
+  const strangers = file('strangers.txt');
+  await writeFile(strangers, new KeyFolder(file('strangers'), testKeys.known.name).known.toVkeys());
+  await fails(['verify', epoch, '--keys', strangers], 'FAIL signature: The envelope is signed by');
+  // This installation has signed nothing yet, and does not begin to by checking.
+  expect(await run(['verify', epoch])).toMatchObject({
+    exitCode: 3,
+    stderr: expect.stringContaining('There are no keys in'),
+  });
   const changed = async (from: string, change: [string, string]) => {
     const text = await readFile(from, 'utf8');
     expect(text).toContain(change[0]);
