@@ -83,6 +83,7 @@ export class Answers {
   readonly #open = new Map<number, OpenAnswer>();
   readonly #insert: Record<'answer' | 'opening' | 'step', Statement>;
   readonly #end: Record<'answer' | 'opening', Statement>;
+  readonly #read: Record<'unreceipted' | 'finished' | 'opening', Statement>;
   #next: number;
   #lastStep: number;
   #keptFrom: number;
@@ -110,12 +111,26 @@ export class Answers {
       ),
       opening: db.prepare('UPDATE openings SET outputs = ? WHERE number = ?'),
     };
+    this.#read = {
+      unreceipted: db.prepare(
+        'SELECT * FROM answers WHERE ended IS NOT NULL AND receipt IS NULL ORDER BY number LIMIT ?',
+      ),
+      finished: db.prepare('SELECT * FROM answers WHERE number = ? AND ended IS NOT NULL'),
+      opening: db.prepare(
+        'SELECT salt, prompts, outputs FROM openings WHERE number = ? AND outputs IS NOT NULL',
+      ),
+    };
     db.transaction(() => this.#recover(now))();
   }
 
   /** The number of the next answer. */
   get next(): number {
     return this.#next;
+  }
+
+  /** Whether no answer is being made: nobody waits for a record. */
+  get idle(): boolean {
+    return this.#open.size === 0;
   }
 
   /** Writes a group, in the caller's transaction; `forget` undoes what it left in memory where that fails. */
@@ -144,41 +159,20 @@ export class Answers {
     return { forget };
   }
 
-  /** Those that ended and have no receipt, the oldest first. */
+  /** Those that ended and have no receipt, the oldest first; without what opens them. */
   unreceipted(most: number): FinishedAnswer[] {
-    const rows = this.#db
-      .prepare(
-        `SELECT number FROM answers WHERE ended IS NOT NULL AND receipt IS NULL ORDER BY number LIMIT ?`,
-      )
-      .pluck()
-      .all(most) as number[];
-    return rows.map((number) => this.finished(number)!);
+    return (this.#read.unreceipted.all(most) as AnswerRow[]).map((row) => finishedOf(row, undefined));
   }
 
   finished(number: number): FinishedAnswer | undefined {
-    const row = this.#db
-      .prepare('SELECT * FROM answers WHERE number = ? AND ended IS NOT NULL')
-      .get(number) as Record<string, number & string> | undefined;
-    if (!row) return undefined;
-    return {
-      number,
-      about: JSON.parse(row.about!),
-      began: row.began!,
-      ended: row.ended!,
-      usage: {
-        prompt_tokens: row.prompt_tokens!,
-        cached_tokens: row.cached_tokens!,
-        completion_tokens: row.completion_tokens!,
-      },
-      choices: JSON.parse(row.choices!),
-      opening: this.opening(number),
-    };
+    const row = this.#read.finished.get(number) as AnswerRow | undefined;
+    return row && finishedOf(row, this.opening(number));
   }
 
   opening(number: number): Opening | undefined {
-    const row = this.#db
-      .prepare('SELECT salt, prompts, outputs FROM openings WHERE number = ? AND outputs IS NOT NULL')
-      .get(number) as { salt: Buffer; prompts: string; outputs: string } | undefined;
+    const row = this.#read.opening.get(number) as
+      | { salt: Buffer; prompts: string; outputs: string }
+      | undefined;
     if (!row) return undefined;
     return {
       salt: row.salt.toString('hex'),
@@ -321,6 +315,31 @@ export class Answers {
     this.#keptFrom = this.#lastStep + 1;
   }
 }
+
+interface AnswerRow {
+  number: number;
+  about: string;
+  began: number;
+  ended: number;
+  prompt_tokens: number;
+  cached_tokens: number;
+  completion_tokens: number;
+  choices: string;
+}
+
+const finishedOf = (row: AnswerRow, opening: Opening | undefined): FinishedAnswer => ({
+  number: row.number,
+  about: JSON.parse(row.about),
+  began: row.began,
+  ended: row.ended,
+  usage: {
+    prompt_tokens: row.prompt_tokens,
+    cached_tokens: row.cached_tokens,
+    completion_tokens: row.completion_tokens,
+  },
+  choices: JSON.parse(row.choices),
+  opening,
+});
 
 interface Run {
   number: number;

@@ -134,7 +134,8 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
     },
     calls: {
       usage: (query: UsageQuery) => usageOf(db, query),
-      unreceipted: (most: number) => answers.unreceipted(most),
+      /** More of them while nobody's tokens would wait for their receipts. */
+      unreceipted: (most: number) => answers.unreceipted(answers.idle ? 8 * most : most),
       /** Signs receipts and logs them. */
       issue(asked: Array<{ number: number; settled: Settled }>): void {
         transaction(() => {
