@@ -1,3 +1,7 @@
+/**
+ * Text to ids and back without holding up other streams: what is short is done at once, what is long in a thread of its
+ * own, for which a megabyte takes about a second.
+ */
 import type { Piscina } from 'piscina';
 import { ColophonError, type TextDefinition } from '../contract/index.ts';
 import { threadFile } from '../contract/thread_file.ts';

@@ -1,3 +1,4 @@
+/** The owner's side of one thread of grammars: what goes on in one turn of the event loop is one message. */
 import { Worker } from 'node:worker_threads';
 import { ColophonError, type TokenConstraint } from '../../contract/index.ts';
 import { threadFile } from '../../contract/thread_file.ts';
