@@ -56,20 +56,22 @@ let name: string;
 let folder: string;
 const ledger = join(home, 'data', 'metering', 'ledger');
 
-async function chat(question: string, extra: object = {}): Promise<string> {
-  const response = await fetch(`${server.url}/v1/chat/completions`, {
+/** Asks the trained adapter for a stream. */
+const ask = (question: string, fields: object, signal?: AbortSignal) =>
+  fetch(`${server.url}/v1/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({
       model: name,
       messages: [{ role: 'user', content: question }],
-      max_tokens: 20,
-      temperature: 0,
       stream: true,
-      attribution: 'spans',
-      ...extra,
+      ...fields,
     }),
+    ...(signal ? { signal } : {}),
   });
+
+async function chat(question: string, extra: object = {}): Promise<string> {
+  const response = await ask(question, { max_tokens: 20, temperature: 0, attribution: 'spans', ...extra });
   const { events } = eventsOf(await response.text());
   expect(response.headers.get('x-colophon-receipt')).toBe(events[0].id);
   const colophons = events.flatMap(({ choices }) => choices.flatMap(({ colophon = [] }) => colophon));
@@ -80,18 +82,7 @@ async function chat(question: string, extra: object = {}): Promise<string> {
 /** Asks for much, and leaves with the first of it. */
 async function leave(question: string): Promise<string> {
   const left = new AbortController();
-  const response = await fetch(`${server.url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: name,
-      messages: [{ role: 'user', content: question }],
-      max_tokens: 200,
-      min_tokens: 200,
-      stream: true,
-    }),
-    signal: left.signal,
-  });
+  const response = await ask(question, { max_tokens: 200, min_tokens: 200 }, left.signal);
   await response.body!.getReader().read();
   left.abort();
   return response.headers.get('x-colophon-receipt')!;

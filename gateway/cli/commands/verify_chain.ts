@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { RecipeFile } from '../../../plugins/training/adapter.ts';
 import type { Config } from '../../config/index.ts';
-import { adapterHash, type CorpusHead, corpusFile, type ExampleOrigin } from '../../contract/index.ts';
+import { type CorpusHead, corpusFile, type ExampleOrigin } from '../../contract/index.ts';
 
 export interface Chain {
   /** What is wrong, a sentence each. */
@@ -25,13 +25,12 @@ export async function checkChain(folder: string, made: RecipeFile, config: Confi
     links.push(`It was trained on the file ${file}: no contributor is named.`);
     return { faults, links };
   }
-  const [{ digestOf }, { openDatanets }, { checkSnapshot }] = await Promise.all([
-    import('../../../plugins/training/adapter.ts'),
+  const [{ hashOfAdapter }, { openDatanets }, { checkSnapshot }] = await Promise.all([
+    import('../../../plugins/training/traced.ts'),
     import('../../../plugins/datanet/offline.ts'),
     import('../../../plugins/datanet/snapshots/check_snapshot.ts'),
   ]);
-  const bytes = async (name: string) => Buffer.from(await digestOf(join(folder, name)), 'hex');
-  const hash = adapterHash(await bytes('adapter_config.json'), await bytes('adapter_model.safetensors'));
+  const hash = await hashOfAdapter(folder);
   links.push(`The adapter ${hash} was trained by ${made.job} on ${file}.`);
   const name = /^datanet:([^@]+)@/.exec(file)?.[1];
   if (!existsSync(join(config.paths.data, 'datanets')) || name === undefined) {
@@ -111,20 +110,19 @@ export async function checkReceiptOf(
   folder: string,
   config: Config,
 ): Promise<Chain> {
-  const [{ knownKeys, readGiven }, { verifyReceiptFile }, { attributionHashes }, { digestOf }] =
+  const [{ knownKeys, readGiven }, { verifyReceiptFile }, { attributionHashes }, { hashOfAdapter }] =
     await Promise.all([
       import('../../../plugins/metering/cli/findings.ts'),
       import('../../../plugins/metering/ledger/verify_receipt.ts'),
       import('../../../plugins/metering/receipts/attribution_hashes.ts'),
-      import('../../../plugins/training/adapter.ts'),
+      import('../../../plugins/training/traced.ts'),
     ]);
   const { findings, receipt } = verifyReceiptFile(readGiven(receiptPath), {
     keys: knownKeys(keysPath, () => config),
   });
   const faults = findings.filter(({ ok }) => !ok).map(({ sentence }) => sentence);
   if (!receipt) return { faults, links: [] };
-  const bytes = (name: string) => digestOf(join(folder, name)).then((digest) => Buffer.from(digest, 'hex'));
-  const hash = adapterHash(await bytes('adapter_config.json'), await bytes('adapter_model.safetensors'));
+  const hash = await hashOfAdapter(folder);
   const said = receipt.model.adapter?.sha256;
   if (said !== hash)
     faults.push(`The receipt of ${receipt.id} is of the adapter ${said ?? 'none'}, this one is ${hash}.`);

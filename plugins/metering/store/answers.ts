@@ -84,7 +84,8 @@ export class Answers {
   readonly #insert: Record<'answer' | 'opening' | 'step', Statement>;
   readonly #end: Record<'answer' | 'opening', Statement>;
   readonly #read: Record<'unreceipted' | 'finished' | 'opening', Statement>;
-  #next: number;
+  /** The number of the first answer of this process; whoever begins them counts on. */
+  readonly next: number;
   #lastStep: number;
   #keptFrom: number;
 
@@ -94,7 +95,7 @@ export class Answers {
     db.exec(schema);
     const last = (of: string, table: string) =>
       Number(db.prepare(`SELECT coalesce(max(${of}), 0) FROM ${table}`).pluck().get());
-    this.#next = last('number', 'answers') + 1;
+    this.next = last('number', 'answers') + 1;
     this.#lastStep = last('seq', 'steps');
     this.#keptFrom = Number(db.prepare('SELECT coalesce(min(seq), 1) FROM steps').pluck().get());
     this.#insert = {
@@ -121,11 +122,6 @@ export class Answers {
       ),
     };
     db.transaction(() => this.#recover(now))();
-  }
-
-  /** The number of the next answer. */
-  get next(): number {
-    return this.#next;
   }
 
   /** Whether no answer is being made: nobody waits for a record. */
@@ -214,12 +210,7 @@ export class Answers {
       first: this.#lastStep + 1,
       choices: about.choices.map(() => ({ cached: 0, ids: [] })),
     });
-    const next = this.#next;
-    this.#next = Math.max(this.#next, number + 1);
-    undo.push(() => {
-      this.#open.delete(number);
-      this.#next = next;
-    });
+    undo.push(() => this.#open.delete(number));
   }
 
   #take({ number, choice, cached, ids }: Run, undo: Array<() => void>): void {
