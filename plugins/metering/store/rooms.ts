@@ -69,18 +69,19 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
   const insertReceipt = db.prepare(
     'INSERT INTO receipts (idx, id, number, envelope, owed) VALUES (?, ?, ?, ?, ?)',
   );
+  const [begin, commit, rollback] = ['BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK'].map((sql) => db.prepare(sql));
   const setReceipt = db.prepare('UPDATE answers SET receipt = ? WHERE number = ?');
 
   /** All of it, or nothing; durable when it returns. */
   const transaction = <Result>(work: (undo: (step: () => void) => void) => Result): Result => {
     const undo: Array<() => void> = [];
-    db.exec('BEGIN IMMEDIATE');
+    begin!.run();
     try {
       const result = work((step) => undo.push(step));
-      db.exec('COMMIT');
+      commit!.run();
       return result;
     } catch (error) {
-      if (db.inTransaction) db.exec('ROLLBACK');
+      if (db.inTransaction) rollback!.run();
       for (const step of undo.reverse()) step();
       throw error;
     }
