@@ -72,7 +72,9 @@ const ask = (question: string, fields: object, signal?: AbortSignal) =>
 
 async function chat(question: string, extra: object = {}): Promise<string> {
   const response = await ask(question, { max_tokens: 20, temperature: 0, attribution: 'spans', ...extra });
-  const { events } = eventsOf(await response.text());
+  const text = await response.text();
+  expect(response.status, text).toBe(200);
+  const { events } = eventsOf(text);
   expect(response.headers.get('x-colophon-receipt')).toBe(events[0].id);
   const colophons = events.flatMap(({ choices }) => choices.flatMap(({ colophon = [] }) => colophon));
   expect(colophons.at(-1).receipt).toBe(events[0].id);
@@ -140,6 +142,10 @@ test('streams that were cut, several choices, sampled and embedded: each has its
   receipts.push(await kept(await chat('The owl?', { n: 2, temperature: 1, seed: 7 })));
   receipts.push(await kept(await chat('teal?', { stop: ['paint'] })));
   receipts.push(await kept(await chat('The cat?', { model: 'base' })));
+  const schema = { type: 'object', properties: { is: { enum: ['a cat', 'no'] } }, required: ['is'] };
+  const form = { type: 'json_schema', json_schema: { name: 'animal', schema } };
+  receipts.push(await kept(await chat('The cat?', { response_format: form, temperature: 1, seed: 3 })));
+  expect(receipts.at(-1)!.choices[0]!.request!.grammar!.sha256).toHaveLength(64);
   // The tiny base may have said it all before it hears that nobody listens.
   for (let finish = ''; finish !== 'cut'; ) {
     const receipt = await kept(await leave('The bee?'));

@@ -39,6 +39,7 @@ const schema = `
     number INTEGER PRIMARY KEY REFERENCES answers (number),
     salt BLOB NOT NULL,
     prompts BLOB NOT NULL,
+    grammars TEXT NOT NULL,
     outputs BLOB
   ) STRICT;
 `;
@@ -69,6 +70,8 @@ export interface Opening {
   /** Token ids by prompt, and those that left by choice. */
   prompts: number[][];
   outputs: number[][];
+  /** JSON of those that choices were kept to. */
+  grammars: string[];
 }
 
 interface OpenAnswer {
@@ -103,7 +106,7 @@ export class Answers {
       answer: db.prepare(
         'INSERT INTO answers (number, response, tenant, key, model, adapter, about, began) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       ),
-      opening: db.prepare('INSERT INTO openings (number, salt, prompts) VALUES (?, ?, ?)'),
+      opening: db.prepare('INSERT INTO openings (number, salt, prompts, grammars) VALUES (?, ?, ?, ?)'),
       step: db.prepare('INSERT INTO steps (seq, at, tokens) VALUES (?, ?, ?)'),
     };
     this.#end = {
@@ -119,7 +122,7 @@ export class Answers {
       ),
       finished: db.prepare('SELECT * FROM answers WHERE number = ? AND ended IS NOT NULL'),
       opening: db.prepare(
-        'SELECT salt, prompts, outputs FROM openings WHERE number = ? AND outputs IS NOT NULL',
+        'SELECT salt, prompts, grammars, outputs FROM openings WHERE number = ? AND outputs IS NOT NULL',
       ),
     };
     db.transaction(() => this.#recover(now))();
@@ -168,13 +171,14 @@ export class Answers {
 
   opening(number: number): Opening | undefined {
     const row = this.#read.opening.get(number) as
-      | { salt: Buffer; prompts: Buffer; outputs: Buffer }
+      | { salt: Buffer; prompts: Buffer; grammars: string; outputs: Buffer }
       | undefined;
     if (!row) return undefined;
     return {
       salt: row.salt.toString('hex'),
       prompts: unpackLists(row.prompts),
       outputs: unpackLists(row.outputs),
+      grammars: JSON.parse(row.grammars),
     };
   }
 
@@ -192,7 +196,7 @@ export class Answers {
     return this.#db.prepare('DELETE FROM openings WHERE number = ?').run(number).changes > 0;
   }
 
-  #begin({ number, about, prompts, began }: BegunAnswer, undo: Array<() => void>): void {
+  #begin({ number, about, prompts, grammars, began }: BegunAnswer, undo: Array<() => void>): void {
     const { response, tenant, key, model, adapter } = about;
     this.#insert.answer.run(
       number,
@@ -204,7 +208,7 @@ export class Answers {
       JSON.stringify(about),
       began,
     );
-    this.#insert.opening.run(number, randomBytes(32), packLists(prompts));
+    this.#insert.opening.run(number, randomBytes(32), packLists(prompts), JSON.stringify(grammars));
     this.#open.set(number, {
       about,
       promptLengths: prompts.map(({ length }) => length),
