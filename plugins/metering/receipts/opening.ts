@@ -23,5 +23,9 @@ export function commitToGrammar(salt: string, text: string): string {
 }
 
 function hashOf(salt: string, head: string, bytes: Uint8Array): string {
-  return createHash('sha256').update(`${head}\0`).update(Buffer.from(salt, 'hex')).update(bytes).digest('hex');
+  return createHash('sha256')
+    .update(`${head}\0`)
+    .update(Buffer.from(salt, 'hex'))
+    .update(bytes)
+    .digest('hex');
 }
