@@ -203,6 +203,8 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
         await cosigning.stop();
         publish();
         clearTimeout(publishing);
+        // Nor does it tell when the one fails that it makes as it closes.
+        db.pragma('wal_checkpoint(TRUNCATE)');
         db.close();
       },
     },
