@@ -83,6 +83,7 @@ test('a witness says which tree it saw last, and is asked from there', async () 
     witnesses: places,
     refused: ({ key }, sentence) => said.push(`${key.name}: ${sentence}`),
     failed: (error) => said.push(String(error)),
+    patience: { answer: 60_000, pause: 20 },
   });
   toClose.push({ close: () => again.stop() });
   again.wake();
