@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { retrainedIn, retrainsFile } from './trainings.ts';
+import { retrainedIn, retrainsFile } from './retrains.ts';
 
 test('retrains that are done are read again, one that was cut off is not', () => {
   const folder = mkdtempSync(join(tmpdir(), 'colophon-retrains-'));
