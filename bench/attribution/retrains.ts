@@ -26,6 +26,7 @@ export async function trained(
   const retraining: Retraining = {
     ...(await trainerOf(setting)),
     share: 1,
+    background: true,
     folder: setting.folder,
     data: { train: train.examples, queries: queries.examples, swapped: mislabelled },
   };

@@ -298,20 +298,23 @@ describe('is not measured, but told why,', () => {
       /^The training data are not those of the recipe/,
     );
     expect(await refused(name, '--training-file', join(home, 'gone'))).toContain('There is no file');
-    const datanets = join(home, 'data', 'datanets');
     const other = join(home, 'other-base');
     writeTinyBase(other);
     const weights = join(other, 'model.safetensors');
     const bytes = readFileSync(weights);
     bytes[bytes.length - 1]! ^= 1;
     writeFileSync(weights, bytes);
-    const asked = await colophon(['attribution', 'fidelity', name, ...quick], {
-      ...env,
-      COLOPHON_MODEL: other,
-      COLOPHON_HOME: home,
-    });
+    const elsewhereBased = { ...env, COLOPHON_MODEL: other };
+    const asked = await colophon(['attribution', 'fidelity', name, ...quick], elsewhereBased);
     expect(asked.stderr).toContain('The base model here is not the one that the adapter was trained on');
-    expect(existsSync(datanets)).toBe(true);
+    const before = readFileSync(report(), 'utf8');
+    expect(before).toBe(whole);
+    const elsewhere = await colophon(['attribution', 'fidelity', folder, ...quick], {
+      ...env,
+      COLOPHON_HOME: join(home, 'elsewhere'),
+    });
+    expect(elsewhere.exitCode).toBe(1);
+    expect(elsewhere.stderr).toMatch(/farm/);
   });
 });
 

@@ -28,12 +28,17 @@ export async function recipeTrainer(of: RecipeTrainer): Promise<NativeTrainer> {
     activationBytes: of.activationBytes,
     optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: recipe.weight_decay },
   });
-  const { baseHash } = trainer.info();
-  if (of.baseHash && of.baseHash !== baseHash)
-    throw new Error(
-      `The base model here is not the one that the adapter was trained on: its weights have the hash ${baseHash}, not ${of.baseHash}.`,
-    );
+  if (of.baseHash) checkBase(trainer, of.baseHash);
   return trainer;
+}
+
+/** Throws a sentence where a trainer's base is not the one with the hash. */
+export function checkBase(trainer: NativeTrainer, hash: string): void {
+  const { baseHash } = trainer.info();
+  if (baseHash !== hash)
+    throw new Error(
+      `The base model here is not the one that the adapter was trained on: its weights have the hash ${baseHash}, not ${hash}.`,
+    );
 }
 
 /** How many layers a base has. */

@@ -2,11 +2,14 @@
 import { join } from 'node:path';
 import { type BaseWeights, influenceIndexFile } from '../../../gateway/contract/index.ts';
 import { type InfluenceMethod, native, type TrainingExample } from '../../../native/binding/index.ts';
+import { checkBase } from '../../training/recipe_trainer.ts';
 import { adapterTrainer, queryOf } from '../gradients/adapter_trainer.ts';
 import { candidates } from './fidelity_file.ts';
 
 export interface IndexScores {
   weights: BaseWeights;
+  /** Of the base that it has to be. */
+  baseHash: string;
   /** Of the adapter, and its content hash. */
   folder: string;
   adapter: string;
@@ -29,6 +32,7 @@ export async function indexScores(of: IndexScores): Promise<Record<string, numbe
     'loss',
   ];
   const trainer = await adapterTrainer(of);
+  checkBase(trainer, of.baseHash);
   const found: Record<string, number[][]> = Object.fromEntries(methods.map((method) => [method, []]));
   for (const query of of.queries) {
     of.signal?.throwIfAborted();

@@ -103,6 +103,7 @@ export async function measureAdapter(of: MeasuredAdapter, watch: MeasuringWatch 
     indexScores: () =>
       indexScores({
         weights: of.weights,
+        baseHash: made.base_hash,
         folder,
         adapter,
         threads: of.threads,

@@ -17,6 +17,8 @@ export interface RetrainJob extends RecipeTrainer {
   share: number;
   /** Where what is done is kept. */
   folder: string;
+  /** It takes only what nobody else on the machine wants. */
+  background?: boolean;
   tasks: Retrain[];
 }
 

@@ -1,6 +1,6 @@
 /**
  * The process that trains on parts of the data, one after the other: a RetrainJob comes on stdin. Each training is a line of
- * retrains.jsonl as soon as it is done, and told on stdout. At the lowest priority; it ends with whoever started it.
+ * retrains.jsonl as soon as it is done, and told on stdout. At a low priority; it ends with whoever started it.
  */
 import { writeFileSync } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
@@ -18,8 +18,7 @@ import { checkpointFile, lossesOf, train, writeCheckpoint } from './trainings.ts
 const tell = (message: RetrainMessage) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
 /** All else goes first: this process leads a session of its own, which is weighed as one against the others (sched(7)). */
-function yieldToOthers(): void {
-  yieldToServing();
+function yieldToAll(): void {
   try {
     writeFileSync('/proc/self/autogroup', '19');
   } catch {
@@ -50,9 +49,10 @@ async function done(trainer: NativeTrainer, job: RetrainJob, data: RetrainData, 
 }
 
 async function main(): Promise<void> {
-  yieldToOthers();
+  yieldToServing();
   endWithParent();
   const { job, data } = decodeJob(await buffer(process.stdin));
+  if (job.background) yieldToAll();
   const trainer = await recipeTrainer(job);
   tell({ type: 'pace', secondsPerToken: await pace(trainer, job, data) });
   for (const task of job.tasks) {

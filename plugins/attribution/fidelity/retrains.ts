@@ -86,7 +86,7 @@ export function missingOf(folder: string, tasks: readonly Retrain[]): Retrain[] 
 }
 
 async function runWorker(job: Buffer, { onPace, onTrained, signal }: RetrainWatch): Promise<void> {
-  // It leads a session of its own, to stand behind all others.
+  // It leads a session of its own: what interrupts the terminal's is ours to tell it.
   const child = spawn(process.execPath, [threadFile(import.meta.url, 'retrain_worker')], {
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
