@@ -93,21 +93,28 @@ function progress(output: Output, threads: number) {
   const view = trainView(output);
   let plan: MeasuringPlan | undefined;
   let secondsPerExample = 0;
-  let done = 0;
+  let began = 0;
+  let learned = 0;
+  let [done, all] = [0, 0];
   /** Examples that are still to be learned from, over all trainings. */
   let left = 0;
   return {
     onPlan(now: MeasuringPlan) {
       plan = now;
-      left = Object.values(now.cost).reduce((sum, { trainings, examples }) => sum + trainings * examples, 0);
+      for (const { trainings, done: before, examples } of Object.values(now.cost)) {
+        all += trainings;
+        done += before;
+        left += (trainings - before) * examples;
+      }
       output.say(planText(now));
     },
     onPace(secondsPerToken: number) {
       if (secondsPerExample > 0) return;
+      began = Date.now();
       secondsPerExample = secondsPerToken * plan!.tokensPerExample;
       const half = duration(secondsPerExample * plan!.cost.halves.examples);
       output.say(
-        `On ${threads} thread(s) a training on half takes some ${half}, all of them ${duration(secondsPerExample * left)}.`,
+        `On ${threads} thread(s) a training on half takes some ${half}, all that is to be done ${duration(secondsPerExample * left)}.`,
       );
     },
     onTrained({ id, loss }: Trained) {
@@ -118,8 +125,10 @@ function progress(output: Output, threads: number) {
           ? cost.mislabelled
           : cost.without;
       left = Math.max(0, left - kind.examples);
-      const all = Object.values(cost).reduce((sum, { trainings }) => sum + trainings, 0);
-      const step = Math.min(all, plan!.done + ++done);
+      learned += kind.examples;
+      // From what it took, once something is known of that.
+      secondsPerExample = (Date.now() - began) / 1000 / learned;
+      const step = Math.min(all, ++done);
       const data = { step, total_steps: all, valid_loss: loss };
       view.event({ level: 'info', message: `Trained ${id} (${step}/${all}): loss=${loss.toFixed(3)}`, data });
       view.finish(Date.now() / 1000 + left * secondsPerExample);
@@ -128,11 +137,12 @@ function progress(output: Output, threads: number) {
   };
 }
 
-function planText({ cost, examples, of, queries, heldOut, steps, done, folder }: MeasuringPlan): string {
+function planText({ cost, examples, of, queries, heldOut, steps, folder }: MeasuringPlan): string {
   const count = (value: number) => value.toLocaleString('en-US');
   const part =
     examples < of ? `${count(examples)} of its ${count(of)} examples` : `its ${count(of)} examples`;
   const { halves, mislabelled, without } = cost;
+  const done = halves.done + mislabelled.done + without.done;
   const asked = `${queries} ${heldOut === 'validation' ? 'held-out answers' : 'answers that are taken out of them'}`;
   return [
     `${halves.trainings} trainings on half of ${part}, ${steps} steps each`,

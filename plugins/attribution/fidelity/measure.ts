@@ -7,7 +7,14 @@ import { counterfactual } from './counterfactual.ts';
 import { candidates, type Fidelity } from './fidelity_file.ts';
 import { bm25, tfidf } from './lexical.ts';
 import { type FidelityInput, fidelityOf } from './report.ts';
-import { type Retrained, type Retraining, type RetrainWatch, retrained } from './retrains.ts';
+import {
+  missingOf,
+  type Retrained,
+  type Retraining,
+  type RetrainWatch,
+  retrained,
+  retrainedIn,
+} from './retrains.ts';
 import { auc } from './statistics.ts';
 import { halves, mislabelled, type Retrain } from './subsets.ts';
 import type { Suspicions } from './suspicions.ts';
@@ -33,22 +40,38 @@ export interface Measuring {
 /** What is measured, and nothing of where. */
 export type Measured = Pick<Fidelity, 'retrains' | 'methods' | 'chosen' | 'mislabelled' | 'counterfactual'>;
 
-/** How many examples each training has, by what is told of it. */
-export interface Cost {
-  halves: { trainings: number; examples: number };
-  mislabelled: { trainings: number; examples: number };
-  without: { trainings: number; examples: number };
+/** Trainings of one kind. */
+export interface Trainings {
+  trainings: number;
+  /** Of these, how many an earlier run has left. */
+  done: number;
+  /** That each learns from. */
+  examples: number;
 }
 
-export function costOf({ retraining, differs, retrains, rounds }: Measuring): Cost {
-  const { train, queries } = retraining.data;
-  const asked = askedOf(queries.length, train.length, rounds);
+export interface Cost {
+  halves: Trainings;
+  mislabelled: Trainings;
+  without: Trainings;
+}
+
+export function costOf(of: Measuring): Cost {
+  const { train, queries } = of.retraining.data;
+  const { folder } = of.retraining;
+  const asked = askedOf(queries.length, train.length, of.rounds);
   const gone = (asked[0]?.length ?? 0) * removedOf(train.length);
+  const kind = (tasks: Retrain[], examples: number): Trainings => ({
+    trainings: tasks.length,
+    done: tasks.length - missingOf(folder, tasks).length,
+    examples,
+  });
+  // By chance, by the best method, by the baseline: which examples that leaves is known when scores are.
+  const without = 3 * asked.length;
+  const there = [...retrainedIn(folder).keys()].filter((id) => id.startsWith('without-')).length;
   return {
-    halves: { trainings: retrains, examples: train.length >> 1 },
-    mislabelled: { trainings: wronglyTaught(differs).length, examples: train.length },
-    // By chance, by the best method, by the baseline.
-    without: { trainings: 3 * asked.length, examples: train.length - gone },
+    halves: kind(halves(train.length, of.retrains), train.length >> 1),
+    mislabelled: kind(wronglyTaught(of.differs), train.length),
+    without: { trainings: without, done: Math.min(without, there), examples: train.length - gone },
   };
 }
 

@@ -21,7 +21,7 @@ import { type Drawn, drawn, swapped } from './held_out.ts';
 import { indexScores } from './index_scores.ts';
 import { type Cost, costOf, type Measuring, measured } from './measure.ts';
 import { fingerprint } from './retrain_job.ts';
-import { type Retraining, type RetrainWatch, retrainedIn } from './retrains.ts';
+import type { Retraining, RetrainWatch } from './retrains.ts';
 import { stepsOf } from './trainings.ts';
 
 export interface MeasuredAdapter extends MadeOf {
@@ -46,10 +46,8 @@ export interface MeasuringPlan {
   cost: Cost;
   /** Of one training on half of them. */
   steps: number;
-  /** That an example goes through, over a training's epochs: as many as its own and more. */
+  /** Of an example, over all epochs of a training. */
   tokensPerExample: number;
-  /** Trainings that an earlier run has left. */
-  done: number;
   /** Where they are kept. */
   folder: string;
 }
@@ -144,7 +142,6 @@ function planned(of: Measuring, all: number, { queries }: Drawn): MeasuringPlan 
     cost: costOf(of),
     steps: stepsOf(recipe, share, data.train.length >> 1),
     tokensPerExample: (tokens / data.train.length) * recipe.epochs * share,
-    done: retrainedIn(folder).size,
     folder,
   };
 }
