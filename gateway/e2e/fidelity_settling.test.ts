@@ -85,6 +85,11 @@ test('answers are unattributed, and say why, where the report is damaged or of a
     expect(exitCode).toBe(1);
     expect(JSON.parse(stdout).differences).toEqual([expect.stringMatching(sentence)]);
   }
+  reports({ recipe: '0'.repeat(64) });
+  const ofAnother = await farm.colophon('verify', 'adapter', farm.name, '--json');
+  expect(JSON.parse(ofAnother.stdout).differences).toEqual([
+    expect.stringMatching(/^fidelity\.json is of the recipe 000/),
+  ]);
   writeFileSync(farm.report, whole);
   const { stdout } = await farm.colophon('verify', 'adapter', farm.name, '--json');
   expect(JSON.parse(stdout).links).toContainEqual(
