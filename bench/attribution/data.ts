@@ -1,11 +1,9 @@
 /** What fidelity is measured on: a few wordings of some categories of the demo Datanet, and wordings of other codes of these as queries. */
-import { createHash } from 'node:crypto';
 import { TextModel } from '../../gateway/text/text_model.ts';
 import { native, type TrainingExample } from '../../native/binding/index.ts';
 import { textDefinitionOfGguf } from '../../plugins/backends/native/gguf_text.ts';
 import { type CodingExample, codingExamples } from '../../plugins/datanet/demo/medical_coding.ts';
 import { demoChapters } from '../../plugins/datanet/demo/origin.ts';
-import { encodeItems } from '../../plugins/training/data_file.ts';
 import { readItems } from '../../plugins/training/examples.ts';
 
 /** Of six contributors of the demo; a chapter is a class. */
@@ -28,13 +26,6 @@ export interface FidelityData {
   queries: Classed;
   /** For each training example another one's answer in place of its own: of another class. */
   mislabelled: TrainingExample[];
-}
-
-/** What names the results of trainings on this data by this recipe: others are never mixed with them. */
-export function fingerprint({ train, queries, mislabelled }: FidelityData, recipe: object): string {
-  const hash = createHash('sha256').update(JSON.stringify(recipe));
-  for (const examples of [train.examples, queries.examples, mislabelled]) hash.update(encodeItems(examples));
-  return hash.digest('hex').slice(0, 12);
 }
 
 interface Chosen {

@@ -1,5 +1,6 @@
 /** Influence by whole gradients at one adapter, nothing projected or rounded: what the stored index is measured by. */
 import { type NativeTrainer, native, type TrainingExample } from '../../native/binding/index.ts';
+import { dot } from '../../plugins/attribution/fidelity/suspicions.ts';
 
 export interface Exact {
   /** [queries][examples], more is more helpful. */
@@ -7,7 +8,6 @@ export interface Exact {
   cosine: number[][];
   datainf: number[][];
   /** Of each example with itself. */
-  selfGradDot: number[];
   selfDatainf: number[];
 }
 
@@ -33,21 +33,6 @@ export async function exactInfluence(
       products.map((product, i) => product / Math.sqrt(squares[count + query]! * squares[i]!)),
     ),
     datainf: queries.map((_, query) => row(count + query)),
-    selfGradDot: squares.slice(0, count),
     selfDatainf: examples.map((_, i) => datainf[i * count + i]!),
   };
-}
-
-/** Four sums side by side, so that none waits for the one before it. */
-function dot(a: Float32Array, b: Float32Array): number {
-  let [p, q, r, s] = [0, 0, 0, 0];
-  let i = 0;
-  for (; i + 3 < a.length; i += 4) {
-    p += a[i]! * b[i]!;
-    q += a[i + 1]! * b[i + 1]!;
-    r += a[i + 2]! * b[i + 2]!;
-    s += a[i + 3]! * b[i + 3]!;
-  }
-  for (; i < a.length; i++) p += a[i]! * b[i]!;
-  return p + q + (r + s);
 }

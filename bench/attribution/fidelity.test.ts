@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { halves } from '../../plugins/attribution/fidelity/subsets.ts';
 import type { FidelityData } from './data.ts';
 import { best, fidelityCases, mislabelledCase, reportOf } from './fidelity.ts';
-import { halves, mislabelled } from './protocol.ts';
+import { wronglyTaught } from './protocol.ts';
 
 const count = 20;
 const example = { tokens: new Int32Array(1), weights: new Float32Array(1) };
@@ -40,7 +41,7 @@ test('ours is the best candidate, all others are peers, and what has no time of 
 });
 
 test('mislabelled examples are those of the training that had them', () => {
-  const wrong = new Set(mislabelled(count).mislabelled);
+  const wrong = new Set(wronglyTaught(count).mislabelled);
   const found = Array.from({ length: count }, (_, i) => (wrong.has(i) ? 2 : 1));
   const suspicions = {
     'self-grad-dot': found,

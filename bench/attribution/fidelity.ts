@@ -1,15 +1,14 @@
 /** The cases that say how faithful scores are, of what trainings and methods gave. */
+import { candidates } from '../../plugins/attribution/fidelity/fidelity_file.ts';
 import { type FidelityReport, fidelityOf } from '../../plugins/attribution/fidelity/report.ts';
+import type { Retrained } from '../../plugins/attribution/fidelity/retrains.ts';
 import { auc } from '../../plugins/attribution/fidelity/statistics.ts';
 import { say } from '../lib/main.ts';
 import { type CaseResult, caseResult } from '../lib/report.ts';
 import type { FidelityData } from './data.ts';
-import type { Scored, Suspicions } from './methods.ts';
-import { mislabelled } from './protocol.ts';
-import type { Retrained } from './trainings.ts';
+import type { Scored } from './methods.ts';
+import { wronglyTaught } from './protocol.ts';
 
-/** Ours to choose from; all others are peers. */
-export const candidates = ['repsim', 'grad-dot', 'cosine', 'less', 'datainf', 'logra'];
 export const baseline = 'bm25';
 
 export type AllScores = Record<string, Scored>;
@@ -18,12 +17,12 @@ export function reportOf(data: FidelityData, scores: AllScores, halves: Retraine
   const found = fidelityOf({
     scores: Object.fromEntries(Object.entries(scores).map(([name, scored]) => [name, scored.scores])),
     baseline,
+    candidates,
     retrains: {
       subsets: halves.map(({ examples }) => examples),
       losses: halves.map(({ losses }) => losses),
     },
-    exampleClasses: data.train.classes,
-    queryClasses: data.queries.classes,
+    classes: { examples: data.train.classes, queries: data.queries.classes },
   });
   say(`By ${found.retrains} retrains on halves of the data (95% intervals):`);
   const shown = (value: number) => value.toFixed(3);
@@ -31,7 +30,7 @@ export function reportOf(data: FidelityData, scores: AllScores, halves: Retraine
     say(
       `  ${method.padEnd(20)} LDS ${shown(lds.value)} (${shown(lds.low)} to ${shown(lds.high)})` +
         `${over ? `, over ${baseline} ${shown(over.value)} (${shown(over.low)} to ${shown(over.high)})` : ''}` +
-        `, class AUC ${shown(classAuc)}, recall ${shown(classRecall)}`,
+        `, class AUC ${shown(classAuc!)}, recall ${shown(classRecall!)}`,
     );
   say(
     found.chosen
@@ -41,9 +40,9 @@ export function reportOf(data: FidelityData, scores: AllScores, halves: Retraine
   return found;
 }
 
-/** The candidate that foretells best: what stands as ours. */
+/** The candidate that foretells best: what stands as ours; all others are peers. */
 export function best({ methods }: FidelityReport): string {
-  return methods.find(({ method }) => candidates.includes(method))!.method;
+  return methods.find(({ method }) => (candidates as readonly string[]).includes(method))!.method;
 }
 
 export function fidelityCases(found: FidelityReport, scores: AllScores): CaseResult[] {
@@ -66,8 +65,8 @@ export function fidelityCases(found: FidelityReport, scores: AllScores): CaseRes
 }
 
 /** Ours is the influence of an example on itself; a peer the plain loss. */
-export function mislabelledCase(suspicions: Suspicions, examples: number): CaseResult {
-  const wrong = new Set(mislabelled(examples).mislabelled);
+export function mislabelledCase(suspicions: Record<string, number[]>, examples: number): CaseResult {
+  const wrong = new Set(wronglyTaught(examples).mislabelled);
   const of = (name: string) => auc(suspicions[name]!, (i) => wrong.has(i))!;
   return caseResult('mislabelled-auc', 'AUC', of('self-grad-dot'), {
     loss: of('loss'),

@@ -7,9 +7,9 @@ import {
   native,
   type TrainingExample,
 } from '../../native/binding/index.ts';
+import { checkpointFile, readCheckpoint } from '../../plugins/attribution/fidelity/trainings.ts';
 import type { Scored } from './methods.ts';
 import type { Setting } from './retrains.ts';
-import { checkpointFile, readCheckpoint } from './trainings.ts';
 
 export const influenceMethods: InfluenceMethod[] = [
   'repsim',

@@ -3,13 +3,14 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NativeTrainer } from '../../native/binding/index.ts';
 import { bm25, tfidf } from '../../plugins/attribution/fidelity/lexical.ts';
+import { suspicionsOf } from '../../plugins/attribution/fidelity/suspicions.ts';
+import { checkpointFile, readCheckpoint } from '../../plugins/attribution/fidelity/trainings.ts';
 import { say } from '../lib/main.ts';
 import type { FidelityData } from './data.ts';
 import { type Exact, exactInfluence } from './exact.ts';
 import { type Influence, influenceScores } from './influence.ts';
-import { mislabelled } from './protocol.ts';
-import type { Setting } from './retrains.ts';
-import { checkpointFile, createTrainer, lossesOf, readCheckpoint } from './trainings.ts';
+import { wronglyTaught } from './protocol.ts';
+import { createTrainer, type Setting } from './retrains.ts';
 
 export interface Scored {
   /** [queries][examples], more is more helpful. */
@@ -17,9 +18,6 @@ export interface Scored {
   /** Of one query, what is kept of the examples not counted; absent for what only others are measured by. */
   secondsPerQuery?: number;
 }
-
-/** What makes an example suspicious: more is more likely mislabelled. */
-export type Suspicions = Record<string, number[]>;
 
 /** Computes a value once for a work folder. */
 export async function once<T>(folder: string, name: string, make: () => Promise<T>): Promise<T> {
@@ -46,13 +44,7 @@ export function lexicalScores({ train, queries }: FidelityData): Record<'bm25' |
 /** By the influence index of the training on all of the data. */
 export function influenceScoresOf(setting: Setting, { train, queries }: FidelityData): Promise<Influence> {
   return once(setting.folder, 'scores-influence', async () =>
-    influenceScores(
-      await createTrainer(setting.gguf, setting.threads),
-      setting,
-      'full',
-      train.examples,
-      queries.examples,
-    ),
+    influenceScores(await createTrainer(setting), setting, 'full', train.examples, queries.examples),
   );
 }
 
@@ -71,23 +63,19 @@ export async function exactScoresOf(
   };
 }
 
-/** Of a training on data of which a fifth has wrong answers. */
-export function suspicionsOf(setting: Setting, data: FidelityData): Promise<Suspicions> {
+/** What makes an example suspicious, by a training on data of which a fifth has wrong answers. */
+export function suspicions(setting: Setting, data: FidelityData): Promise<Record<string, number[]>> {
   return once(setting.folder, 'suspicions', async () => {
-    const wrong = new Set(mislabelled(data.train.examples.length).mislabelled);
+    const wrong = new Set(wronglyTaught(data.train.examples.length).mislabelled);
     const examples = data.train.examples.map((each, i) => (wrong.has(i) ? data.mislabelled[i]! : each));
     const trainer = await trainerAt(setting, 'mislabelled');
-    const { selfGradDot, selfDatainf } = await exactInfluence(trainer, examples, []);
-    return {
-      loss: await lossesOf(trainer, examples),
-      'self-grad-dot': selfGradDot,
-      'self-datainf': selfDatainf,
-    };
+    const { selfDatainf } = await exactInfluence(trainer, examples, []);
+    return { ...(await suspicionsOf(trainer, examples)), 'self-datainf': selfDatainf };
   });
 }
 
-async function trainerAt({ gguf, recipe, threads, folder }: Setting, id: string): Promise<NativeTrainer> {
-  const trainer = await createTrainer(gguf, threads);
-  trainer.setValues(readCheckpoint(checkpointFile(folder, id, recipe.epochs)).values);
+async function trainerAt(setting: Setting, id: string): Promise<NativeTrainer> {
+  const trainer = await createTrainer(setting);
+  trainer.setValues(readCheckpoint(checkpointFile(setting.folder, id, setting.recipe.epochs)).values);
   return trainer;
 }

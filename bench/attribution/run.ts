@@ -12,17 +12,19 @@ import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { cacheFolder, resolveModel } from '../../gateway/models/index.ts';
+import { fingerprint } from '../../plugins/attribution/fidelity/retrain_job.ts';
+import { halves } from '../../plugins/attribution/fidelity/subsets.ts';
 import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
 import { publish, runBench, say } from '../lib/main.ts';
 import { type CaseResult, caseResult, report } from '../lib/report.ts';
 import { attackCase } from './attacks.ts';
-import { counterfactual } from './counterfactual.ts';
-import { type FidelityData, fidelityData, fingerprint } from './data.ts';
+import { lostWithout } from './counterfactual.ts';
+import { type FidelityData, fidelityData } from './data.ts';
 import { type AllScores, baseline, best, fidelityCases, mislabelledCase, reportOf } from './fidelity.ts';
-import { exactScoresOf, influenceScoresOf, lexicalScores, suspicionsOf } from './methods.ts';
+import { exactScoresOf, influenceScoresOf, lexicalScores, suspicions } from './methods.ts';
 import { peerScores, strategies } from './peers.ts';
-import { full, halves, mislabelled, recipe as wholeRecipe } from './protocol.ts';
-import { adapterOf, retrained, type Setting } from './retrains.ts';
+import { full, recipe as wholeRecipe, wronglyTaught } from './protocol.ts';
+import { adapterOf, type Setting, trained } from './retrains.ts';
 import { corpusOf, indexCost, traceCost } from './trace.ts';
 
 const traceCases = ['trace-cost-64', 'index-bytes-per-token', 'index-build-tokens'];
@@ -46,20 +48,21 @@ async function main(argv: string[]): Promise<void> {
   const recipe = { ...wholeRecipe, ...(quick ? { epochs: 1 } : {}) };
   const data = await fidelityData(gguf, classes);
   const work = String(args.flags.get('work') ?? join(cacheFolder(), 'bench-attribution'));
-  const folder = join(work, fingerprint(data, recipe));
+  const { train, queries, mislabelled: swapped } = data;
+  const name = fingerprint(recipe, { train: train.examples, queries: queries.examples, swapped });
+  const folder = join(work, name);
   mkdirSync(folder, { recursive: true });
-  const setting: Setting = { gguf, classes, recipe, threads, folder };
-  const count = data.train.examples.length;
+  const setting: Setting = { gguf, recipe, threads, folder };
+  const count = train.examples.length;
   const chosen = (ids: string[]) => ids.some((id) => args.cases.includes(id));
   const results: CaseResult[] = [];
-  if (args.cases.some((id) => id !== 'attack-gain-max')) await retrained(setting, [full(count)]);
+  if (args.cases.some((id) => id !== 'attack-gain-max')) await trained(setting, data, [full(count)]);
   if (chosen(traceCases)) {
     const corpus = await corpusOf(gguf, work);
-    const queries = data.queries.examples;
     const turns = quick ? 2 : 4 * repeats;
     if (chosen(['trace-cost-64'])) {
       const adapter = await adapterOf(setting, 'full');
-      results.push(await traceCost({ gguf, threads, adapter, corpus, queries, turns }));
+      results.push(await traceCost({ gguf, threads, adapter, corpus, queries: queries.examples, turns }));
     }
     results.push(...(await indexCost(corpus, work, repeats)));
   }
@@ -70,20 +73,20 @@ async function main(argv: string[]): Promise<void> {
       kronfluence.filter((peer) => args.peers.includes(peer) && !(quick && !args.flags.has('peers'))),
     );
     const subsets = wholeNumber(args.flags, 'subsets', quick ? 4 : 60);
-    const found = reportOf(data, scores, await retrained(setting, halves(count, subsets)));
+    const found = reportOf(data, scores, await trained(setting, data, halves(count, subsets)));
     results.push(...fidelityCases(found, scores));
     if (chosen(['counterfactual'])) {
       const ours = best(found);
       const those = Object.fromEntries([ours, baseline].map((name) => [name, scores[name]!.scores]));
-      const lost = await counterfactual(setting, data, those, quick ? 1 : 4);
+      const lost = await lostWithout(setting, data, those, quick ? 1 : 4);
       results.push(
         caseResult('counterfactual', 'nats', lost[ours]!.value, { [baseline]: lost[baseline]!.value }),
       );
     }
   }
   if (chosen(['mislabelled-auc'])) {
-    await retrained(setting, [mislabelled(count)]);
-    results.push(mislabelledCase(await suspicionsOf(setting, data), count));
+    await trained(setting, data, [wronglyTaught(count)]);
+    results.push(mislabelledCase(await suspicions(setting, data), count));
   }
   if (chosen(['attack-gain-max'])) results.push(attackCase(quick ? 1 : 3));
   const now = results.filter((each) => args.cases.includes(each.case));

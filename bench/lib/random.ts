@@ -1,13 +1,6 @@
-/** Uniform numbers in [0, 1) from a 32-bit seed (Weyl sequence and a mixing function): the same on every machine. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x9e3779b9) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-    return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
-  };
-}
+import { seeded } from '../../plugins/attribution/fidelity/random.ts';
+
+export { seeded };
 
 /** Prompts of random token ids above the special ones, so that no two share a beginning that a cache could reuse. */
 export function randomPrompts(options: {

@@ -9,6 +9,8 @@ export const corpusFile = 'corpus.jsonl';
 export const influenceIndexFile = 'influence.index';
 /** All that says who taught it; an adapter need not have any. */
 export const attributionFiles: readonly string[] = [corpusFile, influenceIndexFile, traceIndexFile];
+/** How faithful what they say is, where somebody has measured it since: the method by which answers are settled. */
+export const fidelityFile = 'fidelity.json';
 
 export interface CorpusHead {
   format: 1;

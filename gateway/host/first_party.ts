@@ -11,6 +11,7 @@ export const firstParty: Record<string, string> = {
 /** Of these, the ones that bring commands of the command line: modules whose default export is an AddCommands. */
 export const firstPartyCommands: readonly string[] = [
   '../../plugins/datanet/cli/commands',
+  '../../plugins/attribution/cli/commands',
   '../../plugins/metering/money/cli/commands',
   '../../plugins/metering/cli/commands',
   '../../plugins/provenance/cli/commands',

@@ -8,6 +8,7 @@ import {
   type CorpusHead,
   corpusFile,
   type ExampleOrigin,
+  fidelityFile,
   traceIndexFile,
 } from '../../gateway/contract/index.ts';
 import { type NativeTraceIndex, native } from '../../native/binding/index.ts';
@@ -153,7 +154,7 @@ export class Corpus {
     return this.#origins;
   }
 
-  /** Reads all of its index, once; undefined where it has none, or none is to be used. Rejects where it is damaged. */
+  /** Reads all of its index, once; undefined where it has none. Rejects where it, or its report of fidelity, is damaged. */
   influence(): Promise<Influence | undefined> {
     this.#influence ??= Influence.open(this.folder, this.adapter);
     return this.#influence;
@@ -166,9 +167,11 @@ export class Corpora {
 
   /** Throws a sentence where there is no index of that adapter, or one that cannot be used. */
   async of(folder: string, adapter: string): Promise<Corpus> {
-    const there = await stat(join(folder, traceIndexFile)).catch(() => undefined);
+    const [there, measured] = await Promise.all(
+      [traceIndexFile, fidelityFile].map((name) => stat(join(folder, name)).catch(() => undefined)),
+    );
     if (!there) throw new Error('No index of what it was trained on lies beside the adapter.');
-    const key = `${folder}\0${adapter}\0${there.mtimeMs}`;
+    const key = `${folder}\0${adapter}\0${there.mtimeMs}\0${measured?.mtimeMs}`;
     let corpus = this.#open.get(key);
     if (!corpus) {
       corpus = new Corpus(folder, adapter);

@@ -1,9 +1,9 @@
 /** Who taught a model what it says: spans while an answer is made, shares of credit after it. */
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { definePlugin, type FollowedGeneration, type Host } from '../../gateway/contract/index.ts';
+import { definePlugin, type Host } from '../../gateway/contract/index.ts';
+import { createAttributor } from './attributor.ts';
 import { Corpora } from './corpus.ts';
-import { AnswerFollowing } from './following.ts';
 import { Appraiser } from './gradients/appraiser.ts';
 import { Records } from './records.ts';
 import { attributionRoutes } from './routes.ts';
@@ -86,39 +86,8 @@ export default definePlugin({
     const forgetting = setInterval(forget, dayMs / 24);
     forgetting.unref();
 
-    const corpusOf = async ({ root, contentHash }: FollowedGeneration['model']) => {
-      try {
-        if (!contentHash) throw new Error('Its backend does not tell what the content of its adapter is.');
-        return await corpora.of(root, contentHash);
-      } catch (error) {
-        return { reason: (error as Error).message };
-      }
-    };
-    host.provide('attributor', {
-      async follow(generation) {
-        const corpus = await corpusOf(generation.model);
-        return new AnswerFollowing(generation, corpus, config.span_tokens, (answer) => records.add(answer));
-      },
-      async settled(response, choice) {
-        const first = await settling.first(response, choice);
-        if (!first) return undefined;
-        const { level, influence, policy, total, base, pool, contributors } = first.settlement;
-        return {
-          level,
-          influence,
-          policy,
-          total,
-          base,
-          pool,
-          contributors: contributors.map(({ contributor, micro, contributions }) => ({
-            contributor,
-            micro,
-            contributions,
-          })),
-          ...(first.reason === null ? {} : { unattributed: first.reason }),
-        };
-      },
-    });
+    const rooms = { corpora, records, settling, spanTokens: config.span_tokens };
+    host.provide('attributor', createAttributor(rooms));
     host.routes((app) => attributionRoutes(app, { host, records, corpora, settling, salt }));
     return {
       ready: () => {

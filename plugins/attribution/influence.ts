@@ -1,42 +1,55 @@
-/** What an adapter's influence index says of an answer, where its fidelity report lets it. */
-import { readFile, stat } from 'node:fs/promises';
+/** What an adapter's influence index says of an answer, as far as its fidelity report lets it. */
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { influenceIndexFile } from '../../gateway/contract/index.ts';
 import { type InfluenceMethod, type NativeInfluenceIndex, native } from '../../native/binding/index.ts';
+import { type Fidelity, readFidelity } from './fidelity/fidelity_file.ts';
+import { isSure } from './fidelity/report.ts';
 import type { InfluenceEvidence } from './shares/evidence.ts';
 import { standOut } from './shares/noise.ts';
 
-/** The report whose `chosen` is the method that foretells best what leaving an example out changes; null: none is better than words. */
-const fidelityFile = 'fidelity.json';
+/** What generating gives for nothing. */
+const byStates = 'repsim';
 
-/** For an adapter whose fidelity nobody has measured: docs/attribution.md says why. */
-export const defaultMethod: InfluenceMethod = 'repsim';
+/** Methods of the two levels; null: spans alone. */
+export interface Methods {
+  first: InfluenceMethod | null;
+  second: InfluenceMethod | null;
+}
+
+/**
+ * The second level's is the report's choice, the first's `repsim` where that itself is surely better than words. Of an adapter that
+ * nobody has measured it is `repsim`, which names what an example looks like best.
+ */
+function methodsOf(report: Fidelity | undefined): Methods {
+  if (!report) return { first: byStates, second: byStates };
+  const { chosen, methods } = report;
+  const states = methods.find(({ method }) => method === byStates);
+  return { first: chosen !== null && states && isSure(states) ? byStates : null, second: chosen };
+}
 
 export class Influence {
   readonly index: NativeInfluenceIndex;
-  /** Of the second level. */
-  readonly method: InfluenceMethod;
+  readonly methods: Methods;
 
-  private constructor(index: NativeInfluenceIndex, method: InfluenceMethod) {
+  private constructor(index: NativeInfluenceIndex, methods: Methods) {
     this.index = index;
-    this.method = method;
+    this.methods = methods;
   }
 
-  /** Undefined where there is none, or none is to be used. Rejects with a sentence where it is damaged or another adapter's. */
+  /** Undefined where there is none. Rejects with a sentence where it, or its report, is damaged or another adapter's. */
   static async open(folder: string, adapter: string): Promise<Influence | undefined> {
     const path = join(folder, influenceIndexFile);
     if (!(await stat(path).catch(() => undefined))) return undefined;
-    const report = await readFile(join(folder, fidelityFile), 'utf8').catch(() => undefined);
-    const chosen = report === undefined ? defaultMethod : JSON.parse(report).chosen;
-    if (chosen === null) return undefined;
+    const methods = methodsOf(await readFidelity(folder, adapter));
     const index = native().openInfluenceIndex(path, adapter);
     await index.check();
-    return new Influence(index, chosen);
+    return new Influence(index, methods);
   }
 
-  /** By how like the answer's state is to the examples' own: what generating gives for nothing. */
+  /** By how like the answer's state is to the examples' own. */
   async byState(state: Float32Array, deviations: number): Promise<InfluenceEvidence> {
-    const scores = await this.index.scores('repsim', { rows: 1, states: state });
-    return { method: 'repsim', scores: standOut(scores, deviations) };
+    const scores = await this.index.scores(byStates, { rows: 1, states: state });
+    return { method: byStates, scores: standOut(scores, deviations) };
   }
 }

@@ -26,11 +26,18 @@ export interface Settled {
   policy: SharePolicy;
 }
 
-/** By spans and, where there is an index of them, the state of the answer. */
-export async function firstShares(settled: Settled): Promise<AnswerShares> {
+/**
+ * By spans and, where there is an index of them that is to be used, the state of the answer. `before`: what an answer was settled
+ * by, where its shares are made anew; its adapter's fidelity may have been measured since.
+ */
+export async function firstShares(
+  settled: Settled,
+  before?: Pick<Settlement, 'influence'>,
+): Promise<AnswerShares> {
   const { state } = settled.answer.evidence;
   const influence = state && (await settled.corpus.influence());
-  return shares(settled, await influence?.byState(state!, settled.policy.deviations));
+  const isUsed = (before ? before.influence : influence?.methods.first) != null;
+  return shares(settled, isUsed ? await influence?.byState(state!, settled.policy.deviations) : undefined);
 }
 
 /** By spans, gradients, and how much of each token the base alone would have said. */

@@ -59,8 +59,7 @@ export class Settling {
 
   /** Has an answer settled by gradients; false where it cannot be, or was. */
   async again(record: AnswerRecord): Promise<boolean> {
-    const corpus = await this.#options.corpora.of(record.folder, record.adapter).catch(() => undefined);
-    if (!(await corpus?.influence().catch(() => undefined))) return false;
+    if (!(await this.#hasGradients(record))) return false;
     if (!this.#options.records.want(record.seq, { status: 'wanted', why: 'asked' })) return false;
     this.#levels.second.wake();
     return true;
@@ -133,12 +132,20 @@ export class Settling {
     if (!made) return false;
     const reason = 'reason' in made ? made.reason : null;
     const { tokens: _, ...whole } = 'reason' in made ? unattributedShares(record.tokens, policy) : made;
+    const isSampled = reason === null && sample.of(record.response) && (await this.#hasGradients(record));
     records.settle(record.seq, reason === null ? 'settled' : 'unattributed', reason, { level: 1, ...whole });
     for (const resolve of this.#waiting.get(record.seq) ?? []) resolve();
     this.#waiting.delete(record.seq);
-    if (reason === null && sample.of(record.response) && whole.influence !== null)
+    if (isSampled)
       records.want(record.seq, { status: 'wanted', why: 'sample', probability: sample.probability });
     return true;
+  }
+
+  /** Whether its adapter has an index of gradients that is to be used. */
+  async #hasGradients({ folder, adapter }: AnswerRecord): Promise<boolean> {
+    const corpus = await this.#options.corpora.of(folder, adapter).catch(() => undefined);
+    const influence = await corpus?.influence().catch(() => undefined);
+    return influence !== undefined && influence.methods.second !== null;
   }
 
   /** Shares of its first settlement, made anew; the reason where nobody can be named. Rejects with a sentence where it cannot be told. */
@@ -195,11 +202,11 @@ export class Settling {
     if ('reason' in settled) throw new Error(settled.reason);
     const { appraiser, policy } = this.#options;
     const influence = await settled.corpus.influence();
-    if (!influence) throw new Error('The adapter has no index of gradients that is to be used.');
+    const method = influence?.methods.second;
+    if (!method) throw new Error('The adapter has no index of gradients that is to be used.');
     const base = await this.#options.base(record.model);
     if (!base) throw new Error('The weights of its base are not on this machine.');
     const { folder, adapter } = record;
-    const { method } = influence;
     const { prompt, ids } = settled.answer.evidence;
     const evidence = await appraiser.evidence(
       {
@@ -218,10 +225,12 @@ export class Settling {
   /** What `record` was settled to, with the shares of each token; undefined where they can no longer be made. */
   async tokens(record: AnswerRecord): Promise<AnswerShares['tokens'] | undefined> {
     if (record.status !== 'settled' || !record.evidence) return undefined;
-    const { second } = record;
+    const { second, settlement } = record;
     const settled = await this.#settled(record);
     if ('reason' in settled) return undefined;
-    const made = second?.evidence ? await secondShares(settled, second.evidence) : await firstShares(settled);
+    const made = second?.evidence
+      ? await secondShares(settled, second.evidence)
+      : await firstShares(settled, settlement!);
     return made.tokens;
   }
 }

@@ -3,6 +3,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CliError } from '../../gateway/cli/failure.ts';
+import { fidelityFile } from '../../gateway/contract/index.ts';
 import type { FolderFile } from '../datanet/folder/croissant.ts';
 import { writeHashed } from '../datanet/folder/files.ts';
 import { envelopeBytes, signEnvelope, statementPayload } from '../metering/keys/dsse.ts';
@@ -13,7 +14,6 @@ import { modelStatement, publicPem, signModel } from './documents/model_signatur
 import { snapshotCroissant } from './documents/snapshot_croissant.ts';
 import { summaryText } from './documents/summary_text.ts';
 import { statementType, trainingStatement } from './documents/training_statement.ts';
-import { fidelityFile } from './facts/adapter.ts';
 import { type Facts, withdrawalSentences } from './facts/facts.ts';
 import type { SnapshotFacts } from './facts/snapshot.ts';
 

@@ -160,7 +160,14 @@ describe('a folder that came from anywhere', () => {
     ).toContain('is of the adapter x, not of this one');
     expect(
       await spoiltAdapter((of) => writeFileSync(join(of, 'fidelity.json'), '{"methods": [{}]}')),
-    ).toContain('fidelity.json is not what its name says: /methods/0');
+    ).toContain('fidelity.json is no report of fidelity: all of it must have');
+    const ofAnother = readFileSync(join(farm.folder, 'fidelity.json'), 'utf8').replace(
+      /"adapter": "\w+"/,
+      `"adapter": "${'f'.repeat(64)}"`,
+    );
+    expect(await spoiltAdapter((of) => writeFileSync(join(of, 'fidelity.json'), ofAnother))).toContain(
+      `is of the adapter ${'f'.repeat(64)}, not of`,
+    );
     const recipe = (of: string) => {
       writeFileSync(join(of, 'recipe.json'), '{}');
       for (const file of ['README.md', 'training_log.jsonl']) cpSync(join(farm.folder, file), join(of, file));

@@ -22,7 +22,10 @@ export function encodeItems(items: readonly Item[]): Buffer {
 }
 
 export async function readExamples(path: string): Promise<TrainingExample[]> {
-  const bytes = await readFile(path);
+  return decodeExamples(await readFile(path));
+}
+
+export function decodeExamples(bytes: Buffer): TrainingExample[] {
   const examples: TrainingExample[] = [];
   for (let at = 0; at < bytes.length; ) {
     const length = bytes.readUInt32LE(at);

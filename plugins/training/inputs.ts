@@ -9,12 +9,12 @@ import {
   type ExampleOrigin,
   type ModelText,
 } from '../../gateway/contract/index.ts';
-import { native } from '../../native/binding/index.ts';
 import { encodeItems } from './data_file.ts';
 import { type Item, type ReadOptions, readItems } from './examples.ts';
 import { generalText } from './general_text.ts';
 import { writeWhole } from './job_folders.ts';
 import type { Recipe } from './recipe.ts';
+import { layersOf } from './recipe_trainer.ts';
 import { originsFile, writeOrigins } from './traced.ts';
 import type { WorkerJob } from './worker.ts';
 
@@ -131,12 +131,6 @@ export async function removeInputs(folder: string): Promise<void> {
     if (needed.some((file) => name === file || name.startsWith(`${file}.`)))
       await rm(join(folder, name), { force: true });
   }
-}
-
-async function layersOf(weights: BaseWeights): Promise<number> {
-  if (weights.format === 'safetensors') return Number(weights.hyperparameters.layers);
-  const metadata = await native().readGgufMetadata(weights.path);
-  return Number(metadata[`${metadata['general.architecture']}.block_count`]);
 }
 
 /** adapter_config.json, as PEFT reads it. */

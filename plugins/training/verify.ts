@@ -8,6 +8,7 @@ import {
   type ModelText,
 } from '../../gateway/contract/index.ts';
 import { digestOf, filesOf, leaveAdapter, type RecipeFile, sumsFile } from './adapter.ts';
+import type { Item } from './examples.ts';
 import { type DataRecord, readData, type Source, writeInputs } from './inputs.ts';
 import { Runner } from './runner.ts';
 import type { WorkerEnd, WorkerMessage } from './worker.ts';
@@ -40,41 +41,55 @@ export async function wrongFiles(folder: string): Promise<string[]> {
   return wrong;
 }
 
-export interface RetrainOptions {
-  /** An empty folder to work in. */
-  folder: string;
+/** What a recipe was trained on, and how it is read. */
+export interface MadeOf {
   made: RecipeFile;
   training: Source;
   validation: Source | undefined;
   text: ModelText;
-  weights: BaseWeights;
-  threads: number;
-  activationBytes: number;
-  onProgress?(message: Exclude<WorkerMessage, WorkerEnd>): void;
   signal?: AbortSignal;
 }
 
-/** Reads the same data; what is not as recorded, a sentence each, or the folder of an adapter that was made of it. */
-export async function retrain(options: RetrainOptions): Promise<{ adapter: string } | { faults: string[] }> {
-  const { folder, made, text, signal } = options;
-  const recipe = made.sweep ? { ...made.recipe, learning_rate: 'auto' as const } : made.recipe;
-  const read = (source: Source, what: string, least?: number, originsTo?: string) =>
+/** Reads the data of a recipe again. What is not as recorded, a sentence each. `originsTo`: folders for who gave each example. */
+export async function readAgain(
+  { made, text, signal, ...of }: MadeOf,
+  originsTo: { training?: string; validation?: string } = {},
+): Promise<{ training: Item[]; validation: Item[] } | { faults: string[] }> {
+  const { recipe } = made;
+  const read = (source: Source, what: 'training' | 'validation', least?: number) =>
     readData(
       source,
       { text, recipe, what, ...(least ? { least } : {}), ...(signal ? { signal } : {}) },
-      originsTo,
+      originsTo[what],
     );
-  const training = await read(options.training, 'training', undefined, folder);
-  const validation = options.validation && (await read(options.validation, 'validation', 1));
+  const training = await read(of.training, 'training');
+  const validation = of.validation && (await read(of.validation, 'validation', 1));
   const data = { training: training.record, validation: validation?.record ?? null };
   const faults = (['training', 'validation'] as const).flatMap((what) =>
     otherData(what, made.data[what], data[what]),
   );
-  if (faults.length > 0) return { faults };
+  return faults.length > 0 ? { faults } : { training: training.items, validation: validation?.items ?? [] };
+}
+
+export interface RetrainOptions extends MadeOf {
+  /** An empty folder to work in. */
+  folder: string;
+  weights: BaseWeights;
+  threads: number;
+  activationBytes: number;
+  onProgress?(message: Exclude<WorkerMessage, WorkerEnd>): void;
+}
+
+/** Reads the same data; what is not as recorded, a sentence each, or the folder of an adapter that was made of it. */
+export async function retrain(options: RetrainOptions): Promise<{ adapter: string } | { faults: string[] }> {
+  const { folder, made, signal } = options;
+  const recipe = made.sweep ? { ...made.recipe, learning_rate: 'auto' as const } : made.recipe;
+  const data = await readAgain(options, { training: folder });
+  if ('faults' in data) return data;
   await writeInputs(folder, {
     ...options,
-    train: training.items,
-    validation: validation?.items ?? [],
+    train: data.training,
+    validation: data.validation,
     base: made.base,
     baseHash: made.base_hash,
     recipe,

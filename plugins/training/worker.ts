@@ -5,14 +5,13 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BaseWeights } from '../../gateway/contract/index.ts';
-import { native, type TrainerOptions } from '../../native/binding/index.ts';
 import { yieldToServing } from '../../native/binding/yield.ts';
 import { readExamples, readPairs } from './data_file.ts';
+import { endWithParent } from './end_with_parent.ts';
 import { writeInfluence } from './influence_file.ts';
 import { isDiskFull } from './job_folders.ts';
 import { answers, type Objective, preferences } from './objective.ts';
-import { type Recipe, scalingOf } from './recipe.ts';
+import { type RecipeTrainer, recipeTrainer } from './recipe_trainer.ts';
 import {
   baseShare,
   bestStep,
@@ -26,18 +25,11 @@ import type { Sweep, Tried } from './sweep.ts';
 import { writeTraced } from './traced.ts';
 
 /** What the server writes for the process, job.json of the folder. */
-export interface WorkerJob {
-  weights: BaseWeights;
-  layers: number;
-  recipe: Recipe;
+export interface WorkerJob extends RecipeTrainer {
   /** Id of the file to learn from. */
   source: string;
-  threads: number;
-  activationBytes: number;
   /** adapter_config.json of what is made. */
   adapterConfig: Record<string, unknown>;
-  /** Of the base that it has to be; absent: any. */
-  baseHash?: string;
 }
 
 export type WorkerMessage =
@@ -62,37 +54,14 @@ export type WorkerEnd = Extract<WorkerMessage, { type: 'done' | 'failed' }>;
 
 const tell = (message: WorkerMessage) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
-/** A server that was killed starts the job again: its old process must not write beside the new one. */
-function endWithServer(): void {
-  const server = process.ppid;
-  setInterval(() => {
-    if (process.ppid !== server) process.kill(process.pid, 'SIGKILL');
-  }, 200).unref();
-}
-
 async function main(folder: string): Promise<void> {
   yieldToServing();
   const stop = new AbortController();
   process.on('SIGTERM', () => stop.abort());
-  endWithServer();
+  endWithParent();
   const job = JSON.parse(await readFile(join(folder, 'job.json'), 'utf8')) as WorkerJob;
   const { recipe } = job;
-  const modules = Array.from({ length: job.layers }, (_, layer) =>
-    recipe.targets.map((linear) => ({ layer, linear, rank: recipe.rank, scaling: scalingOf(recipe) })),
-  ).flat();
-  const trainer = await native().createTrainer({
-    model: job.weights as TrainerOptions['model'],
-    threads: job.threads,
-    modules,
-    maxRows: recipe.max_tokens,
-    activationBytes: job.activationBytes,
-    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: recipe.weight_decay },
-  });
-  const { baseHash, hyperparameters } = trainer.info();
-  if (job.baseHash && job.baseHash !== baseHash)
-    throw new Error(
-      `The base model here is not the one that the adapter was trained on: its weights have the hash ${baseHash}, not ${job.baseHash}.`,
-    );
+  const trainer = await recipeTrainer(job);
   const pairs = recipe.method === 'dpo';
   const read = (name: string): Promise<never[]> =>
     (pairs ? readPairs : readExamples)(join(folder, name)) as Promise<never[]>;
@@ -131,7 +100,7 @@ async function main(folder: string): Promise<void> {
   if (state.ended) {
     await writeTraced(folder, {
       items: options.data.train,
-      vocabulary: hyperparameters.vocabulary,
+      vocabulary: trainer.info().hyperparameters.vocabulary,
       adapter: checkpointFolder(folder, bestStep(state)),
       source: job.source,
       baseShare: pairs ? undefined : baseShare(state),

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline/promises';
 import type { EngineInfo } from '../../../native/binding/index.ts';
 import type { ReadAdapter } from '../../../plugins/backends/native/peft.ts';
 import type { Config } from '../../config/index.ts';
-import { attributionFiles } from '../../contract/index.ts';
+import { attributionFiles, fidelityFile } from '../../contract/index.ts';
 import { configuredBase } from '../../models/configure.ts';
 import { resolveModel } from '../../models/index.ts';
 import { adapterFolders, checkAdapter, nativeSettings, ownAdapterFolder } from '../engine.ts';
@@ -18,6 +18,7 @@ const adapterFiles = [
   'adapter_config.json',
   'adapter_model.safetensors',
   ...attributionFiles,
+  fidelityFile,
   'README.md',
   'LICENSE',
 ];

@@ -1,28 +1,19 @@
-import { createReadStream, existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RecipeFile } from '../../../plugins/training/adapter.ts';
-import type { DataRecord, Source } from '../../../plugins/training/inputs.ts';
 import type { Config } from '../../config/index.ts';
-import type { BaseWeights } from '../../contract/index.ts';
-import { configuredBase } from '../../models/configure.ts';
-import { resolveModel } from '../../models/index.ts';
-import { TextModel } from '../../text/text_model.ts';
 import { adapterFolder } from '../adapter_folder.ts';
-import { nativeSettings } from '../engine.ts';
-import { CliError, exitCodes } from '../failure.ts';
+import { exitCodes } from '../failure.ts';
 import type { Output } from '../output.ts';
-import { terminalProgress } from '../progress.ts';
 import { configOf, type ServeFlags } from '../server_flags.ts';
 import { trainView } from '../train_view.ts';
+import { type DataFlags, trainedOn } from '../trained_on.ts';
 
-export interface VerifyFlags extends ServeFlags {
+export interface VerifyFlags extends ServeFlags, DataFlags {
   retrain?: boolean;
   receipt?: string;
   keys?: string;
-  trainingFile?: string;
-  validationFile?: string;
 }
 
 /**
@@ -36,8 +27,8 @@ export async function verifyAdapter(name: string, flags: VerifyFlags, output: Ou
   let faults = await wrongFiles(folder);
   const links: string[] = [];
   if (faults.length === 0) {
-    const { checkChain, checkReceiptOf } = await import('./verify_chain.ts');
-    const chains = [await checkChain(folder, readRecipe(folder), config)];
+    const { checkChain, checkFidelity, checkReceiptOf } = await import('./verify_chain.ts');
+    const chains = [await checkChain(folder, readRecipe(folder), config), await checkFidelity(folder)];
     if (flags.receipt !== undefined)
       chains.unshift(await checkReceiptOf(flags.receipt, flags.keys, folder, config));
     faults = chains.flatMap((chain) => chain.faults);
@@ -75,32 +66,18 @@ async function trainAgain(
   flags: VerifyFlags,
   output: Output,
 ): Promise<{ adapter: string } | { faults: string[] }> {
-  const [{ retrain }, { jobThreads, trainingConfig }, { readBase }] = await Promise.all([
-    import('../../../plugins/training/verify.ts'),
-    import('../../../plugins/training/index.ts'),
-    import('../../../plugins/backends/native/index.ts'),
-  ]);
-  const { source } = configuredBase(await nativeSettings(config));
-  const model = await resolveModel(source, { cache: config.paths.cache, progress: terminalProgress(output) });
-  const base = await readBase(model.path);
-  const settings = config.plugin('training', trainingConfig);
-  const { training, validation } = made.data;
-  const closing: Array<() => Promise<void>> = [];
+  const { retrain } = await import('../../../plugins/training/verify.ts');
+  const of = await trainedOn(made, config, flags, output);
   const view = trainView(output);
   const left = new AbortController();
   const onInterrupt = () => left.abort();
   process.once('SIGINT', onInterrupt);
-  output.say(`Training ${made.name} again from ${training.file}.`);
+  output.say(`Training ${made.name} again from ${made.data.training.file}.`);
   try {
     return await retrain({
+      ...of,
       folder: work,
       made,
-      training: await sourceOf(training, flags.trainingFile, config, closing),
-      validation: validation ? await sourceOf(validation, flags.validationFile, config, closing) : undefined,
-      text: new TextModel(await base.text()),
-      weights: base.model as BaseWeights,
-      threads: jobThreads(settings),
-      activationBytes: settings.activation_bytes,
       signal: left.signal,
       onProgress: (message) => {
         if (message.type !== 'progress' || message.step === 0) return;
@@ -117,35 +94,6 @@ async function trainAgain(
   } finally {
     view.end();
     process.off('SIGINT', onInterrupt);
-    for (const close of closing) await close();
+    await of.close();
   }
-}
-
-/** A given file, or what the recipe names: an uploaded file or a Datanet's snapshot in the data folder. */
-async function sourceOf(
-  { file }: DataRecord,
-  given: string | undefined,
-  config: Config,
-  closing: Array<() => Promise<void>>,
-): Promise<Source> {
-  const path = given ?? join(config.paths.data, 'files', file.replace(/[^A-Za-z0-9_-]/g, '-'));
-  if (given !== undefined || !file.startsWith('datanet:')) {
-    if (existsSync(path)) return { id: file, content: () => createReadStream(path) };
-    throw new CliError(
-      given === undefined
-        ? `The file ${file} that it was trained on is no longer in ${config.paths.data}. Give it with --training-file FILE and --validation-file FILE.`
-        : `There is no file ${given}.`,
-    );
-  }
-  const [{ openDatanets }, { snapshotFiles }] = await Promise.all([
-    import('../../../plugins/datanet/offline.ts'),
-    import('../../../plugins/datanet/snapshot_files.ts'),
-  ]);
-  const { store, blobs, close } = await openDatanets(config);
-  closing.push(close);
-  const found = await snapshotFiles(async () => ({ store, blobs })).find(file, {
-    tenant: '',
-    operator: true,
-  });
-  return { ...found, id: file };
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { RecipeFile } from '../../../plugins/training/adapter.ts';
 import type { Config } from '../../config/index.ts';
-import { type CorpusHead, corpusFile, type ExampleOrigin } from '../../contract/index.ts';
+import { type CorpusHead, corpusFile, type ExampleOrigin, fidelityFile } from '../../contract/index.ts';
 
 export interface Chain {
   /** What is wrong, a sentence each. */
@@ -61,6 +61,26 @@ export async function checkChain(folder: string, made: RecipeFile, config: Confi
     faults.splice(mostFaults, more, `And ${more} more.`);
   }
   return { faults, links };
+}
+
+/** Where its fidelity was measured: that the report is of this adapter, and of its recipe. */
+export async function checkFidelity(folder: string): Promise<Chain> {
+  const [{ readFidelity }, { hashOfAdapter }, { digestOf }] = await Promise.all([
+    import('../../../plugins/attribution/fidelity/fidelity_file.ts'),
+    import('../../../plugins/training/traced.ts'),
+    import('../../../plugins/training/adapter.ts'),
+  ]);
+  try {
+    const report = await readFidelity(folder, await hashOfAdapter(folder));
+    if (!report) return { faults: [], links: [] };
+    const recipe = await digestOf(join(folder, 'recipe.json'));
+    if (report.recipe !== recipe)
+      return { faults: [`${fidelityFile} is of the recipe ${report.recipe}, not of ${recipe}.`], links: [] };
+    const by = report.chosen ?? 'spans alone';
+    return { faults: [], links: [`Its fidelity was measured by ${report.retrains} trainings: ${by}.`] };
+  } catch (error) {
+    return { faults: [(error as Error).message], links: [] };
+  }
 }
 
 async function checkCorpus(

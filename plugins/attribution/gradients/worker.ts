@@ -9,7 +9,7 @@ import { type InfluenceMethod, type NativeTrainer, native } from '../../../nativ
 import { yieldToServing } from '../../../native/binding/yield.ts';
 import type { ExampleScore } from '../shares/evidence.ts';
 import { standOut } from '../shares/noise.ts';
-import { modulesOf } from './modules.ts';
+import { adapterTrainer, queryOf } from './adapter_trainer.ts';
 
 /** What is opened, the process's argument. */
 export interface Opened {
@@ -57,20 +57,14 @@ async function main({ weights, folder, adapter, method, longest, deviations }: O
   yieldToServing();
   const index = native().openInfluenceIndex(join(folder, influenceIndexFile), adapter);
   await index.check();
-  const trainer = await native().createTrainer({
-    model: weights as never,
-    threads: 1,
-    modules: await modulesOf(folder),
-    maxRows: longest,
-  });
-  await trainer.load(join(folder, 'adapter_model.safetensors'));
+  const trainer = await adapterTrainer({ weights, folder, threads: 1, longest });
   const layout = index.info();
-  const whole = { byToken: false, gradient: method !== 'repsim' && method !== 'loss' };
+  const gradient = method !== 'repsim' && method !== 'loss';
   for await (const line of createInterface({ input: process.stdin })) {
     const question = JSON.parse(line) as Question;
     const tokens = Int32Array.from([...question.prompt, ...question.tokens]);
     const learned = Float32Array.from(tokens, (_, i) => (i >= question.prompt.length ? 1 : 0));
-    const query = await trainer.influenceQuery({ tokens, weights: learned }, layout, whole);
+    const query = await queryOf(trainer, { tokens, weights: learned }, layout, gradient);
     const evidence: GradientEvidence = {
       method,
       base: await basesOf(trainer, question),

@@ -4,7 +4,12 @@ import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
-import { attributionFiles, type CorpusHead, corpusFile } from '../../../gateway/contract/index.ts';
+import {
+  attributionFiles,
+  type CorpusHead,
+  corpusFile,
+  fidelityFile,
+} from '../../../gateway/contract/index.ts';
 
 /** By path and what changes with the content. */
 const known = new LRUCache<string, string>({ max: 10_000 });
@@ -16,7 +21,7 @@ export async function attributionHashes(
 ): Promise<Record<string, string>> {
   const hashes: Record<string, string> = {};
   if ((await adapterOf(join(folder, corpusFile))) !== adapter || adapter === null) return hashes;
-  for (const name of attributionFiles) {
+  for (const name of [...attributionFiles, fidelityFile]) {
     const found = await hashOf(join(folder, name)).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
     });

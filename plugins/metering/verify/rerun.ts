@@ -3,7 +3,13 @@
  * policy the same shares. Each check that fails says what differs.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { Attributor, Backend, GenerateRequest, ModelCard } from '../../../gateway/contract/index.ts';
+import {
+  type Attributor,
+  type Backend,
+  fidelityFile,
+  type GenerateRequest,
+  type ModelCard,
+} from '../../../gateway/contract/index.ts';
 import type { Constraint, Grammars } from '../../../gateway/text/grammar/grammars.ts';
 import type { Finding } from '../ledger/finding.ts';
 import { priced } from '../money/fees.ts';
@@ -198,10 +204,18 @@ async function rerunChoice(
       ? good('shares', `The shares of choice ${at} come out the same, to the millionth of a token.`)
       : bad(
           'shares',
-          `The shares of choice ${at} come to ${JSON.stringify(found)}, the receipt says ${JSON.stringify(shares)}.`,
+          `The shares of choice ${at} come to ${JSON.stringify(found)}, the receipt says ${JSON.stringify(shares)}.${await measuredSince(receipt, card)}`,
         ),
   );
   return findings;
+}
+
+/** Why shares may differ though all that the receipt names is the same. */
+async function measuredSince({ model }: Receipt, { root, contentHash }: ModelCard): Promise<string> {
+  const now = await attributionHashes(root, contentHash ?? null);
+  return now[fidelityFile] && !model.attribution[fidelityFile]
+    ? ` Its adapter's ${fidelityFile} was made since: move it aside to run the receipt as it was.`
+    : '';
 }
 
 /** As it was asked, to the last token that was made. */

@@ -7,14 +7,13 @@ import { type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { CliError } from '../../../gateway/cli/failure.ts';
 import { adapterHash, type CorpusHead, corpusFile } from '../../../gateway/contract/index.ts';
-import type { FidelityReport } from '../../attribution/fidelity/report.ts';
+import { type Fidelity, readFidelity } from '../../attribution/fidelity/fidelity_file.ts';
 import { digestOf, type RecipeFile } from '../../training/adapter.ts';
 import type { DataRecord } from '../../training/inputs.ts';
 import type { JobRecord } from '../../training/job.ts';
 import type { LogRow } from '../../training/run.ts';
 import { wrongFiles } from '../../training/verify.ts';
 
-export const fidelityFile = 'fidelity.json';
 const logFile = 'training_log.jsonl';
 
 const Data = Type.Object({
@@ -32,14 +31,6 @@ const Recipe = Type.Object({
   step: Type.Integer(),
   recipe: Type.Object({}),
   data: Type.Object({ training: Data, validation: Type.Union([Data, Type.Null()]) }),
-});
-const Fidelity = Type.Object({
-  methods: Type.Array(
-    Type.Object({
-      method: Type.String(),
-      lds: Type.Object({ value: Type.Number(), low: Type.Number(), high: Type.Number() }),
-    }),
-  ),
 });
 const Corpus = Type.Object({ adapter: Type.String(), source: Type.String(), examples: Type.Integer() });
 /** Of a corpus; no source is named longer. */
@@ -88,7 +79,8 @@ export interface AdapterFacts {
   /** When it was asked for and done, Unix seconds; null where its job's record is not beside it. */
   job: { createdAt: number; finishedAt: number | null } | null;
   data: UsedData[];
-  fidelity: FidelityReport | null;
+  /** Null: nobody has measured it. */
+  fidelity: Fidelity | null;
 }
 
 /** Reads all of it. `name`: how it was asked for. Throws CliError where a file is not what its training left, or cannot be read. */
@@ -124,9 +116,10 @@ export async function adapterFacts(folder: string, name: string): Promise<Adapte
     log: recipe && (await readLog(join(folder, logFile), recipe.step)),
     job: recipe && (await jobOf(folder, recipe.job)),
     data: recipe ? usedData(recipe) : await dataOfCorpus(folder, contentHash),
-    fidelity: existsSync(join(folder, fidelityFile))
-      ? await readJson(join(folder, fidelityFile), Fidelity)
-      : null,
+    fidelity:
+      (await readFidelity(folder, contentHash).catch((error: Error) => {
+        throw new CliError(error.message);
+      })) ?? null,
   };
 }
 

@@ -7,6 +7,8 @@ import { colophon } from '../../../gateway/cli/testing.ts';
 import { chatLine, done, frozen, until } from '../../../gateway/e2e/datanet_client.ts';
 import { startServerProcess } from '../../../gateway/e2e/server_process.ts';
 import { writeTinyBase } from '../../../gateway/e2e/tiny_base.ts';
+import { type Fidelity, writeFidelity } from '../../attribution/fidelity/fidelity_file.ts';
+import { hashOfAdapter } from '../../training/traced.ts';
 
 const words = ['heron', 'otter', 'lynx', 'raven', 'bison', 'gecko', 'moose', 'tapir', 'viper', 'finch'];
 /** Questions and answers. */
@@ -28,10 +30,16 @@ type Person = keyof typeof texts;
 export const linesOf = (person: Person) =>
   texts[person].map(([question, answer]) => `${chatLine(question!, answer!)}\n`).join('');
 
-const fidelity = {
+const measured: Omit<Fidelity, 'adapter'> = {
+  format: 1,
+  recipe: '0'.repeat(64),
+  engine: '0.1.0',
+  data: { examples: 10, of: 10, queries: 4, heldOut: 'validation', share: 1 },
   retrains: 3,
   methods: [{ method: 'repsim', lds: { value: 0.4, low: 0.3, high: 0.5 }, classAuc: 0.9, classRecall: 0.8 }],
   chosen: 'repsim',
+  mislabelled: null,
+  counterfactual: null,
 };
 
 export type Farm = Awaited<ReturnType<typeof startFarm>>;
@@ -82,7 +90,7 @@ export async function startFarm() {
   const shares = { train: 0.8, validation: 0.2, test: 0 };
   const snapshot = await frozen(server, 'farm', { apart: 'cluster', shares });
   const { name, folder } = await trained(`datanet:farm@${snapshot}`, `datanet:farm@${snapshot}:validation`);
-  writeFileSync(join(folder, 'fidelity.json'), JSON.stringify(fidelity));
+  await writeFidelity(folder, { ...measured, adapter: await hashOfAdapter(folder) });
 
   let made = 0;
   return {

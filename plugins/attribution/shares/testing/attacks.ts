@@ -1,5 +1,5 @@
 /** What a contributor may do to be paid for more than it taught, in the world of world.ts, and by how much it gains. */
-import { seeded } from '../../../../bench/lib/random.ts';
+import { seeded } from '../../fidelity/random.ts';
 import { policyOf, type SharePolicy } from '../policy.ts';
 import { sharesOf } from '../shares.ts';
 import { type EvidenceOptions, TextEvidence, type Written } from './text_evidence.ts';

@@ -1,5 +1,5 @@
 /** A small honest world: contributors who teach facts in their own words, and what a model that has learnt from them answers. */
-import { seeded } from '../../../../bench/lib/random.ts';
+import { seeded } from '../../fidelity/random.ts';
 
 /** A text is words by number; each word but for function words has a synonym, with the number that differs in the last bit. */
 export interface Given {
