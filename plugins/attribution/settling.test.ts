@@ -107,7 +107,7 @@ describe('an answer', () => {
     await settling.idle();
     const [record] = records.of('r', undefined);
     expect(record!.status).toBe('settled');
-    records.settle(record!.seq, 'unattributed', 'again', record!.settlement!);
+    records.settle(record!.seq, 'unattributed', 'again', record!.settlement!, null);
     expect(records.of('r', undefined)[0]!.status).toBe('settled');
     records.close();
   });
