@@ -14,9 +14,17 @@ export interface ReceiptFile {
 /** Most bytes of a receipt's file that are read. */
 const longestFile = 64 * 1024 * 1024;
 
-/** What the ledger has of a document, which tells nothing but its digest. */
-export const ledgerEntry = (kind: 'receipt' | 'epoch', envelope: Envelope): Buffer =>
-  Buffer.from(`${kind} sha256:${createHash('sha256').update(envelopeBytes(envelope)).digest('hex')}`);
+/** What the ledger has documents of. */
+export type Logged = 'receipt' | 'epoch' | `correction of ${number}`;
+
+export const digestOf = (envelope: Envelope): string =>
+  createHash('sha256').update(envelopeBytes(envelope)).digest('hex');
+
+/** What the ledger has of a document, which tells nothing but its digest; of a correction also which entry the receipt is. */
+export function ledgerEntry(what: Logged, envelope: Envelope): Buffer {
+  const [kind, of, entry] = what.split(' ');
+  return Buffer.from(`${kind} sha256:${digestOf(envelope)}${of ? ` of ${entry}` : ''}`);
+}
 
 export function writeReceiptFile(envelope: Envelope, proof: string): string {
   const file: ReceiptFile = {

@@ -7,6 +7,7 @@ import type { Attributor, Backend, GenerateRequest, ModelCard } from '../../../g
 import type { Finding } from '../ledger/finding.ts';
 import { priced } from '../money/fees.ts';
 import { attributionHashes } from '../receipts/attribution_hashes.ts';
+import { ownerIn } from '../receipts/make_correction.ts';
 import { commitTo } from '../receipts/opening.ts';
 import type { Receipt, ReceiptChoice } from '../receipts/receipt.ts';
 import type { Opening } from '../store/answers.ts';
@@ -67,9 +68,7 @@ function checkOpening({ choices }: Receipt, { salt, prompts, outputs }: Opening)
 
 /** The operator's rates and split are in the receipt; what they come to is computed again. */
 function checkFee({ usage, choices, model, fee, owed }: Receipt): Finding {
-  const owner = owed
-    .map(({ account }) => /^owner:(.*)$/s.exec(account)?.[1])
-    .find((name) => name !== undefined);
+  const owner = ownerIn(owed);
   const again = priced(usage, choices, model.name, {
     currency: fee.currency,
     rates: fee.rates,
