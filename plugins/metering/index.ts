@@ -83,11 +83,17 @@ export default definePlugin({
     const attributor = () => host.all('attributor')[0];
     const correcting = new Correcting({ store, log: host.log, attributor });
     const receipting = new Receipting({ store, log: host.log, attributor, corrections: correcting });
-    const payouts = new Payouts({
-      books: (call, ...given) => store.books(call, ...given),
-      finishEpoch: (epoch, file) => store.call('finishEpoch', { epoch, file }),
-      proveEntry: (entry) => store.call('proveEntry', entry),
-    });
+    const payouts = new Payouts(
+      {
+        books: (call, ...given) => store.books(call, ...given),
+        finishEpoch: (epoch, file) => store.call('finishEpoch', { epoch, file }),
+        proveEntry: (entry) => store.call('proveEntry', entry),
+      },
+      (response) =>
+        attributor()
+          ?.again?.settle(response, 'dispute')
+          .catch((err) => host.log.warn({ err, response }, 'A response in dispute is not settled again.')),
+    );
     const forget = () =>
       store
         .call('forget', Date.now() - config.keep_days * dayMs)

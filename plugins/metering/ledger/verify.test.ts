@@ -217,6 +217,11 @@ describe('a ledger', () => {
         ok: true,
         sentence: expect.stringMatching(/^The 700 entries have the root [0-9a-f]{64}/),
       },
+      {
+        check: 'corrections',
+        ok: true,
+        sentence: 'Each of its 0 corrections is of a receipt before it, and none has two.',
+      },
       ...[100, 300, 700].map((size, at) => ({
         check: 'older checkpoint',
         ok: true,

@@ -106,6 +106,9 @@ export const disputeAnswer = closed({
   resolution: orNull(text),
   resolved_by: orNull(text),
   resolved_at: orNull(time),
+  correction: orNull(
+    Type.Integer({ description: "Of its receipt: the correction's entry of the ledger, once there is one." }),
+  ),
 });
 
 export const seconds = (milliseconds: number) => Math.floor(milliseconds / 1000);

@@ -133,7 +133,7 @@ class Run {
         'SELECT corrections.idx, id, receipt, changes FROM corrections JOIN receipts ON receipts.idx = receipt',
       )
       .all() as CorrectionRow[])
-      counted.correct(idx, { receipt: { id, entry: receipt }, changes: JSON.parse(changes) });
+      counted.add(idx, { receipt: { id, entry: receipt }, changes: JSON.parse(changes) });
     expect(counted.fault()).toBeNull();
     if (this.#last) expect(succession(this.#last.predicate, this.#last.sha256, epoch)).toBeNull();
     this.#last = this.#made.books.epoch(number);

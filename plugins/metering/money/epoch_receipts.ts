@@ -16,6 +16,8 @@ export interface CountedCorrection {
   changes: AccountChanges;
 }
 
+export type CountedDocument = CountedReceipt | CountedCorrection;
+
 interface Sum {
   count: number;
   units: bigint;
@@ -45,7 +47,12 @@ export class EpochReceipts {
   }
 
   /** One of the ledger's, in any order; those of other epochs are left out. */
-  add(index: number, { id, fee, owed }: CountedReceipt): void {
+  add(index: number, document: CountedDocument): void {
+    if ('changes' in document) this.#correct(index, document);
+    else this.#earn(index, document);
+  }
+
+  #earn(index: number, { id, fee, owed }: CountedReceipt): void {
     const { entries, currency } = this.#epoch;
     if (index < entries.from || index >= entries.to) return;
     if (this.#seen.has(index)) this.#fault ??= `The receipt ${id}, entry ${index}, is there twice.`;
@@ -59,8 +66,8 @@ export class EpochReceipts {
     }
   }
 
-  /** One of the ledger's, in any order. Those of other epochs are only looked at for a receipt that has two. */
-  correct(index: number, { receipt: { id, entry }, changes }: CountedCorrection): void {
+  /** Those of other epochs are only looked at for a receipt that has two. */
+  #correct(index: number, { receipt: { id, entry }, changes }: CountedCorrection): void {
     const other = this.#correctionOf.get(entry) ?? index;
     this.#correctionOf.set(entry, index);
     if (other !== index)
