@@ -22,7 +22,7 @@ export interface SettlingOptions {
   corpora: Corpora;
   policy: SharePolicy;
   log: Pick<Logger, 'warn'>;
-  appraiser: Appraiser;
+  appraiser: Pick<Appraiser, 'evidence' | 'close'>;
   /** Where the weights of a model's base lie, and its longest sequence; undefined where they are not on this machine. */
   base(model: string): Promise<{ weights: BaseWeights; longest: number } | undefined>;
   /** Whether a response is in the sample, and the probability that any is. */
