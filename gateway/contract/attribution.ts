@@ -95,10 +95,39 @@ export interface SettledShares {
   unattributed?: string;
 }
 
+/** Why a response was settled again. */
+export type AgainReason = 'asked' | 'dispute' | 'sample';
+
+/** What a response was settled to again, deeper than first. */
+export interface SettledAgain {
+  why: AgainReason;
+  /** Of a sample: one response in so many is drawn, each as likely, and stands for them. 1 where somebody asked. */
+  times: number;
+  /** What is not here stays as it was settled first. */
+  choices: Array<{ choice: number; shares: SettledShares }>;
+}
+
+/** Settles some responses a second time, deeper than all are. */
+export interface SettlesAgain {
+  /**
+   * Responses of which a choice was settled again, or could not be, in that order: at most so many of those after a place. One comes
+   * as often as that happened; places only grow.
+   */
+  since(place: number, most: number): Promise<Array<{ place: number; response: string }>>;
+  /** Undefined while a choice of it waits for it, and where none was. */
+  of(response: string): Promise<SettledAgain | undefined>;
+  /** Has a response settled again; resolves when it is, or cannot be. One that waits as drawn is drawn no more. */
+  settle(response: string, why: Exclude<AgainReason, 'sample'>): Promise<void>;
+  /** Is called whenever `since` has more. */
+  watch(more: () => void): void;
+}
+
 /** What is registered under the extension point `attributor`. */
 export interface Attributor {
   /** Never rejects. */
   follow(generation: FollowedGeneration): Promise<Following>;
   /** What a followed generation that ended is settled to, once it is; undefined where nothing is known of it. */
   settled(response: string, choice: number): Promise<SettledShares | undefined>;
+  /** Absent: what was settled stays. */
+  readonly again?: SettlesAgain;
 }

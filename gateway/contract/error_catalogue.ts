@@ -107,6 +107,7 @@ export const errorCatalogue: Readonly<Record<string, ErrorKind>> = {
   attribution_not_possible: conflict('A response cannot be settled by gradients.'),
   receipt_not_found: absent('There is no such receipt, or it is not for the key.'),
   opening_not_found: absent('What a receipt commits to is no longer kept.'),
+  correction_not_found: absent('A receipt has no correction.'),
   attribution_not_found: absent(
     'No adapter answered that response, it has not ended, or it is not the key’s.',
   ),

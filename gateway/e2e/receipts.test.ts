@@ -1,6 +1,6 @@
 /**
- * From a contribution to a payout that anyone can check: contribute, curate, freeze, train, chat, settle, receipt, epoch, proof; then
- * with the server gone, on copies of the files, everything is checked and made again. And what was tampered with is found and named.
+ * From a contribution to a payout that anyone can check: contribute, curate, freeze, train, chat, settle, receipt, settle by gradients,
+ * correction, epoch, proof; then with the server gone, on copies of the files, everything is checked and made again. And what was tampered with is found and named.
  */
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseCheckpoint } from '../../plugins/metering/ledger/checkpoint.ts';
 import { parseInclusion } from '../../plugins/metering/ledger/proof_text.ts';
+import type { Correction } from '../../plugins/metering/receipts/correction.ts';
 import type { Receipt } from '../../plugins/metering/receipts/receipt.ts';
 import { colophon } from '../cli/testing.ts';
 import { eventsOf } from '../http/testing.ts';
@@ -113,6 +114,22 @@ async function published(id: string): Promise<void> {
 const sum = (owed: Receipt['owed']) => owed.reduce((all, { units }) => all + units, 0);
 
 const receipts: Receipt[] = [];
+const corrections: Correction[] = [];
+
+/** An auditor's copy of a response's correction, once it is settled again, and what is in it. */
+async function corrected(id: string): Promise<Correction> {
+  const path = `/v1/receipts/${id}/correction`;
+  await expect.poll(async () => (await server.ask('GET', path)).status, { timeout: 60_000 }).toBe(200);
+  const file = await done(server, 'GET', path);
+  writeFileSync(join(audit, `${id}.correction.json`), JSON.stringify(file));
+  expect((await done(server, 'GET', `/v1/receipts/${id}`)).correction).toBe(path);
+  return JSON.parse(Buffer.from(file.envelope.payload, 'base64').toString()).predicate;
+}
+const changed = (account: string) =>
+  corrections
+    .flatMap(({ changes }) => changes)
+    .filter((one) => one.account === account)
+    .reduce((all, { units }) => all + Number(units), 0);
 
 test('an answer has a receipt, which says who taught it, what it cost and who is owed', async () => {
   await done(server, 'POST', '/datanets', { name: 'farm', kinds: ['chat'] });
@@ -168,12 +185,54 @@ test('streams that were cut, several choices, sampled and embedded: each has its
     expect(receipts.reduce((all, one) => all + one.usage[what], 0)).toBe(usage[what]);
 });
 
-test('an epoch pays what its receipts owe, to the unit, and proves it', async () => {
+test('who asks, or disputes, has an answer settled by gradients, and its receipt is corrected by what that changes', async () => {
+  const [asked, , several] = receipts as [Receipt, Receipt, Receipt];
+  expect((await server.ask('GET', `/v1/receipts/${asked.id}/correction`)).body.error.code).toBe(
+    'correction_not_found',
+  );
+  expect((await server.ask('POST', `/v1/attribution/${asked.id}/settle`)).status).toBe(202);
+  corrections.push(await corrected(asked.id));
+  const dispute = await done(server, 'POST', '/admin/payouts/disputes', {
+    receipt: several.id,
+    reason: 'It says what I taught.',
+  });
+  expect(dispute.correction).toBeNull();
+  corrections.push(await corrected(several.id));
+  const path = `/admin/payouts/disputes/${dispute.id}`;
+  expect((await done(server, 'GET', path)).correction).toBeGreaterThan(dispute.entry);
+  await done(server, 'POST', `${path}/resolve`, { state: 'rejected', resolution: 'It is corrected.' });
+  for (const [at, { receipt, why, times, choices, owed, changes }] of corrections.entries()) {
+    const { id, fee, choices: first, owed: before } = at === 0 ? asked : several;
+    expect([receipt.id, why, times]).toEqual([id, at === 0 ? 'asked' : 'dispute', 1]);
+    expect(choices.map(({ choice, shares }) => [choice, shares.level])).toEqual(first.map((_, i) => [i, 2]));
+    const again = (await done(server, 'GET', `/v1/attribution/${id}`)).choices;
+    for (const { choice, shares } of choices) {
+      expect(again[choice].shares).toMatchObject(shares);
+      expect(first[choice]!.shares).not.toEqual(shares);
+    }
+    expect(sum(owed)).toBe(fee.total);
+    expect(changes.length).toBeGreaterThan(1);
+    for (const { account, units } of changes) {
+      const of = (amounts: Receipt['owed']) => amounts.find((one) => one.account === account)?.units ?? 0;
+      expect(Number(units)).toBe(of(owed) - of(before));
+    }
+  }
+  // Once is all: who asks again has the same.
+  await server.ask('POST', `/v1/attribution/${asked.id}/settle`);
+  expect(await corrected(asked.id)).toEqual(corrections[0]);
+});
+
+test('an epoch pays what its receipts and corrections owe, to the unit, and proves it', async () => {
   const account = `contributor:${contributors.ada}`;
   await done(server, 'PUT', `/admin/payouts/addresses/${encodeURIComponent(account)}`, { address });
   const epoch = await done(server, 'POST', '/admin/payouts/epochs', {});
   const owed = receipts.reduce((all, one) => all + sum(one.owed), 0);
-  expect(epoch.totals).toMatchObject({ receipts: receipts.length, owed: String(owed), earned: String(owed) });
+  expect(epoch.totals).toMatchObject({
+    receipts: receipts.length,
+    corrections: corrections.length,
+    owed: String(owed),
+    earned: String(owed),
+  });
   expect(Number(epoch.totals.paid) + Number(epoch.totals.carried_out)).toBe(owed);
   const proof = await done(
     server,
@@ -181,7 +240,10 @@ test('an epoch pays what its receipts owe, to the unit, and proves it', async ()
     `/admin/payouts/epochs/${epoch.epoch}/proofs/${encodeURIComponent(account)}`,
   );
   const hers = receipts.flatMap((one) => one.owed).filter((one) => one.account === account);
-  expect(proof).toMatchObject({ account, address, amount: String(sum(hers)) });
+  expect(changed(account)).not.toBe(0);
+  expect(proof).toMatchObject({ account, address, amount: String(sum(hers) + changed(account)) });
+  const { statements } = await done(server, 'GET', `/v1/payouts/${encodeURIComponent(account)}`);
+  expect(statements).toMatchObject([{ earned: String(sum(hers)), corrected: String(changed(account)) }]);
   writeFileSync(join(audit, 'payout.json'), JSON.stringify(proof));
   writeFileSync(
     join(audit, 'epoch.json'),
@@ -189,6 +251,10 @@ test('an epoch pays what its receipts owe, to the unit, and proves it', async ()
   );
   mkdirSync(join(audit, 'receipts'));
   for (const { id } of receipts) cpSync(join(audit, `${id}.json`), join(audit, 'receipts', `${id}.json`));
+  for (const { receipt } of corrections) {
+    const name = `${receipt.id}.correction.json`;
+    cpSync(join(audit, name), join(audit, 'receipts', name));
+  }
 });
 
 test('from a receipt to the signature of whoever gave an example, the chain is checked', async () => {
@@ -275,6 +341,40 @@ describe('offline, by copies of the files in an empty folder', () => {
       expect(checks.filter((check) => check === 'tokens')).toHaveLength(choices.length);
       if (model.adapter) expect(checks.filter((check) => check === 'shares')).toHaveLength(choices.length);
     }
+  });
+
+  test('every correction holds, and comes out the same when it is settled by gradients again', async () => {
+    for (const { receipt: named, choices } of corrections) {
+      const { ok, wrong, checks } = await receipt(
+        `${named.id}.correction`,
+        ...['--rerun', '--opening', at(`${named.id}.opening`), '--adapter', at('adapter')],
+        ...['--checkpoint', at('before.checkpoint'), '--ledger', at('ledger')],
+      );
+      expect(wrong).toEqual([]);
+      expect(ok).toBe(true);
+      expect(checks).toEqual(expect.arrayContaining(['changes', 'receipt', "receipt's inclusion"]));
+      expect(checks.filter((check) => check === 'correction')).toHaveLength(choices.length);
+    }
+  });
+
+  test('a correction whose number was changed, or that is of another receipt, is found', async () => {
+    const [{ receipt: named }, { receipt: other }] = corrections as [Correction, Correction];
+    const file = JSON.parse(readFileSync(at(`${named.id}.correction.json`), 'utf8'));
+    const wrongOf = async (given: object) => {
+      writeFileSync(at('changed.json'), JSON.stringify(given));
+      return (await verify('receipt', at('changed.json'), '--keys', at('keys.json'))).wrong.map(
+        ({ check }) => check,
+      );
+    };
+    const text = Buffer.from(file.envelope.payload, 'base64').toString();
+    const payload = Buffer.from(text.replace('"times":1', '"times":2')).toString('base64');
+    expect(await wrongOf({ ...file, envelope: { ...file.envelope, payload } })).toEqual([
+      'signature',
+      'inclusion',
+    ]);
+    const { receipt } = JSON.parse(readFileSync(at(`${other.id}.correction.json`), 'utf8'));
+    expect(await wrongOf({ ...file, receipt })).toEqual(['inclusion', 'receipt', 'changes']);
+    expect(await wrongOf({ ...file, receipt: undefined })).toEqual(['file']);
   });
 
   test('the ledger holds, and goes on from the checkpoint that was kept', async () => {

@@ -1,5 +1,6 @@
 /** The attributor that this plugin gives: answers are followed while they are made, and settled after their end. */
 import type { Attributor, FollowedGeneration } from '../../gateway/contract/index.ts';
+import { type Again, sharesOf } from './again.ts';
 import type { Corpora, Corpus } from './corpus.ts';
 import { AnswerFollowing, type Unattributed } from './following.ts';
 import type { Records } from './records.ts';
@@ -9,11 +10,13 @@ export interface AttributorRooms {
   corpora: Corpora;
   records: Records;
   settling: Settling;
+  again: Again;
   /** Tokens of the shortest span. */
   spanTokens: number;
 }
 
-export function createAttributor({ corpora, records, settling, spanTokens }: AttributorRooms): Attributor {
+export function createAttributor(rooms: AttributorRooms): Attributor {
+  const { corpora, records, settling, again, spanTokens } = rooms;
   const corpusOf = async ({
     root,
     contentHash,
@@ -33,21 +36,11 @@ export function createAttributor({ corpora, records, settling, spanTokens }: Att
     async settled(response, choice) {
       const first = await settling.first(response, choice);
       if (!first) return undefined;
-      const { level, influence, policy, total, base, pool, contributors } = first.settlement;
       return {
-        level,
-        influence,
-        policy,
-        total,
-        base,
-        pool,
-        contributors: contributors.map(({ contributor, micro, contributions }) => ({
-          contributor,
-          micro,
-          contributions,
-        })),
+        ...sharesOf(first.settlement),
         ...(first.reason === null ? {} : { unattributed: first.reason }),
       };
     },
+    again,
   };
 }

@@ -11,6 +11,7 @@ import {
   type TaughtAnswer,
 } from '../../gateway/contract/conformance/attributor.ts';
 import type { Attributor, Following, ModelCard, SettledShares } from '../../gateway/contract/index.ts';
+import { Again } from './again.ts';
 import { createAttributor } from './attributor.ts';
 import { Corpora, Corpus } from './corpus.ts';
 import { Appraiser } from './gradients/appraiser.ts';
@@ -66,7 +67,13 @@ async function open(): Promise<OpenAttributor> {
     sample: { of: () => false, probability: 0 },
   });
   return {
-    attributor: createAttributor({ corpora, records, settling, spanTokens: 3 }),
+    attributor: createAttributor({
+      corpora,
+      records,
+      settling,
+      again: new Again(records, settling),
+      spanTokens: 3,
+    }),
     async close() {
       records.flush();
       await settling.stop();

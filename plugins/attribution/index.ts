@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { Type } from 'typebox';
 import { definePlugin, type Host } from '../../gateway/contract/index.ts';
+import { Again, sampleOf } from './again.ts';
 import { createAttributor } from './attributor.ts';
 import { Corpora } from './corpus.ts';
 import { Appraiser } from './gradients/appraiser.ts';
@@ -40,7 +41,7 @@ export const attributionConfig = Type.Object(
       minimum: 0,
       maximum: 1,
       description:
-        'Part of all responses that are settled by gradients without being asked for, drawn at random.',
+        'Part of all responses that are settled by gradients without being asked for: one in so many is drawn at random, a whole number (1 / sample, rounded), and stands for them.',
     }),
     policy: Type.Optional(
       Type.Partial(Type.Omit(SharePolicy, ['version']), {
@@ -80,13 +81,14 @@ export default definePlugin({
       log: host.log,
       appraiser: new Appraiser(config.budget),
       base: (model) => baseOf(host, model),
-      sample: { of: (response) => salt.draw(response) < config.sample, probability: config.sample },
+      sample: sampleOf(config.sample, (response) => salt.draw(response)),
     });
+    const again = new Again(records, settling);
     const forget = () => records.forget(Math.floor((Date.now() - config.keep_days * dayMs) / 1000));
     const forgetting = setInterval(forget, dayMs / 24);
     forgetting.unref();
 
-    const rooms = { corpora, records, settling, spanTokens: config.span_tokens };
+    const rooms = { corpora, records, settling, again, spanTokens: config.span_tokens };
     host.provide('attributor', createAttributor(rooms));
     host.routes((app) => attributionRoutes(app, { host, records, corpora, settling, salt }));
     return {

@@ -5,6 +5,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import type { AgainReason } from '../../gateway/contract/index.ts';
 import type { EndedAnswer } from './following.ts';
 import type { GradientEvidence } from './gradients/worker.ts';
 import type { Settlement } from './settle.ts';
@@ -40,8 +41,8 @@ export interface AnswerRecord {
 /** Of an answer that is to be settled by gradients too, or was: why, and what came of it. */
 export interface SecondLevel {
   status: 'wanted' | 'done' | 'failed';
-  /** By its reader or an operator; or by lot, with the probability that it had. */
-  why: 'asked' | 'sample';
+  why: AgainReason;
+  /** Of a sample: that it was drawn. */
   probability?: number;
   /** Of a failure. */
   reason?: string;
@@ -87,6 +88,8 @@ const schema = `
   CREATE INDEX IF NOT EXISTS answers_to_settle ON answers (seq) WHERE status = 'settling';
   CREATE INDEX IF NOT EXISTS answers_to_settle_again ON answers (seq) WHERE second ->> 'status' = 'wanted';
   CREATE INDEX IF NOT EXISTS answers_with_evidence ON answers (created) WHERE ids IS NOT NULL;
+  -- Each time a choice was settled again, or could not be.
+  CREATE TABLE IF NOT EXISTS again (place INTEGER PRIMARY KEY AUTOINCREMENT, response TEXT NOT NULL) STRICT;
 `;
 
 export class Records {
@@ -171,49 +174,73 @@ export class Records {
     return (rows as Row[]).map(recordOf);
   }
 
-  /** Once; one that is settled already keeps what it was settled to. */
+  /** Once; one that is settled already keeps what it was settled to. `second`: what it is to be by lot, or null. */
   settle(
     seq: number,
     status: 'settled' | 'unattributed',
     reason: string | null,
     settlement: Settlement,
+    second: SecondLevel | null,
   ): void {
     this.#db
       .prepare(
-        `UPDATE answers SET status = ?, reason = ?, settlement = ? WHERE seq = ? AND status = 'settling'`,
+        `UPDATE answers SET status = ?, reason = ?, settlement = ?, second = ? WHERE seq = ? AND status = 'settling'`,
       )
-      .run(status, reason, JSON.stringify(settlement), seq);
+      .run(status, reason, JSON.stringify(settlement), second && JSON.stringify(second), seq);
   }
 
-  /** Marks a settled answer as to be settled by gradients too; false where it is, or was, already, or is not settled. */
-  want(seq: number, second: SecondLevel): boolean {
-    const { changes } = this.#db
-      .prepare(
-        `UPDATE answers SET second = ? WHERE seq = ? AND status = 'settled' AND ids IS NOT NULL
-           AND (second IS NULL OR second ->> 'status' = 'failed')`,
-      )
-      .run(JSON.stringify(second), seq);
-    return changes > 0;
+  /**
+   * Marks settled answers as to be settled by gradients too, all at once; false where none is marked that was not already. Those
+   * that wait because they were drawn wait because they are asked for.
+   */
+  want(seqs: readonly number[], second: SecondLevel): boolean {
+    const update = this.#db.prepare(
+      `UPDATE answers SET second = ? WHERE seq = ? AND status = 'settled' AND ids IS NOT NULL
+         AND (second IS NULL OR second ->> 'status' = 'failed' OR (second ->> 'status' = 'wanted' AND second ->> 'why' = 'sample'))`,
+    );
+    const json = JSON.stringify(second);
+    return (
+      this.#db.transaction(() => seqs.reduce((all, seq) => all + update.run(json, seq).changes, 0))() > 0
+    );
   }
 
   /** The next that is to be settled again: those that were asked for first. */
   wanted(): AnswerRecord | undefined {
     const row = this.#db
       .prepare(
-        `SELECT * FROM answers WHERE second ->> 'status' = 'wanted' ORDER BY second ->> 'why' <> 'asked', seq LIMIT 1`,
+        `SELECT * FROM answers WHERE second ->> 'status' = 'wanted' ORDER BY second ->> 'why' = 'sample', seq LIMIT 1`,
       )
       .get();
     return row === undefined ? undefined : recordOf(row as Row);
   }
 
-  /** Once: what was settled a second time stays so. */
-  settleAgain(seq: number, second: SecondLevel, settlement: Settlement | null): void {
-    this.#db
-      .prepare(
-        `UPDATE answers SET second = ?, settlement = coalesce(?, settlement)
-         WHERE seq = ? AND second ->> 'status' = 'wanted'`,
-      )
-      .run(JSON.stringify(second), settlement && JSON.stringify(settlement), seq);
+  /** Once: what was settled a second time stays so. Why it is wanted may have changed meanwhile, and stays. */
+  settleAgain(
+    { seq, response }: Pick<AnswerRecord, 'seq' | 'response'>,
+    outcome: Omit<SecondLevel, 'why' | 'probability'>,
+    settlement: Settlement | null,
+  ): void {
+    this.#db.transaction(() => {
+      const wanted = this.#db
+        .prepare(`SELECT second FROM answers WHERE seq = ? AND second ->> 'status' = 'wanted'`)
+        .pluck()
+        .get(seq) as string | undefined;
+      if (wanted === undefined) return;
+      this.#db
+        .prepare('UPDATE answers SET second = ?, settlement = coalesce(?, settlement) WHERE seq = ?')
+        .run(
+          JSON.stringify({ ...JSON.parse(wanted), ...outcome }),
+          settlement && JSON.stringify(settlement),
+          seq,
+        );
+      this.#db.prepare('INSERT INTO again (response) VALUES (?)').run(response);
+    })();
+  }
+
+  /** Of which answers `settleAgain` was told, in that order, after a place. */
+  settledAgain(place: number, most: number): Array<{ place: number; response: string }> {
+    const rows = this.#db.prepare('SELECT place, response FROM again WHERE place > ? ORDER BY place LIMIT ?');
+    return rows.all(place, most) as Array<{ place: number; response: string }>;
   }
 
   /** The choices of a response, as `tenant` may see them; any tenant's where it is undefined. */

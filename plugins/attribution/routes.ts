@@ -56,7 +56,7 @@ const choiceAnswer = Type.Object({
     Type.Object(
       {
         status: Type.Enum(['wanted', 'done', 'failed']),
-        why: Type.Enum(['asked', 'sample']),
+        why: Type.Enum(['asked', 'dispute', 'sample']),
         reason: Type.Optional(text),
       },
       { description: 'Whether it is, or was, settled by gradients too.' },
@@ -161,9 +161,7 @@ export function attributionRoutes(app: FastifyInstance, rooms: Rooms): void {
     async (request, reply) => {
       const caller = host.caller(request);
       const { response } = request.params;
-      let any = false;
-      for (const record of found(records, caller, response))
-        any = (await rooms.settling.again(record)) || any;
+      const any = await rooms.settling.again(found(records, caller, response), 'asked');
       const now = found(records, caller, response);
       if (!any && !now.some(({ second }) => second)) {
         throw new ColophonError(

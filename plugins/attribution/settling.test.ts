@@ -3,10 +3,11 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Again } from './again.ts';
 import { Corpora, Corpus } from './corpus.ts';
 import { Appraiser } from './gradients/appraiser.ts';
 import { Records } from './records.ts';
-import { Settling } from './settling.ts';
+import { Settling, type SettlingOptions } from './settling.ts';
 import { policyOf } from './shares/policy.ts';
 import { adapter, follow, type TaughtExample, taughtFolder } from './testing/taught.ts';
 
@@ -24,7 +25,7 @@ const examples: TaughtExample[] = [
 /** Ann's run of four, what Bob said before Cyd, a token of nobody. */
 const answer = [2, 3, 4, 5, 7, 8, 9, 10, 99];
 
-function open() {
+function open(options: Partial<SettlingOptions> = {}) {
   const records = new Records(join(home, 'data'), () => settling.wake());
   const warned: string[] = [];
   const log = { warn: (_: object, message: string) => void warned.push(message) };
@@ -36,6 +37,7 @@ function open() {
     appraiser: new Appraiser(1),
     base: async () => undefined,
     sample: { of: () => false, probability: 0 },
+    ...options,
   });
   return { records, settling, warned };
 }
@@ -107,7 +109,7 @@ describe('an answer', () => {
     await settling.idle();
     const [record] = records.of('r', undefined);
     expect(record!.status).toBe('settled');
-    records.settle(record!.seq, 'unattributed', 'again', record!.settlement!);
+    records.settle(record!.seq, 'unattributed', 'again', record!.settlement!, null);
     expect(records.of('r', undefined)[0]!.status).toBe('settled');
     records.close();
   });
@@ -128,6 +130,94 @@ describe('an answer', () => {
   test('of no tokens is settled to nothing', async () => {
     const { status, settlement } = await settled(await taughtFolder(join(home, 'a'), examples), []);
     expect([status, settlement!.total]).toEqual(['settled', 0]);
+  });
+});
+
+describe('the second level', () => {
+  /** Of adapters that have an index of gradients. */
+  class Indexed extends Corpora {
+    override async of(folder: string, adapter: string): Promise<Corpus> {
+      const corpus = await super.of(folder, adapter);
+      corpus.influence = async () => ({ method: 'cosine' }) as never;
+      return corpus;
+    }
+  }
+  /** What gradients would say: that half of each token is the base's. `before`: what happens while they are computed. */
+  const appraiser = (before: () => Promise<void> | void = () => {}) => ({
+    async evidence(_: unknown, { tokens }: { tokens: number[] }) {
+      await before();
+      return { method: 'cosine' as const, base: tokens.map(() => 0.5), scores: [] };
+    },
+    close() {},
+  });
+  const withGradients = (drawn: string[], before?: () => Promise<void> | void) => {
+    const opened = open({
+      corpora: new Indexed(),
+      appraiser: appraiser(before),
+      base: async () => ({ weights: {} as never, longest: 100 }),
+      sample: { of: (response) => drawn.includes(response), probability: 1 / 20 },
+    });
+    return { ...opened, again: new Again(opened.records, opened.settling) };
+  };
+  const answered = (folder: string, response: string, choice = 0) => ({
+    ...follow(folder, new Corpus(folder, adapter), answer, { response }).ended,
+    choice,
+  });
+
+  test('settles whom the lot falls on, and tells of them', async () => {
+    const folder = await taughtFolder(join(home, 'a'), examples);
+    const { records, settling, again } = withGradients(['drawn']);
+    let told = 0;
+    again.watch(() => told++);
+    for (const response of ['drawn', 'other']) records.add(answered(folder, response));
+    records.flush();
+    await settling.idle();
+    expect(await again.since(0, 10)).toMatchObject([{ response: 'drawn' }]);
+    expect(told).toBe(1);
+    const found = await again.of('drawn');
+    expect(found).toMatchObject({ why: 'sample', times: 20, choices: [{ choice: 0 }] });
+    const [{ shares }] = found!.choices as [NonNullable<typeof found>['choices'][number]];
+    expect(shares).toMatchObject({ level: 2, influence: 'cosine', base: 500_000 * answer.length });
+    // What a receipt says stays what it was.
+    expect((await settling.first('drawn', 0))!.settlement).toMatchObject({ level: 1, influence: null });
+    await again.settle('other', 'dispute');
+    expect(await again.of('other')).toMatchObject({ why: 'dispute', times: 1 });
+    await again.settle('drawn', 'asked');
+    expect([await again.of('drawn'), told]).toEqual([found, 2]);
+    records.close();
+  });
+
+  test('counts a drawn one once where somebody asks before it is settled, and draws none of its choices more', async () => {
+    const folder = await taughtFolder(join(home, 'a'), examples);
+    let asks = 0;
+    const { records, settling, again } = withGradients(['r'], async () => {
+      asks++;
+      expect(await settling.again(records.of('r', undefined), 'asked')).toBe(true);
+    });
+    records.add(answered(folder, 'r'));
+    records.flush();
+    await settling.idle();
+    expect(await again.of('r')).toMatchObject({ why: 'asked', times: 1 });
+    records.add(answered(folder, 'r', 1));
+    records.flush();
+    await settling.idle();
+    expect(records.of('r', undefined).map(({ second }) => second?.why)).toEqual(['asked', undefined]);
+    expect(asks).toBe(1);
+    records.close();
+  });
+
+  test('says why what cannot be settled again is not', async () => {
+    const folder = await taughtFolder(join(home, 'a'), examples);
+    const { records, settling, again, warned } = withGradients(['r'], () => {
+      throw new Error('The process that settles by gradients ended.');
+    });
+    records.add(answered(folder, 'r'));
+    records.flush();
+    await settling.idle();
+    expect(records.of('r', undefined)[0]!.second).toMatchObject({ status: 'failed', why: 'sample' });
+    expect([warned.length, await again.of('r')]).toEqual([1, undefined]);
+    expect(await again.since(0, 10)).toHaveLength(1);
+    records.close();
   });
 });
 

@@ -22,7 +22,7 @@ export interface SettlingOptions {
   corpora: Corpora;
   policy: SharePolicy;
   log: Pick<Logger, 'warn'>;
-  appraiser: Appraiser;
+  appraiser: Pick<Appraiser, 'evidence' | 'close'>;
   /** Where the weights of a model's base lie, and its longest sequence; undefined where they are not on this machine. */
   base(model: string): Promise<{ weights: BaseWeights; longest: number } | undefined>;
   /** Whether a response is in the sample, and the probability that any is. */
@@ -47,6 +47,7 @@ export class Settling {
   #retry: NodeJS.Timeout | undefined;
   /** Those who wait for an answer to be settled, by its number. */
   readonly #waiting = new Map<number, Array<() => void>>();
+  readonly #watching: Array<() => void> = [];
 
   constructor(options: SettlingOptions) {
     this.#options = options;
@@ -57,12 +58,24 @@ export class Settling {
     this.#levels.first.wake();
   }
 
-  /** Has an answer settled by gradients; false where it cannot be, or was. */
-  async again(record: AnswerRecord): Promise<boolean> {
-    if (!(await this.#hasGradients(record))) return false;
-    if (!this.#options.records.want(record.seq, { status: 'wanted', why: 'asked' })) return false;
+  /** Has the choices of a response settled by gradients; false where none can be, or all were. */
+  async again(choices: readonly AnswerRecord[], why: 'asked' | 'dispute'): Promise<boolean> {
+    const seqs: number[] = [];
+    for (const record of choices) if (await this.#hasGradients(record)) seqs.push(record.seq);
+    if (!this.#options.records.want(seqs, { status: 'wanted', why })) return false;
     this.#levels.second.wake();
     return true;
+  }
+
+  /** `more`: is called after each answer that was settled again, or could not be. */
+  watch(more: () => void): void {
+    this.#watching.push(more);
+  }
+
+  async #hasGradients({ folder, adapter }: AnswerRecord): Promise<boolean> {
+    const corpus = await this.#options.corpora.of(folder, adapter).catch(() => undefined);
+    const influence = await corpus?.influence().catch(() => undefined);
+    return influence !== undefined && influence.methods.second !== null;
   }
 
   /** What a choice of a response is settled to first, once it is; undefined where nothing is known of it. */
@@ -124,7 +137,7 @@ export class Settling {
 
   /** False where it has to be tried again. */
   async #settle(record: AnswerRecord): Promise<boolean> {
-    const { records, log, sample, policy } = this.#options;
+    const { records, log, policy } = this.#options;
     const made = await this.#made(record).catch((error: NodeJS.ErrnoException) => {
       log.warn({ adapter: record.model, response: record.response }, error.message);
       return passing.has(error.code ?? '') ? undefined : { reason: error.message };
@@ -132,20 +145,22 @@ export class Settling {
     if (!made) return false;
     const reason = 'reason' in made ? made.reason : null;
     const { tokens: _, ...whole } = 'reason' in made ? unattributedShares(record.tokens, policy) : made;
-    const isSampled = reason === null && sample.of(record.response) && (await this.#hasGradients(record));
-    records.settle(record.seq, reason === null ? 'settled' : 'unattributed', reason, { level: 1, ...whole });
+    const drawn = reason === null ? await this.#drawn(record) : null;
+    const status = reason === null ? 'settled' : 'unattributed';
+    records.settle(record.seq, status, reason, { level: 1, ...whole }, drawn);
     for (const resolve of this.#waiting.get(record.seq) ?? []) resolve();
     this.#waiting.delete(record.seq);
-    if (isSampled)
-      records.want(record.seq, { status: 'wanted', why: 'sample', probability: sample.probability });
     return true;
   }
 
-  /** Whether its adapter has an index of gradients that is to be used. */
-  async #hasGradients({ folder, adapter }: AnswerRecord): Promise<boolean> {
-    const corpus = await this.#options.corpora.of(folder, adapter).catch(() => undefined);
-    const influence = await corpus?.influence().catch(() => undefined);
-    return influence !== undefined && influence.methods.second !== null;
+  /** Whether the lot falls on an answer: all choices of a response have one, and none once one of them was asked about. */
+  async #drawn(record: AnswerRecord): Promise<SecondLevel | null> {
+    const { records, sample } = this.#options;
+    if (!sample.of(record.response) || !(await this.#hasGradients(record))) return null;
+    const asked = records
+      .of(record.response, undefined)
+      .some(({ second }) => second && second.why !== 'sample');
+    return asked ? null : { status: 'wanted', why: 'sample', probability: sample.probability };
   }
 
   /** Shares of its first settlement, made anew; the reason where nobody can be named. Rejects with a sentence where it cannot be told. */
@@ -175,24 +190,19 @@ export class Settling {
     const { records, log } = this.#options;
     for (let record = records.wanted(); record; record = records.wanted()) {
       if (this.#levels.second.stopped) return;
-      const second = record.second!;
       try {
         const { evidence, settled } = await this.#appraised(record);
         const { tokens: _, ...whole } = await secondShares(settled, evidence);
-        const done: SecondLevel = {
-          ...second,
-          status: 'done',
-          evidence,
-          first: record.settlement as Settlement,
-        };
-        records.settleAgain(record.seq, done, { level: 2, ...whole });
+        const done = { status: 'done', evidence, first: record.settlement! } as const;
+        records.settleAgain(record, done, { level: 2, ...whole });
       } catch (error) {
         // A server that stops ends its process: the next run settles it.
         if (this.#levels.second.stopped) return;
         const reason = (error as Error).message;
         log.warn({ adapter: record.model, response: record.response }, reason);
-        records.settleAgain(record.seq, { ...second, status: 'failed', reason }, null);
+        records.settleAgain(record, { status: 'failed', reason }, null);
       }
+      for (const more of this.#watching) more();
     }
   }
 

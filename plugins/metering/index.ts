@@ -8,6 +8,7 @@ import { createMeterSink } from './meter.ts';
 import { checkedFees, feesConfig } from './money/fees.ts';
 import { payoutRoutes } from './money/payout_routes.ts';
 import { Payouts } from './money/payouts.ts';
+import { Correcting } from './receipts/correcting.ts';
 import { receiptRoutes } from './receipts/receipt_routes.ts';
 import { Receipting } from './receipts/receipting.ts';
 import { Store } from './store/store.ts';
@@ -79,12 +80,20 @@ export default definePlugin({
         process.stderr.write(`${told}\n`, () => process.exit(1));
       },
     });
-    const receipting = new Receipting({ store, log: host.log, attributor: () => host.all('attributor')[0] });
-    const payouts = new Payouts({
-      books: (call, ...given) => store.books(call, ...given),
-      finishEpoch: (epoch, file) => store.call('finishEpoch', { epoch, file }),
-      proveEntry: (entry) => store.call('proveEntry', entry),
-    });
+    const attributor = () => host.all('attributor')[0];
+    const correcting = new Correcting({ store, log: host.log, attributor });
+    const receipting = new Receipting({ store, log: host.log, attributor, corrections: correcting });
+    const payouts = new Payouts(
+      {
+        books: (call, ...given) => store.books(call, ...given),
+        finishEpoch: (epoch, file) => store.call('finishEpoch', { epoch, file }),
+        proveEntry: (entry) => store.call('proveEntry', entry),
+      },
+      (response) =>
+        attributor()
+          ?.again?.settle(response, 'dispute')
+          .catch((err) => host.log.warn({ err, response }, 'A response in dispute is not settled again.')),
+    );
     const forget = () =>
       store
         .call('forget', Date.now() - config.keep_days * dayMs)
@@ -107,6 +116,10 @@ export default definePlugin({
     return {
       ready: async () => {
         await forget();
+        attributor()?.again?.watch(() => {
+          correcting.tell();
+          receipting.wake();
+        });
         receipting.wake();
         payouts
           .recover(Date.now())

@@ -9,7 +9,13 @@ import { terminalProgress } from '../../../gateway/cli/progress.ts';
 import { configOf, type ServeFlags } from '../../../gateway/cli/server_flags.ts';
 import { withLocalModel } from '../../../gateway/models/configure.ts';
 import type { Finding } from '../ledger/finding.ts';
-import { verifyReceiptFile } from '../ledger/verify_receipt.ts';
+import { saysCorrection } from '../ledger/receipt_file.ts';
+import {
+  type VerifiedCorrection,
+  verifyCorrectionFile,
+  verifyReceiptFile,
+} from '../ledger/verify_receipt.ts';
+import type { Correction } from '../receipts/correction.ts';
 import type { Receipt } from '../receipts/receipt.ts';
 import type { Opening } from '../store/answers.ts';
 import { rerunOn } from '../verify/rerun_host.ts';
@@ -24,22 +30,31 @@ export interface VerifyReceiptFlags extends ServeFlags {
   adapter?: string;
 }
 
-/** Checks a receipt, and with --rerun that its tokens, shares and fee come out the same. Exit code 1 where not. */
+/** Checks a receipt or a correction, and with --rerun that its tokens, shares and fee come out the same. Exit code 1 where not. */
 export async function verifyReceipt(
   file: string,
   flags: VerifyReceiptFlags,
   output: Output,
 ): Promise<number> {
-  const { receipt, findings } = verifyReceiptFile(readGiven(file), {
+  const bytes = readGiven(file);
+  const checks = {
     keys: knownKeys(flags.keys, () => configOf(flags)),
     ...(flags.checkpoint === undefined ? {} : { checkpoint: readGiven(flags.checkpoint).toString() }),
     ...(flags.ledger === undefined ? {} : { proof: { folder: flags.ledger } }),
-  });
-  if (flags.rerun && receipt) findings.push(...(await runAgain(receipt, flags, output)));
-  return showFindings('The receipt', findings, output);
+  };
+  const isCorrection = saysCorrection(bytes);
+  const { receipt, findings, correction }: VerifiedCorrection = isCorrection
+    ? verifyCorrectionFile(bytes, checks)
+    : verifyReceiptFile(bytes, checks);
+  if (flags.rerun && receipt) findings.push(...(await runAgain({ receipt, correction }, flags, output)));
+  return showFindings(isCorrection ? 'The correction' : 'The receipt', findings, output);
 }
 
-async function runAgain(receipt: Receipt, flags: VerifyReceiptFlags, output: Output): Promise<Finding[]> {
+async function runAgain(
+  { receipt, correction }: { receipt: Receipt; correction: Correction | undefined },
+  flags: VerifyReceiptFlags,
+  output: Output,
+): Promise<Finding[]> {
   if (flags.opening === undefined) {
     throw new CliError(
       `A receipt has only hashes of what was said. Give what opens them: curl SERVER/v1/receipts/${receipt.id}/opening > FILE, then --opening FILE`,
@@ -62,22 +77,23 @@ async function runAgain(receipt: Receipt, flags: VerifyReceiptFlags, output: Out
       { progress: terminalProgress(output) },
     );
     output.say(`Running ${receipt.id} again on ${receipt.model.name} ...`);
-    const quiet = withoutDemo(local);
+    const quiet = forChecks(local);
     return await rerunOn(
       { ...quiet, paths: { ...quiet.paths, cache: join(home, 'cache') } },
-      { receipt, opening, adapter },
+      { receipt, correction, opening, adapter },
     );
   } finally {
     await rm(home, { recursive: true, force: true });
   }
 }
 
-/** The engine of a check makes no adapters, and looks for none. */
-function withoutDemo(config: ReturnType<typeof configOf>): ReturnType<typeof configOf> {
+/** The engine of a check makes no adapters, and looks for none; gradients have the whole machine. */
+function forChecks(config: ReturnType<typeof configOf>): ReturnType<typeof configOf> {
   return {
     ...config,
     plugin: (plugin, schema) => {
       const section = config.plugin(plugin, schema);
+      if (plugin === 'attribution') return { ...(section as object), budget: 1, sample: 0 } as typeof section;
       if (plugin !== 'native') return section;
       return {
         ...(section as object),

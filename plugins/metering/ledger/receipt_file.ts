@@ -1,4 +1,4 @@
-/** What an auditor keeps of a receipt: its envelope, and the proof that the ledger has it. */
+/** What an auditor keeps of a receipt: its envelope, and the proof that the ledger has it. Of a correction the same, with the receipt's. */
 import { createHash } from 'node:crypto';
 import { type Envelope, envelopeBytes } from '../keys/dsse.ts';
 
@@ -11,12 +11,27 @@ export interface ReceiptFile {
   proof: string;
 }
 
-/** Most bytes of a receipt's file that are read. */
+export const correctionFileFormat = 'colophon-correction-v1';
+
+export interface CorrectionFile extends Omit<ReceiptFile, 'format'> {
+  format: typeof correctionFileFormat;
+  receipt: ReceiptFile;
+}
+
+/** Most bytes of a file that are read. */
 const longestFile = 64 * 1024 * 1024;
 
-/** What the ledger has of a document, which tells nothing but its digest. */
-export const ledgerEntry = (kind: 'receipt' | 'epoch', envelope: Envelope): Buffer =>
-  Buffer.from(`${kind} sha256:${createHash('sha256').update(envelopeBytes(envelope)).digest('hex')}`);
+/** What the ledger has documents of. */
+export type Logged = 'receipt' | 'epoch' | `correction of ${number}`;
+
+export const digestOf = (envelope: Envelope): string =>
+  createHash('sha256').update(envelopeBytes(envelope)).digest('hex');
+
+/** What the ledger has of a document, which tells nothing but its digest; of a correction also which entry the receipt is. */
+export function ledgerEntry(what: Logged, envelope: Envelope): Buffer {
+  const [kind, of, entry] = what.split(' ');
+  return Buffer.from(`${kind} sha256:${digestOf(envelope)}${of ? ` of ${entry}` : ''}`);
+}
 
 export function writeReceiptFile(envelope: Envelope, proof: string): string {
   const file: ReceiptFile = {
@@ -28,21 +43,47 @@ export function writeReceiptFile(envelope: Envelope, proof: string): string {
 }
 
 /** Of the form alone. Throws an Error whose sentence says what is wrong. */
-export function parseReceiptFile(bytes: Uint8Array): ReceiptFile {
+export const parseReceiptFile = (bytes: Uint8Array): ReceiptFile => receiptFileOf(parse(bytes), 'file');
+
+/** The same of a correction's, and of the receipt's in it. */
+export function parseCorrectionFile(bytes: Uint8Array): CorrectionFile {
+  const file = parse(bytes) as Partial<CorrectionFile> | null;
+  checkForm(file, 'file', 'correction', correctionFileFormat);
+  receiptFileOf(file?.receipt, '"receipt" in the file');
+  return file as CorrectionFile;
+}
+
+/** Whether a file says that it is a correction. */
+export function saysCorrection(bytes: Uint8Array): boolean {
+  try {
+    return (parse(bytes) as Partial<CorrectionFile> | null)?.format === correctionFileFormat;
+  } catch {
+    return false;
+  }
+}
+
+function receiptFileOf(value: unknown, where: string): ReceiptFile {
+  checkForm(value, where, 'receipt', receiptFileFormat);
+  return value as ReceiptFile;
+}
+
+function checkForm(value: unknown, where: string, what: string, format: string): void {
+  const file = value as Partial<ReceiptFile> | null | undefined;
+  if (file?.format !== format)
+    throw new Error(
+      `The ${where} is no ${what}: its "format" is ${JSON.stringify(file?.format)?.slice(0, 100)}, not "${format}".`,
+    );
+  if (typeof file.envelope !== 'object' || file.envelope === null)
+    throw new Error(`The ${where} has no "envelope".`);
+  if (typeof file.proof !== 'string') throw new Error(`The ${where} has no "proof".`);
+}
+
+function parse(bytes: Uint8Array): unknown {
   if (bytes.length > longestFile)
     throw new Error(`The file has ${bytes.length} bytes; no receipt has more than ${longestFile}.`);
-  let file: Partial<ReceiptFile> | null;
   try {
-    file = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (error) {
     throw new Error(`The file is not JSON: ${(error as Error).message}.`);
   }
-  if (file?.format !== receiptFileFormat)
-    throw new Error(
-      `The file is no receipt: its "format" is ${JSON.stringify(file?.format)?.slice(0, 100)}, not "${receiptFileFormat}".`,
-    );
-  if (typeof file.envelope !== 'object' || file.envelope === null)
-    throw new Error('The file has no "envelope".');
-  if (typeof file.proof !== 'string') throw new Error('The file has no "proof".');
-  return file as ReceiptFile;
 }

@@ -217,6 +217,11 @@ describe('a ledger', () => {
         ok: true,
         sentence: expect.stringMatching(/^The 700 entries have the root [0-9a-f]{64}/),
       },
+      {
+        check: 'corrections',
+        ok: true,
+        sentence: 'Each of its 0 corrections is of a receipt before it, and none has two.',
+      },
       ...[100, 300, 700].map((size, at) => ({
         check: 'older checkpoint',
         ok: true,
@@ -291,6 +296,32 @@ describe('a ledger', () => {
       ),
     ]);
     expect(check(last, { checkpoints: old })).toHaveLength(2);
+  });
+
+  test('a correction without its receipt, and a second one of a receipt', () => {
+    const line = (of: number | string) => Buffer.from(`correction sha256:${'ab'.repeat(32)} of ${of}`);
+    const found = (...lines: Buffer[]) => {
+      const corrected = new TestLog(root, `corrected ${copies++}`, keys);
+      corrected.add(log.envelopes.slice(0, 300));
+      corrected.ledger.append(lines);
+      corrected.ledger.checkpoint();
+      corrected.ledger.publish();
+      return verifyLedger(corrected.folder, { keys: known }).find(({ check }) => check === 'corrections')!;
+    };
+    expect(found(line(7), line(299))).toMatchObject({
+      ok: true,
+      sentence: 'Each of its 2 corrections is of a receipt before it, and none has two.',
+    });
+    expect(found(line(7), line(9), line(7))).toMatchObject({
+      ok: false,
+      sentence: 'The receipt that is entry 7 has two corrections: the entries 300 and 302.',
+    });
+    for (const none of [line(300), line(1000), line('07'), Buffer.from('correction x')])
+      expect(found(none)).toMatchObject({
+        ok: false,
+        sentence: `Entry 300, "${none}", is a correction without a receipt before it.`,
+      });
+    expect(found(line(7), line(300)).sentence).toContain('Entry 301');
   });
 
   test('a log that its own key signed anew, cut or forked, is found by any older checkpoint', () => {

@@ -2,6 +2,7 @@
 import { hashBytes, leafHash } from '../../datanet/snapshots/merkle.ts';
 import type { PublicKeys } from '../keys/public_keys.ts';
 import type { VerifierKey } from '../keys/vkey.ts';
+import { checkCorrections } from './check_corrections.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { Edge } from './edge.ts';
 import { type Finding, Findings } from './finding.ts';
@@ -52,7 +53,7 @@ export function verifyLedger(
   });
   const sizes = new Set(old.map(({ checkpoint }) => checkpoint.size));
   const roots = new Map<number, Buffer>();
-  findings.try('entries', () => {
+  const isWhole = findings.try('entries', () => {
     const edge = remake(published, size, (at) => sizes.has(at.size) && roots.set(at.size, at.root()));
     if (!edge.root().equals(root))
       throw new Error(
@@ -60,6 +61,11 @@ export function verifyLedger(
       );
     return `The ${size} entries have the root ${root.toString('hex')}, as all tiles and the checkpoint say.`;
   });
+  if (isWhole)
+    findings.try('corrections', () => {
+      const corrections = checkCorrections(published, size);
+      return `Each of its ${corrections} corrections is of a receipt before it, and none has two.`;
+    });
   for (const { name, checkpoint } of old) {
     findings.try('older checkpoint', () => {
       if (checkpoint.size > size)

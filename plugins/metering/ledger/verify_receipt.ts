@@ -1,25 +1,19 @@
-/** A receipt's file checked offline: by the installation's public keys, and by whatever checkpoint one has of its ledger. */
-import Schema from 'typebox/schema';
-import { verifyInclusion } from '../../datanet/snapshots/merkle.ts';
-import { type Envelope, openEnvelope, statementPayload } from '../keys/dsse.ts';
-import type { PublicKeys } from '../keys/public_keys.ts';
-import type { VerifierKey } from '../keys/vkey.ts';
+/** Files of receipts and of their corrections checked offline. */
+import { Correction, correctionType } from '../receipts/correction.ts';
+import { correctionFault } from '../receipts/make_correction.ts';
 import { Receipt, receiptType } from '../receipts/receipt.ts';
-import { type Checkpoint, openCheckpoint, parseCheckpoint } from './checkpoint.ts';
-import { checkConsistent, type ProofSource } from './consistency.ts';
 import { type Finding, Findings } from './finding.ts';
-import { cosignedAt, verifiedSignatures } from './note.ts';
-import { type InclusionText, parseInclusion } from './proof_text.ts';
-import { ledgerEntry, parseReceiptFile } from './receipt_file.ts';
+import { parseInclusion } from './proof_text.ts';
+import {
+  type CorrectionFile,
+  digestOf,
+  parseCorrectionFile,
+  parseReceiptFile,
+  type ReceiptFile,
+} from './receipt_file.ts';
+import { checkProofForm, type DocumentChecks, type DocumentKind, verifyDocument } from './verify_document.ts';
 
-export interface ReceiptChecks {
-  keys: PublicKeys;
-  /** One that the auditor has from elsewhere, older or newer than the proof's; `proof` is to show that they are of one log. */
-  checkpoint?: string;
-  proof?: ProofSource;
-  /** Those whose signatures the proof's checkpoint must have. */
-  witnesses?: readonly VerifierKey[];
-}
+export type ReceiptChecks = DocumentChecks;
 
 export interface VerifiedReceipt {
   findings: Finding[];
@@ -27,80 +21,81 @@ export interface VerifiedReceipt {
   receipt?: Receipt;
 }
 
-/** Never throws: what is wrong is a finding. */
-export function verifyReceiptFile(
-  bytes: Uint8Array,
-  { keys, checkpoint, proof = {}, witnesses = [] }: ReceiptChecks,
-): VerifiedReceipt {
-  const findings = new Findings();
-  let envelope: Envelope | undefined;
-  let receipt: Receipt | undefined;
-  let inclusion: InclusionText | undefined;
-  let logged: Checkpoint | undefined;
-
-  const read = findings.try('file', () => {
-    const file = parseReceiptFile(bytes);
-    envelope = file.envelope;
-    inclusion = parseInclusion(file.proof);
-    logged = parseCheckpoint(inclusion.checkpoint);
-    return 'The file is a receipt with the proof that the ledger has it.';
-  });
-  if (!envelope) return { findings: findings.all };
-
-  findings.try('signature', () => {
-    const opened = openEnvelope(envelope, statementPayload, keys);
-    envelope = opened.envelope;
-    if ('problem' in opened) throw new Error(opened.problem);
-    receipt = statedReceipt(opened.payload);
-    return `The receipt of ${receipt.id} is signed by key ${opened.keyid} of ${keys.name}.`;
-  });
-  const result = () => ({ findings: findings.all, ...(receipt ? { receipt } : {}) });
-  if (!read || !inclusion || !logged) return result();
-
-  const { index, path } = inclusion;
-  const { size, root } = logged;
-  findings.try('inclusion', () => {
-    if (!envelope) throw new Error('There is no envelope to look for in the ledger.');
-    const entry = ledgerEntry('receipt', envelope);
-    if (!verifyInclusion(entry, index, size, path, root))
-      throw new Error(
-        `The ledger of ${size} entries has not "${entry}" at ${index}: the receipt, or its proof, was changed.`,
-      );
-    return `It is entry ${index} of the ledger's ${size}.`;
-  });
-  findings.try('checkpoint', () => {
-    openCheckpoint(inclusion!.checkpoint, keys);
-    return `The checkpoint of ${size} entries is signed by ${keys.name}.`;
-  });
-  for (const witness of witnesses)
-    findings.try('witness', () => {
-      const [signed] = verifiedSignatures(logged!.note, [witness]);
-      if (!signed)
-        throw new Error(`The witness ${witness.name} did not sign the checkpoint of ${size} entries.`);
-      return `The witness ${witness.name} signed it at ${new Date(cosignedAt(signed) * 1000).toISOString()}.`;
-    });
-  if (checkpoint !== undefined)
-    findings.try('consistency', () => {
-      const other = openCheckpoint(checkpoint, keys);
-      checkConsistent(logged!, other, proof);
-      return `The ledger of ${size} entries and the given checkpoint of ${other.size} are of one log.`;
-    });
-  return result();
+export interface VerifiedCorrection extends VerifiedReceipt {
+  correction?: Correction;
 }
 
-const statementType = 'https://in-toto.io/Statement/v1';
+const receiptKind: DocumentKind<typeof Receipt> = {
+  name: 'receipt',
+  logged: 'receipt',
+  type: receiptType,
+  predicate: Receipt,
+  called: ({ id }) => `receipt of ${id}`,
+};
 
-/** The predicate of an in-toto Statement v1 of ours. Throws an Error with a sentence. */
-function statedReceipt(payload: Buffer): Receipt {
-  const statement = JSON.parse(payload.toString()) as Record<string, unknown>;
-  if (statement?._type !== statementType || statement.predicateType !== receiptType)
-    throw new Error(
-      `What was signed is no receipt: its predicate is ${JSON.stringify(statement?.predicateType)?.slice(0, 100)}, not "${receiptType}".`,
-    );
-  const [, [fault]] = Schema.Errors(Receipt, statement.predicate);
-  if (fault)
-    throw new Error(
-      `What was signed is no receipt: at ${fault.instancePath || 'its top'} it ${fault.message}.`,
-    );
-  return statement.predicate as Receipt;
+/** `receipt`: its entry of the ledger. */
+const correctionKind = (receipt: number): DocumentKind<typeof Correction> => ({
+  name: 'correction',
+  logged: `correction of ${receipt}`,
+  type: correctionType,
+  predicate: Correction,
+  called: ({ receipt: { id } }) => `correction of the receipt of ${id}`,
+});
+
+/** Never throws: what is wrong is a finding. */
+export function verifyReceiptFile(bytes: Uint8Array, checks: ReceiptChecks): VerifiedReceipt {
+  const findings = new Findings();
+  let file: ReceiptFile | undefined;
+  const read = findings.try('file', () => {
+    file = parseReceiptFile(bytes);
+    checkProofForm(file);
+    return 'The file is a receipt with the proof that the ledger has it.';
+  });
+  if (!file) return { findings: findings.all };
+  const receipt = verifyDocument(file, read, receiptKind, checks, findings);
+  return { findings: findings.all, ...(receipt ? { receipt } : {}) };
+}
+
+/** Of a correction, and of the receipt that its file brings along. Never throws: what is wrong is a finding. */
+export function verifyCorrectionFile(bytes: Uint8Array, checks: ReceiptChecks): VerifiedCorrection {
+  const findings = new Findings();
+  let file: CorrectionFile | undefined;
+  const read = findings.try('file', () => {
+    file = parseCorrectionFile(bytes);
+    for (const one of [file, file.receipt]) checkProofForm(one);
+    return 'The file is a correction and its receipt, with the proofs that the ledger has both.';
+  });
+  if (!file || !read) return { findings: findings.all };
+  const entry = parseInclusion(file.receipt.proof).index;
+  const correction = verifyDocument(file, true, correctionKind(entry), checks, findings);
+  const ofReceipt = new Findings();
+  const receipt = verifyDocument(file.receipt, true, receiptKind, checks, ofReceipt);
+  if (correction && receipt) checkCorrection({ correction, receipt, entry, file }, findings);
+  return {
+    findings: [...findings.all, ...ofReceipt.all.map((one) => ({ ...one, check: `receipt's ${one.check}` }))],
+    ...(correction ? { correction } : {}),
+    ...(receipt ? { receipt } : {}),
+  };
+}
+
+function checkCorrection(
+  given: { correction: Correction; receipt: Receipt; entry: number; file: CorrectionFile },
+  findings: Findings,
+): void {
+  const { correction, receipt, entry, file } = given;
+  findings.try('receipt', () => {
+    const named = correction.receipt;
+    const sha256 = digestOf(file.receipt.envelope);
+    if (named.id !== receipt.id || named.entry !== entry || named.sha256 !== sha256)
+      throw new Error(
+        `It corrects ${named.id}, entry ${named.entry}, sha256:${named.sha256}; the receipt beside it is ${receipt.id}, entry ${entry}, sha256:${sha256}.`,
+      );
+    return `It corrects the receipt beside it, entry ${entry}.`;
+  });
+  findings.try('changes', () => {
+    const fault = correctionFault(receipt, correction);
+    if (fault !== null) throw new Error(fault);
+    const { changes, times } = correction;
+    return `Its ${changes.length} changes sum to 0, and are ${times === 1 ? '' : `${times} times `}what its shares come to at the receipt's rates, less what that says.`;
+  });
 }

@@ -8,7 +8,6 @@ const closed = <Fields extends TProperties>(fields: Fields) =>
   Type.Object(fields, { additionalProperties: false });
 const orNull = <Schema extends TSchema>(schema: Schema) => Type.Union([schema, Type.Null()]);
 const text = Type.String();
-const units = Type.String({ description: 'Whole units, decimal.' });
 const time = Type.Integer({ description: 'Unix seconds.' });
 const entry = orNull(Type.Integer({ description: 'Its entry of the ledger.' }));
 const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$', description: "Of the predicate's JSON." });
@@ -74,7 +73,11 @@ export const accountAnswer = closed({
     description: 'Carried out of the last epoch; below 0 it is taken from what comes.',
   }),
   accruing: Type.Object(
-    { receipts: Type.Integer(), units },
+    {
+      receipts: Type.Integer(),
+      corrections: Type.Integer(),
+      units: Type.String({ description: 'Whole units, decimal; below 0 where corrections take more.' }),
+    },
     {
       additionalProperties: false,
       description: 'Of the open epoch; what is in dispute is in it until that is closed.',
@@ -103,6 +106,9 @@ export const disputeAnswer = closed({
   resolution: orNull(text),
   resolved_by: orNull(text),
   resolved_at: orNull(time),
+  correction: orNull(
+    Type.Integer({ description: "Of its receipt: the correction's entry of the ledger, once there is one." }),
+  ),
 });
 
 export const seconds = (milliseconds: number) => Math.floor(milliseconds / 1000);

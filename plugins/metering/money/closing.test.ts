@@ -268,3 +268,114 @@ test('numbers that do not add up are found, whichever is changed', () => {
     expect(epochFault(changed), `change ${at}`).toEqual(expect.any(String));
   }
 });
+
+describe('a correction', () => {
+  const moved = { 'contributor:ada': -30n, 'contributor:bo': 30n };
+
+  test('moves what is earned in its own epoch, and what was paid in an earlier one, never below 0', () => {
+    const { books, receipt, correct, close } = testBooks();
+    for (const [at, name] of ['ada', 'bo'].entries()) pay(books, `contributor:${name}`, at);
+    const first = receipt({ 'contributor:ada': 50, platform: 4 });
+    correct(first, moved);
+    expect(books.count(10)).toBe(2);
+    expect(books.account('contributor:ada').accruing).toEqual({ receipts: 1, corrections: 1, units: '20' });
+    const second = receipt({ 'contributor:ada': 40 });
+    const one = close();
+    expect(one.totals).toMatchObject({ receipts: 2, corrections: 1, owed: '94', earned: '94', paid: '90' });
+    expect(byAccount(one)).toMatchObject({
+      'contributor:ada': { receipts: 2, earned: '90', corrections: 1, corrected: '-30', paid: '60' },
+      'contributor:bo': { receipts: 0, earned: '0', corrections: 1, corrected: '30', paid: '30' },
+      platform: { carried_out: '4' },
+    });
+    expect(byAccount(one).platform).not.toHaveProperty('corrected');
+    // A hundred times its difference: the lot fell on it.
+    correct(second, { 'contributor:ada': -300n, 'contributor:bo': 300n });
+    const two = close();
+    expect(byAccount(two)).toMatchObject({
+      'contributor:ada': { receipts: 0, corrected: '-300', paid: '0', carried_out: '-300' },
+      'contributor:bo': { corrected: '300', paid: '300' },
+    });
+    expect(books.statements('contributor:ada', { limit: 1 })).toMatchObject([
+      { epoch: 2, corrections: 1, corrected: '-300' },
+    ]);
+    receipt({ 'contributor:ada': 310 });
+    expect(byAccount(close())['contributor:ada']).toMatchObject({ carried_in: '-300', paid: '10' });
+    expect(books.statements('contributor:ada', { limit: 1 })[0]).not.toHaveProperty('corrections');
+  });
+
+  test('of a receipt in dispute counts with it, or not at all', () => {
+    const { books, receipt, correct, close } = testBooks();
+    const disputed = receipt({ 'contributor:ada': 50 });
+    const { id } = books.openDispute({ receipt: disputed, reason: '', by: 'bo', at: 1 });
+    const entry = correct(disputed, moved);
+    const back = [
+      { account: 'contributor:ada', units: '30' },
+      { account: 'contributor:bo', units: '-30' },
+    ];
+    const one = close();
+    expect(one.corrections).toEqual([{ receipt: disputed, entry, in: 'corrected', amounts: back }]);
+    expect(one).toMatchObject({ statements: [], totals: { corrections: 1, held_out: '50' } });
+    expect(close().corrections).toBeUndefined();
+    books.resolveDispute({ id, state: 'rejected', resolution: '', by: 'x', at: 1 });
+    const three = close();
+    expect(byAccount(three)).toMatchObject({
+      'contributor:ada': { adjusted: '20', carried_out: '20' },
+      'contributor:bo': { adjusted: '30', carried_out: '30' },
+    });
+    expect(three.corrections).toMatchObject([{ entry, in: 'adjusted' }]);
+    const again = books.openDispute({ receipt: disputed, reason: '', by: 'bo', at: 1 });
+    books.resolveDispute({ id: again.id, state: 'upheld', resolution: '', by: 'x', at: 1 });
+    expect(byAccount(close())).toMatchObject({
+      'contributor:ada': { adjusted: '-20', carried_out: '0' },
+      'contributor:bo': { adjusted: '-30', carried_out: '0' },
+    });
+  });
+
+  test('is counted for good, and there is one of a receipt', () => {
+    const { db, books, receipt, correct } = testBooks();
+    const id = receipt({ 'contributor:ada': 50 });
+    correct(id, moved);
+    expect(() => correct(id, moved)).toThrow('UNIQUE');
+    closeNow(books, 1);
+    expect(() => db.exec(`UPDATE corrections SET changes = '[]'`)).toThrow('does not change');
+    expect(() => db.exec('DELETE FROM corrections')).toThrow('does not go');
+    receipt({ 'contributor:ada': 50 }, 'late');
+    const late = db.prepare(`SELECT idx FROM receipts WHERE id = 'late'`).pluck().get();
+    expect(() =>
+      db.exec(`INSERT INTO corrections (idx, receipt, changes) VALUES (1, ${late}, '[]')`),
+    ).toThrow('came before');
+  });
+
+  test('that does not add up in an epoch is found, whichever number is changed', () => {
+    const { receipt, correct, close } = testBooks();
+    correct(receipt({ 'contributor:ada': 50 }), moved);
+    const epoch = close();
+    expect(epochFault(epoch)).toBeNull();
+    for (const at of epoch.statements.keys()) {
+      const changed = structuredClone(epoch);
+      const one = changed.statements[at]!;
+      for (const name of ['corrected', 'carried_out'] as const) one[name] = String(BigInt(one[name]!) + 1n);
+      changed.totals.carried_out = String(BigInt(changed.totals.carried_out) + 1n);
+      expect(epochFault(changed)).toBe('What corrections change sums to 1, and not to 0.');
+    }
+  });
+});
+
+test('books that were kept before there were corrections go on', () => {
+  const { db, books, receipt, close } = testBooks();
+  receipt({ pool: 5 });
+  const before = close();
+  for (const [table, column] of [
+    ['payout_books', 'corrections'],
+    ['payout_accruals', 'corrections'],
+    ['payout_accruals', 'corrected'],
+    ['payout_statements', 'corrections'],
+    ['payout_statements', 'corrected'],
+  ])
+    db.exec(`ALTER TABLE ${table} DROP COLUMN ${column}`);
+  db.exec('DROP TABLE corrections');
+  const { books: later } = testBooks({}, db);
+  expect(closeNow(later, 2).epoch).toMatchObject({ epoch: 2, totals: { carried_in: '5' } });
+  expect(later.epoch(1).predicate).toEqual(before);
+  expect(books.statements('pool', { limit: 5 })).toHaveLength(2);
+});

@@ -13,6 +13,7 @@ import {
   type Epoch,
   payeesOf,
 } from './epoch.ts';
+import { heldCorrections, uncreditedReceipts } from './held_corrections.ts';
 
 /** Receipts that are counted at once. */
 const batch = 10_000;
@@ -29,8 +30,10 @@ export interface Rooms {
 /** An account's line as it is added up. */
 interface Line {
   receipts: number;
+  corrections: number;
   carriedIn: bigint;
   earned: bigint;
+  corrected: bigint;
   adjusted: bigint;
 }
 
@@ -52,7 +55,7 @@ export interface FrozenEpoch {
 }
 
 /**
- * Freezes the epoch of all receipts up to the last, in one transaction: no receipt is in two, none is left out. One that is frozen
+ * Freezes the epoch of all receipts and corrections up to the last, in one transaction: none is in two, none is left out. One that is frozen
  * and not finished is given as it is; no other can be before. `now`: Unix milliseconds.
  */
 export function freezeEpoch(rooms: Rooms, now: number): FrozenEpoch {
@@ -61,15 +64,23 @@ export function freezeEpoch(rooms: Rooms, now: number): FrozenEpoch {
     const unfinished = unfinishedEpoch(db);
     if (unfinished) return unfinished;
     while (accruals.count(batch) > 0);
-    const { currency, next, receipts, units } = accruals.open();
+    const { currency, next, receipts, units, corrections } = accruals.open();
     const last = lastEpoch(db);
     const lines = new Lines();
-    for (const [account, { receipts, units }] of accruals.all())
-      Object.assign(lines.of(account), { receipts, earned: units });
+    for (const [account, { units, ...same }] of accruals.all())
+      Object.assign(lines.of(account), { ...same, earned: units });
     for (const [account, carriedIn] of balances(db)) lines.of(account).carriedIn = carriedIn;
     const before = { open: BigInt(last.open), upheld: BigInt(last.upheld) };
     const after = { ...before };
+    const uncredited = uncreditedReceipts(db);
     const effects = applied(rooms, last.entries_to, lines, after);
+    const held = heldCorrections(db, last.entries_to, uncredited);
+    for (const { in: column, amounts } of held)
+      for (const { account, units } of amounts) {
+        const line = lines.of(account);
+        line[column] += BigInt(units);
+        if (column === 'corrected') line.corrections--;
+      }
     const statements = lines.statements(addresses, BigInt(threshold));
     const sum = (name: 'carried_in' | 'earned' | 'adjusted' | 'paid' | 'carried_out') =>
       String(statements.reduce((all, one) => all + BigInt(one[name]), 0n));
@@ -82,6 +93,7 @@ export function freezeEpoch(rooms: Rooms, now: number): FrozenEpoch {
       threshold: String(threshold),
       totals: {
         receipts,
+        ...(corrections > 0 ? { corrections } : {}),
         owed: String(units),
         earned: sum('earned'),
         adjusted: sum('adjusted'),
@@ -96,6 +108,7 @@ export function freezeEpoch(rooms: Rooms, now: number): FrozenEpoch {
       distribution: null,
       statements,
       disputes: effects,
+      ...(held.length > 0 ? { corrections: held } : {}),
     };
     db.prepare('INSERT INTO payout_epochs (epoch, entries_to, predicate) VALUES (?, ?, ?)').run(
       epoch.epoch,
@@ -155,7 +168,7 @@ class Lines {
   of(account: string): Line {
     let line = this.#lines.get(account);
     if (!line) {
-      line = { receipts: 0, carriedIn: 0n, earned: 0n, adjusted: 0n };
+      line = { receipts: 0, corrections: 0, carriedIn: 0n, earned: 0n, corrected: 0n, adjusted: 0n };
       this.#lines.set(account, line);
     }
     return line;
@@ -165,9 +178,9 @@ class Lines {
   statements(addresses: Addresses, threshold: bigint): AccountStatement[] {
     const names = [...this.#lines.keys()].sort();
     return names.flatMap((account) => {
-      const { receipts, carriedIn, earned, adjusted } = this.of(account);
-      if (receipts === 0 && carriedIn === 0n && earned === 0n && adjusted === 0n) return [];
-      const due = carriedIn + earned + adjusted;
+      const { receipts, corrections, carriedIn, earned, corrected, adjusted } = this.of(account);
+      if (receipts + corrections === 0 && carriedIn === 0n && earned === 0n && adjusted === 0n) return [];
+      const due = carriedIn + earned + corrected + adjusted;
       const address = addresses.of(account);
       const paid = address !== null && due >= threshold ? due : 0n;
       return [
@@ -176,6 +189,7 @@ class Lines {
           receipts,
           carried_in: String(carriedIn),
           earned: String(earned),
+          ...(corrections > 0 ? { corrections, corrected: String(corrected) } : {}),
           adjusted: String(adjusted),
           paid: String(paid),
           carried_out: String(due - paid),
@@ -259,9 +273,13 @@ function balances(db: Database): Array<[account: string, units: bigint]> {
 function keep(db: Database, { epoch, statements }: Epoch): void {
   db.exec('DELETE FROM payout_balances');
   const balance = db.prepare('INSERT INTO payout_balances VALUES (?, ?)');
-  const statement = db.prepare('INSERT INTO payout_statements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
-  for (const { account, receipts, carried_in, earned, adjusted, paid, carried_out, address } of statements) {
-    statement.run(account, epoch, receipts, carried_in, earned, adjusted, paid, carried_out, address);
-    if (carried_out !== '0') balance.run(account, carried_out);
+  const statement = db.prepare(
+    `INSERT INTO payout_statements
+       (account, epoch, receipts, carried_in, earned, corrections, corrected, adjusted, paid, carried_out, address)
+     VALUES ($account, $epoch, $receipts, $carried_in, $earned, $corrections, $corrected, $adjusted, $paid, $carried_out, $address)`,
+  );
+  for (const one of statements) {
+    statement.run({ epoch, corrections: null, corrected: null, ...one });
+    if (one.carried_out !== '0') balance.run(one.account, one.carried_out);
   }
 }

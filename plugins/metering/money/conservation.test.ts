@@ -1,4 +1,4 @@
-/** Through any receipts, disputes, resolutions, addresses and closes each unit is paid, carried, held or withheld, once. */
+/** Through any receipts, corrections, disputes, resolutions, addresses and closes each unit is paid, carried, held or withheld, once. */
 import fc from 'fast-check';
 import { Value } from 'typebox/value';
 import { expect, test } from 'vitest';
@@ -15,6 +15,7 @@ interface Known {
   id: string;
   owed: Record<string, number>;
   epoch: number;
+  correction?: { entry: number; changes: Record<string, bigint>; epoch: number };
   /** Of its disputes, in order. */
   disputes: Array<{ id: number; state: DisputeState }>;
 }
@@ -23,6 +24,11 @@ interface Row {
   idx: number;
   id: string;
   owed: string;
+}
+
+interface CorrectionRow extends Pick<Row, 'idx' | 'id'> {
+  receipt: number;
+  changes: string;
 }
 
 const stateOf = ({ disputes }: Known): DisputeState => disputes.at(-1)?.state ?? 'rejected';
@@ -49,6 +55,16 @@ class Run {
 
   receipt(owed: Record<string, number>): void {
     this.#receipts.push({ id: this.#made.receipt(owed), owed, epoch: this.#epochs + 1, disputes: [] });
+  }
+
+  /** Moves units from one account to another, maybe many times what the receipt is worth. */
+  correct(nth: number, from: string, to: string, units: bigint): void {
+    const known = this.#receipts.at(-1 - (nth % Math.max(1, this.#receipts.length)));
+    if (!known) return;
+    const changes = from === to ? {} : { [from]: -units, [to]: units };
+    const correct = () => this.#made.correct(known.id, changes);
+    if (known.correction) expect(correct).toThrow('UNIQUE');
+    else known.correction = { entry: correct(), changes, epoch: this.#epochs + 1 };
   }
 
   count(most: number): void {
@@ -99,6 +115,8 @@ class Run {
     const isNew = (known: Known) => known.epoch === number;
     const { totals } = epoch;
     expect(totals.receipts).toBe(this.#receipts.filter(isNew).length);
+    const corrections = this.#receipts.flatMap(({ correction }) => correction ?? []);
+    expect(totals.corrections ?? 0).toBe(corrections.filter((one) => one.epoch === number).length);
     expect(totals.owed).toBe(this.#sum(isNew));
     expect(totals.held_out).toBe(this.#sum((known) => stateOf(known) === 'open'));
     expect(totals.withheld_out).toBe(this.#sum((known) => stateOf(known) === 'upheld'));
@@ -110,6 +128,12 @@ class Run {
       .prepare('SELECT idx, id, owed FROM receipts')
       .all() as Row[])
       counted.add(idx, { id, fee: { currency: 'microUSD' }, owed: JSON.parse(owed) });
+    for (const { idx, id, receipt, changes } of this.#made.db
+      .prepare(
+        'SELECT corrections.idx, id, receipt, changes FROM corrections JOIN receipts ON receipts.idx = receipt',
+      )
+      .all() as CorrectionRow[])
+      counted.add(idx, { receipt: { id, entry: receipt }, changes: JSON.parse(changes) });
     expect(counted.fault()).toBeNull();
     if (this.#last) expect(succession(this.#last.predicate, this.#last.sha256, epoch)).toBeNull();
     this.#last = this.#made.books.epoch(number);
@@ -123,22 +147,32 @@ class Run {
   #checkAccount(account: string, { epoch, statements, distribution }: Epoch): void {
     const isCredited = (known: Known) => stateOf(known) === 'rejected';
     const earning = this.#receipts.filter((known) => known.epoch === epoch && isCredited(known));
-    const due = BigInt(this.#sum(isCredited, account)) - this.#paid.get(account)!;
+    const changed = (which: (known: Known) => boolean) =>
+      this.#receipts
+        .filter((known) => isCredited(known) && known.correction && which(known))
+        .flatMap(({ correction }) => correction!.changes[account] ?? []);
+    const sum = (changes: bigint[]) => changes.reduce((all, one) => all + one, 0n);
+    const due = BigInt(this.#sum(isCredited, account)) + sum(changed(() => true)) - this.#paid.get(account)!;
     const address = this.#addresses.get(account) ?? null;
     const paid = address !== null && due > 0n && due >= this.#threshold ? due : 0n;
     const carriedIn = this.#carried.get(account)!;
     const earned = BigInt(this.#sum((known) => earning.includes(known), account));
+    const corrections = changed(({ correction }) => correction!.epoch === epoch);
+    const corrected = sum(corrections);
     const expected = {
       account,
       receipts: earning.filter(({ owed }) => account in owed).length,
       carried_in: String(carriedIn),
       earned: String(earned),
-      adjusted: String(due - carriedIn - earned),
+      ...(corrections.length > 0 ? { corrections: corrections.length, corrected: String(corrected) } : {}),
+      adjusted: String(due - carriedIn - earned - corrected),
       paid: String(paid),
       carried_out: String(due - paid),
       address,
     };
-    const isNamed = [expected.carried_in, expected.earned, expected.adjusted].some((one) => one !== '0');
+    const isNamed =
+      corrections.length > 0 ||
+      [expected.carried_in, expected.earned, expected.adjusted].some((one) => one !== '0');
     expect(statements.filter((one) => one.account === account)).toEqual(isNamed ? [expected] : []);
     if (isNamed) expect(this.#made.books.account(account).balance).toBe(expected.carried_out);
     if (paid > 0n) expect(payoutFault(this.#made.books.proof(epoch, account), distribution!.root)).toBeNull();
@@ -160,6 +194,14 @@ const units = fc.oneof(fc.integer({ min: 1, max: 1000 }), fc.integer({ min: 1, m
 const account = fc.constantFrom(...accountNames);
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.dictionary(account, units).map((owed) => (run: Run) => run.receipt(owed)) },
+  {
+    weight: 5,
+    arbitrary: fc.tuple(fc.nat(9), account, account, units, fc.constantFrom(1n, 3n, 100n)).map(
+      ([nth, from, to, amount, times]) =>
+        (run: Run) =>
+          run.correct(nth, from, to, BigInt(amount) * times),
+    ),
+  },
   { weight: 4, arbitrary: fc.nat(7).map((nth) => (run: Run) => run.dispute(nth)) },
   {
     weight: 4,

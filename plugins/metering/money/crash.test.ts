@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect, test } from 'vitest';
 import { type MoneyBooks, openMoney } from './money.ts';
-import { addresses, amounts, closeNow, receiptsTable } from './testing/books.ts';
+import { addresses, amounts, changesOf, closeNow, receiptsTable } from './testing/books.ts';
 
 /** Books in a file, whose process ends before a statement of them. */
 class Process {
@@ -56,6 +56,10 @@ const enter = ({ db }: Process, idx: number, owed: Record<string, number>) =>
   db
     .prepare('INSERT INTO receipts (idx, id, owed) VALUES (?, ?, ?) ON CONFLICT DO NOTHING')
     .run(idx, `r${idx}`, JSON.stringify(amounts(owed)));
+const correct = ({ db }: Process, idx: number, receipt: number, changes: Record<string, bigint>) =>
+  db
+    .prepare('INSERT INTO corrections (idx, receipt, changes) VALUES (?, ?, ?) ON CONFLICT DO NOTHING')
+    .run(idx, receipt, JSON.stringify(changesOf(changes)));
 const dispute = ({ books }: Process, receipt: string) =>
   books.disputes({ limit: 100 }).some((one) => one.receipt === receipt) ||
   books.openDispute({ receipt, reason: 'r', by: 'b', at: 1 });
@@ -73,6 +77,7 @@ const steps: Array<(process: Process) => unknown> = [
   (process) => pay(process, 'pool', 1),
   (process) => [0, 1, 2, 3].map((idx) => enter(process, idx, { 'contributor:ada': 20 + idx, platform: 1 })),
   ({ books }) => books.count(3),
+  (process) => correct(process, 4, 2, { 'contributor:ada': -5n, pool: 5n }),
   (process) => dispute(process, 'r1'),
   (process) => close(process, 1),
   (process) => [5, 6].map((idx) => enter(process, idx, { 'contributor:ada': 10, pool: 40 })),
@@ -107,8 +112,8 @@ test('at every statement, until there is none left to end at', () => {
     const expected = told(whole);
     whole.db.close();
     expect(expected.epochs.map(({ predicate }) => predicate.totals)).toMatchObject([
-      { receipts: 4, owed: '90', earned: '68', paid: '65', held_out: '22' },
-      { receipts: 2, owed: '100', adjusted: '1', held_out: '21', paid: '80' },
+      { receipts: 4, corrections: 1, owed: '90', earned: '68', paid: '60', held_out: '22' },
+      { receipts: 2, owed: '100', adjusted: '1', held_out: '21', paid: '85' },
       { receipts: 0, withheld_out: '21', held_out: '0' },
     ]);
     let ended = 0;

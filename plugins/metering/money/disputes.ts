@@ -18,6 +18,8 @@ export interface Dispute {
   resolution: string | null;
   resolved_by: string | null;
   resolved_at: number | null;
+  /** The entry of its receipt's correction; null: it has none. */
+  correction: number | null;
 }
 
 export interface Opening {
@@ -35,7 +37,8 @@ export interface Resolving {
   at: number;
 }
 
-const columns = 'id, receipt, idx, reason, opened_by, opened_at, state, resolution, resolved_by, resolved_at';
+const columns = `id, receipt, idx, reason, opened_by, opened_at, state, resolution, resolved_by, resolved_at,
+  (SELECT idx FROM corrections WHERE corrections.receipt = payout_disputes.idx) AS correction`;
 
 export class Disputes {
   readonly #db: Database;

@@ -21,9 +21,16 @@ export const AccountStatement = Type.Object(
     receipts: Type.Integer({ minimum: 0, description: "That it earned by: of this epoch's entries." }),
     carried_in: signed(),
     earned: units,
-    adjusted: signed('By disputes over receipts of earlier epochs.'),
+    /** Both where there is a correction. */
+    corrections: Type.Optional(
+      Type.Integer({ minimum: 1, description: "Of this epoch's entries that change what it is owed." }),
+    ),
+    corrected: Type.Optional(signed('What they change, whichever epoch the receipts are of; absent: 0.')),
+    adjusted: signed('By disputes over receipts of earlier epochs, and over what was corrected in them.'),
     paid: units,
-    carried_out: signed('carried_in + earned + adjusted - paid; below 0 it is taken from what comes.'),
+    carried_out: signed(
+      'carried_in + earned + corrected + adjusted - paid; below 0 it is taken from what comes.',
+    ),
     address: Type.Union([text, Type.Null()], { description: 'Where it is paid, or would be.' }),
   },
   closed,
@@ -44,9 +51,24 @@ export const DisputeEffect = Type.Object(
   closed,
 );
 
+/** A correction that a dispute over its receipt keeps from counting, or lets count again. */
+export const CorrectionEffect = Type.Object(
+  {
+    /** Id of the receipt, and the correction's entry of the ledger. */
+    receipt: text,
+    entry: count,
+    /** Where the amounts are: not counted in `corrected`, as it came in this epoch; or in `adjusted`. */
+    in: Type.Enum(['corrected', 'adjusted']),
+    amounts: Type.Array(Type.Object({ account: text, units: signed() }, closed)),
+  },
+  closed,
+);
+
 const totals = Type.Object(
   {
     receipts: count,
+    /** Absent: none. What they change sums to 0. */
+    corrections: Type.Optional(Type.Integer({ minimum: 1 })),
     owed: units,
     earned: units,
     adjusted: signed(),
@@ -68,7 +90,7 @@ export const Epoch = Type.Object(
     /** Unix milliseconds. */
     closed: count,
     currency: text,
-    /** Entries of the ledger whose receipts are in it: the first, and the first that is not. */
+    /** Entries of the ledger whose receipts and corrections are in it: the first, and the first that is not. */
     entries: Type.Object({ from: count, to: count }, closed),
     /** SHA-256 of the JSON of the predicate before, hex. */
     previous: Type.Union([Type.String({ pattern: '^[0-9a-f]{64}$' }), Type.Null()]),
@@ -82,12 +104,14 @@ export const Epoch = Type.Object(
     /** By account, in order of its name (of its UTF-16 code units): all that earned, were adjusted or carry something. */
     statements: Type.Array(AccountStatement),
     disputes: Type.Array(DisputeEffect),
+    corrections: Type.Optional(Type.Array(CorrectionEffect)),
   },
   closed,
 );
 
 export type AccountStatement = Static<typeof AccountStatement>;
 export type DisputeEffect = Static<typeof DisputeEffect>;
+export type CorrectionEffect = Static<typeof CorrectionEffect>;
 export type EpochTotals = Static<typeof totals>;
 export type Epoch = Static<typeof Epoch>;
 
@@ -110,12 +134,14 @@ export function epochStatement({ epoch, json, sha256 }: ClosedEpoch): Buffer {
  * What is wrong in an epoch's numbers, as a sentence; null where all add up and its root is that of what it pays. Asks nobody. How
  * many receipts there were, and what each is worth, only the receipts themselves can tell.
  */
-export function epochFault({ threshold, totals, distribution, statements, disputes }: Epoch): string | null {
+export function epochFault(epoch: Epoch): string | null {
+  const { threshold, totals, distribution, statements, disputes, corrections = [] } = epoch;
   const changes = new Map<string, bigint>();
-  for (const { in: column, amounts } of disputes)
+  for (const { in: column, amounts } of [...disputes, ...corrections])
     for (const { account, units } of column === 'adjusted' ? amounts : [])
       changes.set(account, (changes.get(account) ?? 0n) + BigInt(units));
   const sums = { carried_in: 0n, earned: 0n, adjusted: 0n, paid: 0n, carried_out: 0n };
+  let allCorrected = 0n;
   let before = '';
   for (const { account, address, ...amounts } of statements) {
     if (account <= before) return `The account '${account}' stands behind '${before}'.`;
@@ -124,7 +150,9 @@ export function epochFault({ threshold, totals, distribution, statements, disput
     const [paid, carriedOut] = [BigInt(amounts.paid), BigInt(amounts.carried_out)];
     if (adjusted !== (changes.get(account) ?? 0n))
       return `The disputes adjust '${account}' by ${changes.get(account) ?? 0n}, and its statement says ${adjusted}.`;
-    const due = carriedIn! + earned! + adjusted!;
+    const corrected = BigInt(amounts.corrected ?? 0);
+    allCorrected += corrected;
+    const due = carriedIn! + earned! + corrected + adjusted!;
     if (due !== paid + carriedOut) return `What '${account}' is paid and carries is not what it has.`;
     const isDue = address !== null && due >= BigInt(threshold);
     if (paid !== (isDue ? due : 0n)) return `'${account}' is paid ${paid} and not ${isDue ? due : 0n}.`;
@@ -135,6 +163,7 @@ export function epochFault({ threshold, totals, distribution, statements, disput
     if (sums[name] !== BigInt(totals[name]))
       return `The statements' ${name} sums to ${sums[name]}, and the total says ${totals[name]}.`;
   }
+  if (allCorrected !== 0n) return `What corrections change sums to ${allCorrected}, and not to 0.`;
   const was = BigInt(totals.owed) + BigInt(totals.held_in) + BigInt(totals.withheld_in);
   const is = sums.earned + sums.adjusted + BigInt(totals.held_out) + BigInt(totals.withheld_out);
   if (was !== is) return `${was} units were owed or held, and ${is} are earned, held or withheld.`;

@@ -36,8 +36,8 @@ export interface Account {
   address: string | null;
   /** Units carried out of the last epoch. */
   balance: string;
-  /** Of the open epoch, as far as its receipts are counted; what is in dispute is in it until the epoch is closed. */
-  accruing: { receipts: number; units: string };
+  /** Of the open epoch, as far as its receipts and corrections are counted; what is in dispute is in it until the epoch is closed. */
+  accruing: { receipts: number; corrections: number; units: string };
 }
 
 export type PastStatement = AccountStatement & { epoch: number };
@@ -58,7 +58,7 @@ export interface MoneyBooks {
   finish(epoch: number, file: DistributionFile | null): ClosedEpoch;
   /** Of a closed epoch: its signed Statement, and its entry of the ledger. */
   published(epoch: number, envelope: string, entry: number): void;
-  /** Counts receipts of the open epoch, at most so many, and gives how many: closing has the less to do. */
+  /** Counts receipts and corrections of the open epoch, at most so many, and gives how many: closing has the less to do. */
   count(most: number): number;
   epochs(page: Page): EpochSummary[];
   epoch(epoch: number): KeptEpoch;
@@ -144,7 +144,7 @@ export function openMoney(db: Database, { currency, threshold }: MoneySettings):
       const balance = db.prepare('SELECT units FROM payout_balances WHERE account = ?').pluck().get(account);
       const address = addresses.of(account);
       const isKnown =
-        accrual.receipts > 0 ||
+        accrual.receipts + accrual.corrections > 0 ||
         balance !== undefined ||
         db.prepare('SELECT 1 FROM payout_statements WHERE account = ? LIMIT 1').get(account) !== undefined ||
         addresses.history(account, 1).length > 0;
@@ -158,12 +158,16 @@ export function openMoney(db: Database, { currency, threshold }: MoneySettings):
         accruing: shown(accrual),
       };
     },
-    statements: (account, { before, limit }) =>
-      db
+    statements(account, { before, limit }) {
+      const rows = db
         .prepare(
           'SELECT * FROM payout_statements WHERE account = ? AND epoch < ? ORDER BY epoch DESC LIMIT ?',
         )
-        .all(account, before ?? Number.MAX_SAFE_INTEGER, limit) as PastStatement[],
+        .all(account, before ?? Number.MAX_SAFE_INTEGER, limit) as PastStatementRow[];
+      return rows.map(({ corrections, corrected, ...same }) =>
+        corrections === null ? same : { ...same, corrections, corrected: corrected! },
+      );
+    },
     setAddress: (setting) => addresses.set(setting),
     addresses: (account, most) => addresses.history(account, most),
     openDispute: (opening) => disputes.open(opening),
@@ -173,7 +177,16 @@ export function openMoney(db: Database, { currency, threshold }: MoneySettings):
   };
 }
 
-const shown = ({ receipts, units }: Accrual) => ({ receipts, units: String(units) });
+type PastStatementRow = Omit<PastStatement, 'corrections' | 'corrected'> & {
+  corrections: number | null;
+  corrected: string | null;
+};
+
+const shown = ({ receipts, corrections, units, corrected }: Accrual) => ({
+  receipts,
+  corrections,
+  units: String(units + corrected),
+});
 
 function proofFor(
   db: Database,

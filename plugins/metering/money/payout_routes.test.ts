@@ -118,21 +118,22 @@ describe('from receipts to a proof', () => {
   });
 
   test('as CSV, by the Accept header or by the query', async () => {
-    const headings = 'epoch,account,currency,receipts,carried_in,earned,adjusted,paid,carried_out,address';
+    const headings =
+      'epoch,account,currency,receipts,carried_in,earned,corrections,corrected,adjusted,paid,carried_out,address';
     const asked = await send('GET', '/admin/payouts/epochs/1', undefined, { accept: 'text/csv' });
     expect(asked.headers.get('content-type')).toBe('text/csv; charset=utf-8; header=present');
     expect(asked.headers.get('content-disposition')).toBe('attachment; filename="payouts-1.csv"');
     expect(asked.body.split('\r\n')).toEqual([
       headings,
-      `1,contributor:ada,microUSD,2,0,5000011,0,5000011,0,${addresses[0]}`,
-      '1,owner:a/b %,microUSD,1,0,7,0,0,7,',
-      '1,platform,microUSD,1,0,1,0,0,1,',
+      `1,contributor:ada,microUSD,2,0,5000011,0,0,0,5000011,0,${addresses[0]}`,
+      '1,owner:a/b %,microUSD,1,0,7,0,0,0,0,7,',
+      '1,platform,microUSD,1,0,1,0,0,0,0,1,',
       '',
     ]);
     const own = await send('GET', '/v1/payouts/contributor:ada?format=csv');
     expect(own.body.split('\r\n').slice(0, 2)).toEqual([
       headings,
-      `2,contributor:ada,microUSD,0,0,0,-11,0,-11,${addresses[0]}`,
+      `2,contributor:ada,microUSD,0,0,0,0,0,-11,0,-11,${addresses[0]}`,
     ]);
     expect(await refusal('GET', '/admin/payouts/epochs/1?format=xml')).toEqual([
       400,

@@ -241,7 +241,7 @@ function disputeRoutes(app: FastifyInstance, operator: Operator, payouts: Payout
         body: disputeBody,
         ...told(
           'openDispute',
-          'Dispute a receipt: its amounts are held until that is resolved',
+          'Dispute a receipt: its amounts are held until that is resolved, and its response settled again where that can be',
           disputeAnswer,
         ),
       },
@@ -249,7 +249,7 @@ function disputeRoutes(app: FastifyInstance, operator: Operator, payouts: Payout
     async (request) => {
       const { tenant } = operator(request);
       const { receipt, reason, by = tenant } = request.body;
-      return disputeJson(await payouts.books('openDispute', { receipt, reason, by, at: Date.now() }));
+      return disputeJson(await payouts.openDispute({ receipt, reason, by, at: Date.now() }));
     },
   );
 

@@ -1,5 +1,6 @@
 /** The books as the server's thread has them, and how an epoch is closed from there. */
 import { buildDistribution } from './build_distribution.ts';
+import type { Dispute, Opening } from './disputes.ts';
 import type { DistributionFile } from './distribution.ts';
 import type { BookCall, EpochSummary, KeptEpoch, MoneyBooks } from './money.ts';
 
@@ -18,10 +19,13 @@ export interface PayoutStore {
 
 export class Payouts {
   readonly #store: PayoutStore;
+  readonly #settleAgain: (response: string) => void;
   #closing: Promise<EpochSummary> | undefined;
 
-  constructor(store: PayoutStore) {
+  /** `settleAgain`: has a response in dispute settled deeper, whose receipt is corrected then. */
+  constructor(store: PayoutStore, settleAgain: (response: string) => void = () => {}) {
     this.#store = store;
+    this.#settleAgain = settleAgain;
   }
 
   /** As MoneyBooks has it. */
@@ -41,9 +45,23 @@ export class Payouts {
     return { ...kept, proof: kept.entry === null ? null : await this.#store.proveEntry(kept.entry) };
   }
 
-  /** Finishes what an earlier process froze and did not finish. To be called at the start. */
+  /** As Disputes has it. */
+  async openDispute(opening: Opening): Promise<Dispute> {
+    const dispute = await this.#store.books('openDispute', opening);
+    this.#settleAgain(dispute.receipt);
+    return dispute;
+  }
+
+  /** Finishes what an earlier process froze, or had in dispute, and did not finish. To be called at the start. */
   async recover(now: number): Promise<void> {
     if (await this.#store.books('unfinished')) await this.close(now);
+    for (let before: number | undefined; ; ) {
+      const page = { state: 'open' as const, limit: 100, ...(before === undefined ? {} : { before }) };
+      const open = await this.#store.books('disputes', page);
+      for (const { receipt, correction } of open) if (correction === null) this.#settleAgain(receipt);
+      before = open.at(-1)?.id;
+      if (before === undefined) return;
+    }
   }
 
   async #close(now: number): Promise<EpochSummary> {

@@ -1,12 +1,13 @@
 /**
- * The books' tables, beside the store's `receipts (idx INTEGER PRIMARY KEY, id TEXT UNIQUE, owed TEXT, ...)`: `idx` its entry of
- * the ledger, `owed` its AccountAmounts as JSON. Amounts are decimal text: sums may pass what SQLite's integers hold.
+ * The books' tables, beside the store's `receipts (idx INTEGER PRIMARY KEY, id TEXT UNIQUE, owed TEXT, ...)` and
+ * `corrections (idx INTEGER PRIMARY KEY, receipt INTEGER UNIQUE, changes TEXT, ...)`: `idx` is the entry of the ledger, `owed` and
+ * `changes` are AccountAmounts and AccountChanges as JSON, `receipt` the entry of what is corrected. Amounts are decimal text: sums may pass what SQLite's integers hold.
  */
 import type { Database } from 'better-sqlite3';
 import { ColophonError } from '../../../gateway/contract/index.ts';
 
 const tables = `
-  -- Of the epoch that is open: receipts of entries below next are counted in payout_accruals, none of later ones.
+  -- Of the epoch that is open: receipts and corrections of entries below next are counted in payout_accruals, none of later ones.
   CREATE TABLE IF NOT EXISTS payout_books (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     currency TEXT NOT NULL,
@@ -96,7 +97,25 @@ const tables = `
   CREATE TRIGGER IF NOT EXISTS receipts_kept BEFORE DELETE ON receipts
     WHEN OLD.idx < (SELECT next FROM payout_books)
     BEGIN SELECT RAISE(ABORT, 'A receipt that is counted for payouts does not go.'); END;
+  CREATE TRIGGER IF NOT EXISTS corrections_in_order BEFORE INSERT ON corrections
+    WHEN NEW.idx < (SELECT next FROM payout_books)
+    BEGIN SELECT RAISE(ABORT, 'A correction came before what is counted for payouts.'); END;
+  CREATE TRIGGER IF NOT EXISTS corrections_frozen BEFORE UPDATE OF idx, receipt, changes ON corrections
+    WHEN OLD.idx < (SELECT next FROM payout_books)
+    BEGIN SELECT RAISE(ABORT, 'A correction that is counted for payouts does not change.'); END;
+  CREATE TRIGGER IF NOT EXISTS corrections_kept BEFORE DELETE ON corrections
+    WHEN OLD.idx < (SELECT next FROM payout_books)
+    BEGIN SELECT RAISE(ABORT, 'A correction that is counted for payouts does not go.'); END;
 `;
+
+/** Columns that came later than their tables. */
+const later: Array<[table: string, column: string, type: string]> = [
+  ['payout_books', 'corrections', 'INTEGER NOT NULL DEFAULT 0'],
+  ['payout_accruals', 'corrections', 'INTEGER NOT NULL DEFAULT 0'],
+  ['payout_accruals', 'corrected', `TEXT NOT NULL DEFAULT '0'`],
+  ['payout_statements', 'corrections', 'INTEGER'],
+  ['payout_statements', 'corrected', 'TEXT'],
+];
 
 /**
  * Makes what is not there. Call it after the store's own tables are made. Throws ColophonError where amounts are kept in another
@@ -105,7 +124,12 @@ const tables = `
 export function openBooks(db: Database, currency: string): void {
   db.transaction(() => {
     db.exec(tables);
-    db.prepare(`INSERT INTO payout_books VALUES (1, ?, 0, 0, '0') ON CONFLICT DO NOTHING`).run(currency);
+    for (const [table, column, type] of later)
+      if (db.prepare('SELECT 1 FROM pragma_table_info(?) WHERE name = ?').get(table, column) === undefined)
+        db.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);
+    db.prepare(
+      `INSERT INTO payout_books (one, currency, next, receipts, units) VALUES (1, ?, 0, 0, '0') ON CONFLICT DO NOTHING`,
+    ).run(currency);
     const kept = db.prepare('SELECT currency FROM payout_books').pluck().get() as string;
     if (kept === currency) return;
     // While nothing ever cost anything there are no amounts to be in it.

@@ -15,11 +15,13 @@ const row = (change: Partial<StatementRow> = {}): StatementRow => ({
   address: null,
   ...change,
 });
-const headings = 'epoch,account,currency,receipts,carried_in,earned,adjusted,paid,carried_out,address';
+const headings =
+  'epoch,account,currency,receipts,carried_in,earned,corrections,corrected,adjusted,paid,carried_out,address';
 
 test('a heading, a line for each, and amounts below 0 as numbers', () => {
-  expect(statementsCsv([row(), row({ epoch: 4, address: '0xfB69' })])).toBe(
-    `${headings}\r\n3,contributor:ada,microUSD,2,-30,12,0,0,-18,\r\n4,contributor:ada,microUSD,2,-30,12,0,0,-18,0xfB69\r\n`,
+  const corrected = row({ epoch: 4, corrections: 2, corrected: '-7', carried_out: '-25', address: '0xfB69' });
+  expect(statementsCsv([row(), corrected])).toBe(
+    `${headings}\r\n3,contributor:ada,microUSD,2,-30,12,0,0,0,0,-18,\r\n4,contributor:ada,microUSD,2,-30,12,2,-7,0,0,-25,0xfB69\r\n`,
   );
 });
 
@@ -51,7 +53,7 @@ test('any name comes back, and none begins as a formula', () => {
   fc.assert(
     fc.property(name, (account) => {
       const records = read(statementsCsv([row({ account })]));
-      expect(records.map(({ length }) => length)).toEqual([10, 10]);
+      expect(records.map(({ length }) => length)).toEqual([12, 12]);
       const shown = records[1]![1]!;
       if (shown !== account) expect(shown).toBe(`'${account}`);
       if (/^[=+\-@\t\r]/.test(shown)) expect(shown).toMatch(/^-\d+$/);

@@ -13,6 +13,8 @@ const columns = [
   'receipts',
   'carried_in',
   'earned',
+  'corrections',
+  'corrected',
   'adjusted',
   'paid',
   'carried_out',
@@ -22,7 +24,10 @@ const columns = [
 /** With a line of headings; lines end with CR LF. */
 export function statementsCsv(rows: Iterable<StatementRow>): string {
   const lines = [columns.join(',')];
-  for (const row of rows) lines.push(columns.map((column) => cell(row[column])).join(','));
+  for (const row of rows) {
+    const whole = { corrections: 0, corrected: '0', ...row };
+    lines.push(columns.map((column) => cell(whole[column])).join(','));
+  }
   return `${lines.join('\r\n')}\r\n`;
 }
 

@@ -8,8 +8,8 @@ import { rawPublicKey } from '../keys/ed25519.ts';
 import { PublicKeys } from '../keys/public_keys.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { type Epoch, epochStatement, succession } from './epoch.ts';
-import type { CountedReceipt } from './epoch_receipts.ts';
-import { addresses, amounts, closeNow, testBooks, testKeys } from './testing/books.ts';
+import { type CountedDocument, type CountedReceipt, EpochReceipts } from './epoch_receipts.ts';
+import { addresses, amounts, changesOf, closeNow, testBooks, testKeys } from './testing/books.ts';
 import { verifyEpochFile } from './verify_epoch.ts';
 
 interface File {
@@ -168,6 +168,45 @@ test('an epoch says what its receipts say, and what is left out, changed or put 
   );
   expect(told(with1({ fee: { currency: 'x' } }))?.sentence).toBe(
     'The receipt b is in x, the epoch in microUSD.',
+  );
+});
+
+test('an epoch says what corrections change, and one that is left out, changed, put in or twice is named', () => {
+  const { books, db, receipt, correct, close } = testBooks();
+  receipt({ 'contributor:ada': 50 }, 'a');
+  receipt({ 'contributor:ada': 20 }, 'b');
+  books.openDispute({ receipt: 'b', reason: '', by: 'x', at: 1 });
+  for (const id of ['a', 'b']) correct(id, { 'contributor:ada': -7n, pool: 7n });
+  const epoch = close();
+  const changes = changesOf({ 'contributor:ada': -7n, pool: 7n });
+  const all: Array<[number, CountedDocument]> = [
+    [0, { id: 'a', fee: { currency: 'microUSD' }, owed: amounts({ 'contributor:ada': 50 }) }],
+    [1, { id: 'b', fee: { currency: 'microUSD' }, owed: amounts({ 'contributor:ada': 20 }) }],
+    [2, { receipt: { id: 'a', entry: 0 }, changes }],
+    [3, { receipt: { id: 'b', entry: 1 }, changes }],
+  ];
+  const fault = (some: typeof all) => {
+    const counted = new EpochReceipts(epoch);
+    for (const [index, document] of some) counted.add(index, document);
+    return counted.fault();
+  };
+  expect(db.prepare('SELECT count(*) FROM corrections').pluck().get()).toBe(2);
+  expect(epoch.statements).toMatchObject([
+    { account: 'contributor:ada', earned: '50', corrections: 1, corrected: '-7' },
+    { account: 'pool', receipts: 0, earned: '0', corrections: 1, corrected: '7' },
+  ]);
+  expect(fault(all)).toBeNull();
+  expect(fault(all.toSpliced(2, 1))).toBe('The epoch counts 2 corrections, and 1 of its entries are here.');
+  expect(fault([...all, all[2]!])).toBe('The correction of a, entry 2, is there twice.');
+  expect(fault([...all, [99, { receipt: { id: 'a', entry: 0 }, changes }]])).toBe(
+    'The receipt a, entry 0, has two corrections: the entries 2 and 99.',
+  );
+  expect(fault(all.with(2, [2, { receipt: { id: 'x', entry: 7 }, changes }]))).toBe(
+    'The correction at 2 is of a receipt at 7, where there is none.',
+  );
+  const more = changesOf({ 'contributor:ada': -8n, pool: 8n });
+  expect(fault(all.with(2, [2, { receipt: { id: 'a', entry: 0 }, changes: more }]))).toBe(
+    "'contributor:ada' is corrected by -8 by 1 corrections, and the epoch says -7 by 1.",
   );
 });
 

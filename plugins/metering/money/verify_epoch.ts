@@ -10,7 +10,7 @@ import { type Finding, Findings } from '../ledger/finding.ts';
 import { parseInclusion } from '../ledger/proof_text.ts';
 import { ledgerEntry } from '../ledger/receipt_file.ts';
 import { Epoch, epochFault, epochType, succession } from './epoch.ts';
-import { type CountedReceipt, EpochReceipts } from './epoch_receipts.ts';
+import { type CountedDocument, EpochReceipts } from './epoch_receipts.ts';
 
 export interface EpochChecks {
   keys: PublicKeys;
@@ -18,8 +18,8 @@ export interface EpochChecks {
   root?: string;
   /** The epoch before, as it is given itself. */
   previous?: EpochFile;
-  /** All its receipts with their entries of the ledger, which somebody checked; those of other epochs may be among them. */
-  receipts?: Iterable<[index: number, receipt: CountedReceipt]>;
+  /** All its receipts and corrections with their entries of the ledger, which somebody checked; those of other epochs may be among them. */
+  receipts?: Iterable<[index: number, document: CountedDocument]>;
 }
 
 /** As GET /admin/payouts/epochs/{epoch} answers; nothing of it is believed. */
@@ -68,7 +68,7 @@ export function verifyEpochFile(
       });
     if (receipts !== undefined) {
       const counted = new EpochReceipts(epoch);
-      for (const [index, receipt] of receipts) counted.add(index, receipt);
+      for (const [index, document] of receipts) counted.add(index, document);
       findings.try('receipts', () => {
         const fault = counted.fault();
         if (fault !== null) throw new Error(fault);

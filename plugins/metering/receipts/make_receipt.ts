@@ -59,21 +59,25 @@ export function receiptOf(
 }
 
 /** Fields in one order, and no others. */
-function sharesOf({ level, influence, policy, total, base, pool, contributors }: SettledShares) {
+export function sharesOf({ level, influence, policy, total, base, pool, contributors }: SettledShares) {
   return { level, influence, policy, total, base, pool, contributors };
 }
 
 /** The bytes that are signed: an in-toto Statement v1 (github.com/in-toto/attestation) about the tokens of each choice. */
 export function statementOf(receipt: Receipt): Buffer {
-  return Buffer.from(
-    JSON.stringify({
-      _type: 'https://in-toto.io/Statement/v1',
-      subject: receipt.choices.map(({ output }, at) => ({
-        name: `${receipt.id}/choices/${at}`,
-        digest: { sha256: output.sha256 },
-      })),
-      predicateType: receiptType,
-      predicate: receipt,
-    }),
-  );
+  const subject = receipt.choices.map(({ output }, at) => ({
+    name: `${receipt.id}/choices/${at}`,
+    digest: { sha256: output.sha256 },
+  }));
+  return statementAbout(subject, receiptType, receipt);
+}
+
+/** An in-toto Statement v1. */
+export function statementAbout(
+  subject: Array<{ name: string; digest: { sha256: string } }>,
+  predicateType: string,
+  predicate: object,
+): Buffer {
+  const statement = { _type: 'https://in-toto.io/Statement/v1', subject, predicateType, predicate };
+  return Buffer.from(JSON.stringify(statement));
 }

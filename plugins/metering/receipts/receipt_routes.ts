@@ -11,17 +11,28 @@ type ByResponse = { Params: { response: string } };
 const text = Type.String();
 const ids = Type.Array(Type.Array(Type.Integer()));
 
+const logged = {
+  envelope: Type.Object({
+    payloadType: text,
+    payload: text,
+    signatures: Type.Array(Type.Object({ keyid: text, sig: text })),
+  }),
+  proof: Type.String({ description: 'c2sp.org/tlog-proof@v1: that the ledger has it.' }),
+};
+const keep = { description: 'Keep it: `colophon verify receipt` checks it without this server.' };
+const receiptFields = { format: Type.Literal('colophon-receipt-v1'), ...logged };
 const receiptFile = Type.Object(
   {
-    format: Type.Literal('colophon-receipt-v1'),
-    envelope: Type.Object({
-      payloadType: text,
-      payload: text,
-      signatures: Type.Array(Type.Object({ keyid: text, sig: text })),
-    }),
-    proof: Type.String({ description: 'c2sp.org/tlog-proof@v1: that the ledger has it.' }),
+    ...receiptFields,
+    correction: Type.Optional(
+      Type.String({ description: 'Where its correction is: its response was settled again.' }),
+    ),
   },
-  { description: 'Keep it: `colophon verify receipt` checks it without this server.' },
+  keep,
+);
+const correctionFile = Type.Object(
+  { format: Type.Literal('colophon-correction-v1'), ...logged, receipt: Type.Object(receiptFields) },
+  keep,
 );
 
 const openingAnswer = Type.Object({
@@ -69,7 +80,10 @@ export function receiptRoutes(app: FastifyInstance, rooms: ReceiptRooms): void {
       for (;;) {
         const found = await store.call('receipt', { response, ...visibleTo(host.caller(request)) });
         if (!found) throw noReceipt(response);
-        if (found !== 'pending') return found;
+        if (found !== 'pending') {
+          const { corrected, ...file } = found;
+          return corrected ? { ...file, correction: `/v1/receipts/${response}/correction` } : file;
+        }
         if (Date.now() > until) break;
         rooms.receipting.wake();
         await new Promise((resolve) => setTimeout(resolve, 20));
@@ -77,6 +91,30 @@ export function receiptRoutes(app: FastifyInstance, rooms: ReceiptRooms): void {
       throw new ColophonError(
         `The receipt of '${response}' is not signed yet: it still runs, or who taught it is being settled. Ask again in a moment.`,
         { type: 'conflict_error', code: 'receipt_not_ready', retryAfterSeconds: 1 },
+      );
+    },
+  );
+
+  app.get<ByResponse>(
+    '/v1/receipts/:response/correction',
+    {
+      schema: {
+        params,
+        summary: 'The signed correction of a receipt',
+        description:
+          'Of a response that was settled again, deeper than first: why, its new shares and what they change for each account; with the receipt, and the proofs that the ledger has both.',
+        operationId: 'retrieveReceiptCorrection',
+        tags: ['receipts'],
+        response: { 200: correctionFile },
+      },
+    },
+    async (request) => {
+      const { response } = request.params;
+      const found = await store.call('correction', { response, ...visibleTo(host.caller(request)) });
+      if (found) return found;
+      throw new ColophonError(
+        `There is no correction of the receipt of '${response}': it was settled once, is being settled again, or is not yours.`,
+        { type: 'not_found_error', code: 'correction_not_found' },
       );
     },
   );

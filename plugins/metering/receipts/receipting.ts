@@ -14,6 +14,8 @@ export interface ReceiptingOptions {
   log: Pick<Logger, 'warn'>;
   /** Looked for when it is needed: plugins that come later may bring it. */
   attributor(): Attributor | undefined;
+  /** Corrects receipts that were made. */
+  corrections?: { run(): Promise<void> };
 }
 
 export class Receipting {
@@ -63,6 +65,7 @@ export class Receipting {
   async #run(): Promise<void> {
     const { store } = this.#options;
     while (!this.#stopped) {
+      await this.#options.corrections?.run();
       const answers = await store.call('unreceipted', together);
       if (answers.length === 0) return;
       const settled = await Promise.all(answers.map((answer) => this.#settled(answer)));

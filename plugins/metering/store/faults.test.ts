@@ -1,6 +1,7 @@
 /**
  * Whatever write, fsync, truncation or rename of the store fails, is torn or is the last: what a client had is recorded, each answer
- * once; a failed fsync ends the process; the ledger only grows; receipts and epochs add up. `npm run build` before.
+ * once; a failed fsync ends the process; the ledger only grows; receipts, each with its one correction, and epochs add up. `npm run build`
+ * before.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -87,6 +88,20 @@ class Life {
       const owed = receipts
         .flatMap((text) => JSON.parse(text) as Array<{ units: number }>)
         .reduce((all, { units }) => all + units, 0);
+      const corrections = db.prepare('SELECT receipt, changes FROM corrections').all() as Array<{
+        receipt: number;
+        changes: string;
+      }>;
+      expect(new Set(corrections.map(({ receipt }) => receipt)).size, label).toBe(receipts.length);
+      for (const { changes } of corrections) {
+        const units = (JSON.parse(changes) as Array<{ units: string }>).map((one) => Number(one.units));
+        expect(units.length, label).toBe(2);
+        expect(units[0]! + units[1]!, label).toBe(0);
+      }
+      const lines = db.prepare(
+        "SELECT count(*) FROM ledger_entries WHERE CAST(entry AS TEXT) LIKE 'correction %'",
+      );
+      expect(lines.pluck().get(), label).toBe(corrections.length);
       const epochs = db
         .prepare("SELECT predicate ->> '$.totals.owed' FROM payout_epochs")
         .pluck()

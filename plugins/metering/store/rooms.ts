@@ -2,17 +2,20 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import type { SettledAgain } from '../../../gateway/contract/index.ts';
 import { isFull } from '../durable_files.ts';
 import { envelopeBytes, signEnvelope, statementPayload } from '../keys/dsse.ts';
 import { installationKeys } from '../keys/installation_keys.ts';
 import { parseVkey } from '../keys/vkey.ts';
 import { Ledger } from '../ledger/ledger.ts';
-import { ledgerEntry } from '../ledger/receipt_file.ts';
+import { type Logged, ledgerEntry } from '../ledger/receipt_file.ts';
 import { Cosigning } from '../ledger/witness.ts';
 import type { DistributionFile } from '../money/distribution.ts';
 import { epochStatement } from '../money/epoch.ts';
 import type { FeeSettings } from '../money/fees.ts';
 import { type BookCall, type EpochSummary, openMoney } from '../money/money.ts';
+import { Corrections } from '../receipts/corrections.ts';
+import { correctionStatement } from '../receipts/make_correction.ts';
 import { receiptOf, type Settled, statementOf } from '../receipts/make_receipt.ts';
 import { Answers } from './answers.ts';
 import type { Group } from './protocol.ts';
@@ -66,6 +69,7 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
   const published = join(folder, 'ledger');
   const ledger = new Ledger(db, published, keys);
   db.exec(receiptTable);
+  const corrections = new Corrections(db, fees);
   const books = openMoney(db, { currency: fees.currency, threshold });
   const insertReceipt = db.prepare(
     'INSERT INTO receipts (idx, id, number, envelope, owed) VALUES (?, ?, ?, ?, ?)',
@@ -89,7 +93,7 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
   };
 
   /** The bytes of an envelope, and its line of the ledger, which tells nothing of it but its digest. */
-  const signed = (what: 'receipt' | 'epoch', statement: Uint8Array) => {
+  const signed = (what: Logged, statement: Uint8Array) => {
     const envelope = signEnvelope(statementPayload, statement, keys.signing);
     return { bytes: envelopeBytes(envelope), entry: ledgerEntry(what, envelope) };
   };
@@ -130,6 +134,15 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
       | { number: number; ended: number | null; receipt: number | null }
       | undefined;
 
+  const receiptFile = (idx: number) => {
+    const envelope = db.prepare('SELECT envelope FROM receipts WHERE idx = ?').pluck().get(idx) as Buffer;
+    return {
+      format: 'colophon-receipt-v1' as const,
+      envelope: JSON.parse(envelope.toString()),
+      proof: ledger.inclusion(idx),
+    };
+  };
+
   publish();
   return {
     opened: { next: answers.next, keys: keys.known.toJson() },
@@ -161,15 +174,41 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
         const found = find(asked);
         if (!found) return undefined;
         if (found.receipt === null) return 'pending' as const;
-        const envelope = db
-          .prepare('SELECT envelope FROM receipts WHERE idx = ?')
-          .pluck()
-          .get(found.receipt) as Buffer;
-        return {
-          format: 'colophon-receipt-v1' as const,
-          envelope: JSON.parse(envelope.toString()),
-          proof: ledger.inclusion(found.receipt),
-        };
+        return { ...receiptFile(found.receipt), corrected: corrections.of(found.receipt) !== undefined };
+      },
+      /** How far the attributor's list of what was settled again is dealt with. */
+      correctedTo: () => corrections.place,
+      correctable: (response: string) => corrections.state(response),
+      /** Signs corrections of responses that were settled again and logs them; `place`: the list is dealt with up to there. */
+      correct({ place, settled }: { place: number; settled: Array<[string, SettledAgain]> }): void {
+        transaction(() => {
+          const made = settled.flatMap(([response, again]) => {
+            const correction = corrections.make(response, again, Date.now());
+            if (!correction) return [];
+            const what: Logged = `correction of ${correction.receipt.entry}`;
+            return [{ correction, ...signed(what, correctionStatement(correction)) }];
+          });
+          const first = ledger.append(made.map(({ entry }) => entry));
+          for (const [at, { correction, bytes }] of made.entries())
+            corrections.add(first + at, correction, bytes);
+          if (made.length > 0) ledger.checkpoint();
+          books.count(made.length);
+          corrections.setPlace(place);
+        });
+        publishSoon();
+      },
+      /** The file of a response's correction, with that of its receipt; undefined where there is none. */
+      correction(asked: Named) {
+        const receipt = find(asked)?.receipt;
+        const found = typeof receipt === 'number' ? corrections.of(receipt) : undefined;
+        return (
+          found && {
+            format: 'colophon-correction-v1' as const,
+            envelope: JSON.parse(found.envelope.toString()),
+            proof: ledger.inclusion(found.idx),
+            receipt: receiptFile(receipt as number),
+          }
+        );
       },
       opening(asked: Named) {
         const found = find(asked);

@@ -14,12 +14,16 @@ import type { Constraint, Grammars } from '../../../gateway/text/grammar/grammar
 import type { Finding } from '../ledger/finding.ts';
 import { priced } from '../money/fees.ts';
 import { attributionHashes } from '../receipts/attribution_hashes.ts';
+import type { Correction } from '../receipts/correction.ts';
+import { ownerIn } from '../receipts/make_correction.ts';
 import { commitTo, commitToGrammar } from '../receipts/opening.ts';
 import type { Receipt, ReceiptChoice } from '../receipts/receipt.ts';
 import type { Opening } from '../store/answers.ts';
 
 export interface RerunOptions {
   receipt: Receipt;
+  /** Of that receipt: what its shares are to come to when they are settled again. */
+  correction?: Correction | undefined;
   opening: Opening;
   backend: Backend;
   attributor: Attributor | undefined;
@@ -41,8 +45,37 @@ export async function rerun(options: RerunOptions): Promise<Finding[]> {
   findings.push(...(await checkModel(receipt, card, backend)));
   if (findings.some(({ ok }) => !ok)) return findings;
   for (const at of receipt.choices.keys()) findings.push(...(await rerunChoice(options, card, at)));
+  if (options.correction) findings.push(...(await settleAgain(options, options.correction)));
   return findings;
 }
+
+/** Of choices that were followed and settled first, as they were run again. */
+async function settleAgain(
+  { receipt, attributor }: RerunOptions,
+  { choices }: Correction,
+): Promise<Finding[]> {
+  const again = attributor?.again;
+  if (!again) return [bad('correction', 'Nothing here settles answers again, so it cannot be compared.')];
+  await again.settle(rerunOf(receipt), 'asked');
+  const found = new Map((await again.of(rerunOf(receipt)))?.choices.map((one) => [one.choice, one.shares]));
+  return choices.map(({ choice, shares }) => {
+    const made = found.get(choice);
+    return isDeepStrictEqual(made, shares)
+      ? good(
+          'correction',
+          `The corrected shares of choice ${choice} come out the same, to the millionth of a token.`,
+        )
+      : bad(
+          'correction',
+          made
+            ? `The corrected shares of choice ${choice} come to ${JSON.stringify(made)}, the correction says ${JSON.stringify(shares)}.`
+            : `Choice ${choice} cannot be settled again here: its adapter has no index of gradients that is to be used, or the base's weights are not here.`,
+        );
+  });
+}
+
+/** What its response is called where it is run again. */
+const rerunOf = ({ id }: Receipt) => `rerun-${id}`;
 
 function checkOpening({ choices }: Receipt, { salt, prompts, outputs, grammars }: Opening): Finding[] {
   const findings: Finding[] = [];
@@ -81,9 +114,7 @@ function checkOpening({ choices }: Receipt, { salt, prompts, outputs, grammars }
 
 /** The operator's rates and split are in the receipt; what they come to is computed again. */
 function checkFee({ usage, choices, model, fee, owed }: Receipt): Finding {
-  const owner = owed
-    .map(({ account }) => /^owner:(.*)$/s.exec(account)?.[1])
-    .find((name) => name !== undefined);
+  const owner = ownerIn(owed);
   const again = priced(usage, choices, model.name, {
     currency: fee.currency,
     rates: fee.rates,
@@ -146,7 +177,7 @@ async function rerunChoice(
   const prompt = opening.prompts.find(
     (ids, number) => commitTo(opening.salt, 'prompt', number, ids) === choice.prompt.sha256,
   )!;
-  const response = `rerun-${receipt.id}`;
+  const response = rerunOf(receipt);
   const following =
     shares && attributor
       ? await attributor.follow({

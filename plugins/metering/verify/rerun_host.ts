@@ -8,14 +8,15 @@ import { TextModel } from '../../../gateway/text/text_model.ts';
 import attribution from '../../attribution/index.ts';
 import native from '../../backends/native/index.ts';
 import type { Finding } from '../ledger/finding.ts';
-import type { Receipt } from '../receipts/receipt.ts';
-import type { Opening } from '../store/answers.ts';
-import { rerun } from './rerun.ts';
+import { type RerunOptions, rerun } from './rerun.ts';
 
 /** `config`: of the engine, with paths that nobody else uses. `adapter`: its folder, where the receipt names one. */
 export async function rerunOn(
   config: Config,
-  { receipt, opening, adapter }: { receipt: Receipt; opening: Opening; adapter: string | undefined },
+  {
+    adapter,
+    ...given
+  }: Pick<RerunOptions, 'receipt' | 'correction' | 'opening'> & { adapter: string | undefined },
 ): Promise<Finding[]> {
   const host = new PluginHost({ config, log: pino({ level: 'silent' }), metrics: new Registry() });
   await host.setup([native, attribution]);
@@ -28,8 +29,7 @@ export async function rerunOn(
     const text = new TextModel(await backend!.text(card.id));
     grammars = new Grammars(() => text.grammarVocabulary());
     return await rerun({
-      receipt,
-      opening,
+      ...given,
       backend: backend!,
       attributor: host.all('attributor')[0],
       model: card.id,

@@ -59,8 +59,10 @@ test('an account has an address, an epoch is closed and shown, and a payment pro
   expect(await said(['list', '--limit', '1'])).toMatch(
     new RegExp(`^EPOCH .*ROOT\n1 +[-0-9: ]{19} +1 +100 +90 +10 +microUSD +${root}\n$`),
   );
-  expect(await said(['show', '1'])).toMatch(/\ncontributor:ada +1 +0 +90 +0 +90 +0 +0x5aAeb6053/);
-  expect(await said(['show', '1', '--csv'])).toContain(`1,contributor:ada,microUSD,1,0,90,0,90,0,${first}`);
+  expect(await said(['show', '1'])).toMatch(/\ncontributor:ada +1 +0 +90 +0 +0 +90 +0 +0x5aAeb6053/);
+  expect(await said(['show', '1', '--csv'])).toContain(
+    `1,contributor:ada,microUSD,1,0,90,0,0,0,90,0,${first}`,
+  );
   expect(await said(['show', 'contributor:ada'])).toContain(`address   ${first}\ncarried   0 microUSD\n`);
   expect(await json(['show', 'pool'])).toMatchObject({ balance: '4', statements: [{ epoch: 1, paid: '0' }] });
 

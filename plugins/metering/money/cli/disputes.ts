@@ -26,9 +26,10 @@ export async function list(flags: ListFlags & { state?: string }, output: Output
     one.receipt,
     time(one.opened_at),
     one.opened_by,
+    one.correction === null ? '' : `entry ${one.correction}`,
     one.resolution ?? one.reason,
   ]);
-  output.result(data, table(['ID', 'STATE', 'RECEIPT', 'OPENED', 'BY', 'WHY'], rows));
+  output.result(data, table(['ID', 'STATE', 'RECEIPT', 'OPENED', 'BY', 'CORRECTION', 'WHY'], rows));
   return exitCodes.ok;
 }
 

@@ -38,11 +38,21 @@ export async function list(flags: ListFlags, output: Output): Promise<number> {
   return exitCodes.ok;
 }
 
-const columns = ['RECEIPTS', 'CARRIED IN', 'EARNED', 'ADJUSTED', 'PAID', 'CARRIED OUT', 'ADDRESS'];
-const cells = ({ receipts, carried_in, earned, adjusted, paid, carried_out, address }: Answer) => [
+const columns = [
+  'RECEIPTS',
+  'CARRIED IN',
+  'EARNED',
+  'CORRECTED',
+  'ADJUSTED',
+  'PAID',
+  'CARRIED OUT',
+  'ADDRESS',
+];
+const cells = ({ receipts, carried_in, earned, corrected, adjusted, paid, carried_out, address }: Answer) => [
   `${receipts}`,
   carried_in,
   earned,
+  corrected ?? '0',
   adjusted,
   paid,
   carried_out,
@@ -72,7 +82,7 @@ function epochText({ entry, predicate }: Answer): string {
   const lines = [
     `epoch         ${epoch}, closed ${time(closed / 1000)}`,
     `ledger        entries ${entries.from} to ${entries.to - 1}, its own ${entry ?? 'none'}`,
-    `receipts      ${totals.receipts}, of ${totals.owed} ${currency}`,
+    `receipts      ${totals.receipts}, of ${totals.owed} ${currency}; corrections ${totals.corrections ?? 0}`,
     `paid          ${totals.paid}, carried ${totals.carried_out}`,
     `in dispute    ${totals.held_out}, withheld ${totals.withheld_out}`,
     `distribution  ${distribution ? `${distribution.addresses} addresses, root ${distribution.root}` : 'none'}`,
@@ -94,7 +104,7 @@ function accountText({ account, currency, address, balance, accruing, statements
     `account   ${account}`,
     `address   ${address ?? 'none: what it has is carried'}`,
     `carried   ${balance} ${currency}`,
-    `accruing  ${accruing.units} of ${accruing.receipts} receipts since the last close`,
+    `accruing  ${accruing.units} of ${accruing.receipts} receipts and ${accruing.corrections} corrections since the last close`,
     '',
     table(
       ['EPOCH', ...columns],

@@ -8,10 +8,10 @@ import { knownKeys, readGiven, showFindings } from '../../cli/findings.ts';
 import type { PublicKeys } from '../../keys/public_keys.ts';
 import type { Finding } from '../../ledger/finding.ts';
 import { parseInclusion } from '../../ledger/proof_text.ts';
-import { parseReceiptFile } from '../../ledger/receipt_file.ts';
-import { verifyReceiptFile } from '../../ledger/verify_receipt.ts';
+import { parseCorrectionFile, parseReceiptFile, saysCorrection } from '../../ledger/receipt_file.ts';
+import { verifyCorrectionFile, verifyReceiptFile } from '../../ledger/verify_receipt.ts';
 import { type PayoutProof, payoutFault } from '../distribution.ts';
-import type { CountedReceipt } from '../epoch_receipts.ts';
+import type { CountedDocument } from '../epoch_receipts.ts';
 import { verifyEpochFile } from '../verify_epoch.ts';
 
 /** A statement of a hundred thousand accounts has some 25 MB, twice in its file. */
@@ -37,7 +37,7 @@ export async function verify(file: string, flags: VerifyFlags, output: Output): 
       keys,
       ...root,
       ...(previous === undefined ? {} : { previous: Object(readJson(previous)) }),
-      ...(receipts === undefined ? {} : { receipts: receiptsIn(receipts, keys, unread) }),
+      ...(receipts === undefined ? {} : { receipts: documentsIn(receipts, keys, unread) }),
     });
     return showFindings('The epoch', [...findings, ...unread], output);
   }
@@ -58,19 +58,28 @@ export async function verify(file: string, flags: VerifyFlags, output: Output): 
   return exitCodes.ok;
 }
 
-/** The receipts of a folder's files, one read at a time; what does not hold is left out, and told in `unread`. */
-function* receiptsIn(
+/** The receipts and corrections of a folder's files, one read at a time; what does not hold is left out, and told in `unread`. */
+function* documentsIn(
   folder: string,
   keys: PublicKeys,
   unread: Finding[],
-): Generator<[index: number, receipt: CountedReceipt]> {
+): Generator<[index: number, document: CountedDocument]> {
   for (const name of namesIn(folder)) {
     const bytes = readGiven(join(folder, name));
-    const { receipt, findings } = verifyReceiptFile(bytes, { keys });
+    const { document, findings, proof } = documentIn(bytes, keys);
     const wrong = findings.find(({ ok }) => !ok);
     if (wrong) unread.push({ ...wrong, sentence: `${name}: ${wrong.sentence}` });
-    else if (receipt) yield [parseInclusion(parseReceiptFile(bytes).proof).index, receipt];
+    else if (document) yield [parseInclusion(proof()).index, document];
   }
+}
+
+function documentIn(bytes: Buffer, keys: PublicKeys) {
+  if (saysCorrection(bytes)) {
+    const { correction, findings } = verifyCorrectionFile(bytes, { keys });
+    return { document: correction, findings, proof: () => parseCorrectionFile(bytes).proof };
+  }
+  const { receipt, findings } = verifyReceiptFile(bytes, { keys });
+  return { document: receipt, findings, proof: () => parseReceiptFile(bytes).proof };
 }
 
 function namesIn(folder: string): string[] {

@@ -5,13 +5,16 @@ import { envelopeBytes, signEnvelope, statementPayload } from '../../keys/dsse.t
 import { rawPublicKey } from '../../keys/ed25519.ts';
 import { PublicKeys } from '../../keys/public_keys.ts';
 import { ledgerEntry } from '../../ledger/receipt_file.ts';
+import type { AccountChanges } from '../../receipts/correction.ts';
+import { correctionsTable } from '../../receipts/corrections.ts';
 import type { AccountAmounts } from '../../receipts/fee.ts';
 import { distributionOf } from '../distribution.ts';
 import { type ClosedEpoch, type Epoch, epochStatement } from '../epoch.ts';
 import { type MoneyBooks, type MoneySettings, openMoney } from '../money.ts';
 
-export const receiptsTable =
-  'CREATE TABLE IF NOT EXISTS receipts (idx INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, envelope BLOB, owed TEXT NOT NULL) STRICT';
+export const receiptsTable = `
+  CREATE TABLE IF NOT EXISTS receipts (idx INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, envelope BLOB, owed TEXT NOT NULL) STRICT;
+  ${correctionsTable}`;
 
 const signing = generateKeyPairSync('ed25519').privateKey;
 /** What epochs are signed with. */
@@ -25,6 +28,8 @@ export interface TestBooks {
   books: MoneyBooks;
   /** Enters a receipt into the ledger. */
   receipt(owed: Record<string, number>, id?: string): string;
+  /** Enters a correction of a receipt: units by account, which sum to 0; gives its entry. */
+  correct(id: string, changes: Record<string, bigint>): number;
   close(): Epoch;
   /** Signs a finished epoch and enters it into the ledger. */
   enter(closed: ClosedEpoch): void;
@@ -55,6 +60,13 @@ export function testBooks(
       insert.run(idx, id, JSON.stringify(amounts(owed)));
       return id;
     },
+    correct(id, changes) {
+      const receipt = db.prepare('SELECT idx FROM receipts WHERE id = ?').pluck().get(id);
+      const idx = append(Buffer.from(`correction of ${receipt}`));
+      const insert = db.prepare('INSERT INTO corrections (idx, receipt, changes) VALUES (?, ?, ?)');
+      insert.run(idx, receipt, JSON.stringify(changesOf(changes)));
+      return idx;
+    },
     close() {
       const closed = closeNow(books, now++);
       enter(closed);
@@ -77,6 +89,12 @@ export const amounts = (owed: Record<string, number>): AccountAmounts =>
   Object.keys(owed)
     .sort()
     .map((account) => ({ account, units: owed[account]! }));
+
+export const changesOf = (changes: Record<string, bigint>): AccountChanges =>
+  Object.keys(changes)
+    .sort()
+    .filter((account) => changes[account] !== 0n)
+    .map((account) => ({ account, units: String(changes[account]) }));
 
 /** Addresses with their checksums. */
 export const addresses = [

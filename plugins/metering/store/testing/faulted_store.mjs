@@ -1,10 +1,11 @@
 /**
- * A server's use of the store, without the server: answers are recorded, ended, given their receipts, an epoch is closed; it says on
+ * A server's use of the store, without the server: answers are recorded, ended, given their receipts, which are corrected, an epoch is closed; it says on
  * stdout what was handed to clients and what it was refused. Plain JavaScript over the build: Node 20 starts no process from TypeScript.
  *
  *   faulted_store.mjs FOLDER RUN
  */
 import { writeSync } from 'node:fs';
+import { Correcting } from '../../../../dist/plugins/metering/receipts/correcting.js';
 import { Receipting } from '../../../../dist/plugins/metering/receipts/receipting.js';
 import { Store } from '../../../../dist/plugins/metering/store/store.js';
 
@@ -41,9 +42,9 @@ const about = (response) => ({
   key: 'default',
   model: 'base',
   base: { name: 'base', sha256: 'b'.repeat(64) },
-  adapter: null,
+  adapter: { name: 'adapter', sha256: 'a'.repeat(64), folder: '/nowhere' },
   engine: { backend: 'mock', version: null, precision: null },
-  choices: [{ prompt: 0 }],
+  choices: [{ prompt: 0, request: { max_tokens: 7, constrained: false } }],
 });
 
 /** One answer of so many steps; says each token as a client has it. */
@@ -65,13 +66,39 @@ async function answer(at, steps) {
   }
 }
 
+const shares = (level, base) => ({
+  level,
+  influence: null,
+  policy: 'c'.repeat(64),
+  total: 1_000_000,
+  base,
+  pool: 1_000_000 - base,
+  contributors: [],
+});
+const perRun = 9;
+/** Answers of this run whose making is over. */
+let over = 0;
+/** Settles every answer a second time, of all runs in the order of their names. */
+const attributor = {
+  settled: async () => shares(1, 1_000_000),
+  again: {
+    since: async (place, most) =>
+      Array.from({ length: Math.min(most, Number(run) * perRun + over - place) }, (_, at) => {
+        const number = place + at;
+        return {
+          place: number + 1,
+          response: `run-${Math.floor(number / perRun)}-answer-${number % perRun}`,
+        };
+      }),
+    of: async () => ({ why: 'sample', times: 100, choices: [{ choice: 0, shares: shares(2, 1000) }] }),
+  },
+};
+
 for (let round = 0; round < 3; round++) {
   await Promise.all([1, 4, 7].map((steps, at) => answer(round * 3 + at, steps)));
-  const receipting = new Receipting({
-    store,
-    log: { warn: ({ error }) => say('later', error) },
-    attributor: () => undefined,
-  });
+  over += 3;
+  const given = { store, log: { warn: ({ error }) => say('later', error) }, attributor: () => attributor };
+  const receipting = new Receipting({ ...given, corrections: new Correcting(given) });
   receipting.wake();
   await receipting.idle();
   await receipting.stop();
