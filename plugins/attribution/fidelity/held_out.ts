@@ -6,7 +6,7 @@ import { sample } from './random.ts';
 const fewestHeldOut = 8;
 /** Of the training examples that are taken out to be asked about, at most. */
 const mostTaken = 1 / 5;
-export const fewestExamples = 8;
+const fewestExamples = 8;
 
 export interface Drawn {
   /** Positions in the training data, rising. */
