@@ -11,6 +11,9 @@ import { standOut } from './shares/noise.ts';
 /** What generating gives for nothing. */
 const byStates = 'repsim';
 
+/** By gradients, of what every index has: what foretold best where it was measured (docs/attribution.md). */
+const byGradients = 'logra';
+
 /** Methods of the two levels; null: spans alone. */
 export interface Methods {
   first: InfluenceMethod | null;
@@ -19,10 +22,10 @@ export interface Methods {
 
 /**
  * The second level's is the report's choice, the first's `repsim` where that itself is surely better than words. Of an adapter that
- * nobody has measured it is `repsim`, which names what an example looks like best.
+ * nobody has measured both are those that were the best elsewhere.
  */
 function methodsOf(report: Fidelity | undefined): Methods {
-  if (!report) return { first: byStates, second: byStates };
+  if (!report) return { first: byStates, second: byGradients };
   const { chosen, methods } = report;
   const states = methods.find(({ method }) => method === byStates);
   return { first: chosen !== null && states && isSure(states) ? byStates : null, second: chosen };

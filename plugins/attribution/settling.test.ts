@@ -138,7 +138,7 @@ describe('the second level', () => {
   class Indexed extends Corpora {
     override async of(folder: string, adapter: string): Promise<Corpus> {
       const corpus = await super.of(folder, adapter);
-      corpus.influence = async () => ({ method: 'cosine' }) as never;
+      corpus.influence = async () => ({ methods: { first: null, second: 'cosine' } }) as never;
       return corpus;
     }
   }
