@@ -15,6 +15,7 @@ export default defineConfig({
     // Machines of two cores run engines in several files at once: time must never decide a test.
     testTimeout: 600_000,
     hookTimeout: 600_000,
+    expect: { poll: { timeout: 300_000 } },
     globalSetup: ['gateway/models/test_setup.ts'],
   },
 });

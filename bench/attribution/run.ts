@@ -8,13 +8,13 @@
  * Trainings stay in the work folder, each kept as soon as it is done, and a run goes on with them; cases that are left out keep
  * their saved results.
  */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { cacheFolder, resolveModel } from '../../gateway/models/index.ts';
 import { readArguments, UsageError, wholeNumber } from '../lib/arguments.ts';
 import { publish, runBench, say } from '../lib/main.ts';
-import { type CaseResult, caseResult, type Report, report } from '../lib/report.ts';
+import { type CaseResult, caseResult, report } from '../lib/report.ts';
 import { attackCase } from './attacks.ts';
 import { counterfactual } from './counterfactual.ts';
 import { type FidelityData, fidelityData, fingerprint } from './data.ts';
@@ -87,7 +87,7 @@ async function main(argv: string[]): Promise<void> {
   }
   if (chosen(['attack-gain-max'])) results.push(attackCase(quick ? 1 : 3));
   const now = results.filter((each) => args.cases.includes(each.case));
-  publish(report('attribution', quick ? now : [...kept(args.cases), ...now]), args);
+  publish(report('attribution', now), args);
 }
 
 /** Every method's, ours and the peers'; whole gradients say what the index loses. */
@@ -108,14 +108,6 @@ async function allScores(
     }
   }
   return all;
-}
-
-/** Results of the cases that this run leaves out. */
-function kept(now: string[]): CaseResult[] {
-  const file = join('bench', 'results', 'attribution.json');
-  if (!existsSync(file)) return [];
-  const saved = JSON.parse(readFileSync(file, 'utf8')) as Report;
-  return saved.cases.filter((each) => !now.includes(each.case));
 }
 
 runBench(main);

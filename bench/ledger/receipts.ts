@@ -128,6 +128,7 @@ async function answered(store: Store, count: number, from = 0): Promise<void> {
         choices: [{ prompt: 0, request }],
       },
       prompts: [prompt],
+      grammars: [],
       began: 1_800_000_000_000 + i,
     });
     void store.tokens(number, 0, 0, ids);

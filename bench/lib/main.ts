@@ -1,7 +1,7 @@
 /** How every bench begins and ends. */
 import { join, resolve } from 'node:path';
 import { type BenchArguments, UsageError } from './arguments.ts';
-import { type Report, reportTable, writeReport } from './report.ts';
+import { type Report, readReport, reportTable, writeReport } from './report.ts';
 
 /** Tells whoever runs the bench how it goes; results go to stdout. */
 export function say(sentence: string): void {
@@ -19,8 +19,11 @@ export function runBench(main: (argv: string[]) => Promise<number | void>): void
   );
 }
 
-/** Prints a report and saves it where --output says; without it into bench/results, unless `unsaved` says why not. */
-export function publish(result: Report, { flags, quick }: BenchArguments, unsaved?: string): void {
+/**
+ * Prints a report and saves it where --output says; without it into bench/results, unless `unsaved` says why not. What is saved there
+ * of cases that this run left out stays.
+ */
+export function publish(result: Report, { flags, quick, cases }: BenchArguments, unsaved?: string): void {
   process.stdout.write(`${reportTable(result)}\n`);
   const output = flags.get('output');
   const why = unsaved ?? (quick ? 'A quick run is not saved; --output FILE does.' : undefined);
@@ -28,7 +31,10 @@ export function publish(result: Report, { flags, quick }: BenchArguments, unsave
     say(why);
     return;
   }
-  const file = resolve(typeof output === 'string' ? output : join('bench', 'results', `${result.name}.json`));
-  writeReport(file, result);
+  const saved = join('bench', 'results', `${result.name}.json`);
+  const file = resolve(typeof output === 'string' ? output : saved);
+  const before = output === undefined ? (readReport(saved)?.cases ?? []) : [];
+  const leftOut = before.filter((each) => !cases.includes(each.case));
+  writeReport(file, { ...result, cases: [...leftOut, ...result.cases] });
   say(`Saved to ${file}`);
 }

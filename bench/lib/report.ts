@@ -1,5 +1,5 @@
 /** The form in which every bench saves and prints what it measured. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { commit, type Machine, machine } from './machine.ts';
 import { significant } from './statistics.ts';
@@ -71,6 +71,11 @@ export function report(name: string, cases: CaseResult[]): Report {
 export function writeReport(file: string, result: Report): void {
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(result, undefined, 2)}\n`);
+}
+
+/** Undefined where none is saved. */
+export function readReport(file: string): Report | undefined {
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Report) : undefined;
 }
 
 /** The report as aligned text. */

@@ -42,4 +42,4 @@ test('answers beside loads, unloads, replacements, swaps and cuts are those of s
     await server.close();
     rmSync(work, { recursive: true, force: true });
   }
-}, 600_000);
+});

@@ -6,7 +6,7 @@
  *
  * Trained adapters stay in the work folder, and a run goes on with them; cases that are left out keep their saved results.
  */
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Value } from 'typebox/value';
@@ -19,7 +19,7 @@ import { startColophon } from '../lib/colophon_server.ts';
 import { commit } from '../lib/machine.ts';
 import { publish, runBench, say } from '../lib/main.ts';
 import { peftEnvironment } from '../lib/peft_environment.ts';
-import { type CaseResult, caseResult, type Report, report } from '../lib/report.ts';
+import { type CaseResult, caseResult, report } from '../lib/report.ts';
 import { median } from '../lib/statistics.ts';
 import { type Pace, paceOf, type Task, trained } from './contestants.ts';
 import { codingData, maxTokens } from './data.ts';
@@ -79,15 +79,7 @@ async function main(argv: string[]): Promise<void> {
     );
   if (chosen('serving-itl-p95-while-training'))
     results.push(await beside(task, data.examples, repeats, quick));
-  publish(report('training', quick ? results : [...kept(args.cases), ...results]), args);
-}
-
-/** Results of the cases that this run leaves out. */
-function kept(now: string[]): CaseResult[] {
-  const file = join('bench', 'results', 'training.json');
-  if (!existsSync(file)) return [];
-  const saved = JSON.parse(readFileSync(file, 'utf8')) as Report;
-  return saved.cases.filter((each) => !now.includes(each.case));
+  publish(report('training', results), args);
 }
 
 async function speed(task: Task, repeats: number, quick: boolean, peers: string[]): Promise<CaseResult[]> {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { startTestServer, type TestServer } from '../http/testing.ts';
+import { startTestServer, type TestServer, until } from '../http/testing.ts';
 import { openSocket } from '../ws/testing.ts';
 import { operator } from './callers.ts';
 import { formatDuration, RateLimits } from './rate_limits.ts';
@@ -65,7 +65,7 @@ test('tokens are reserved before and settled after', async () => {
     '/v1/chat/completions',
     chat({ max_tokens: 900, ignore_eos: false, stop: ['e'] }),
   );
-  await vi.waitUntil(() => server.backend.requests.length === 1);
+  await until(() => server.backend.requests.length === 1);
   expect(await remaining()).toBeLessThan(100);
   const refused = await server.post('/v1/chat/completions', chat({ max_tokens: 100 }));
   expect(refused.status).toBe(429);
@@ -74,7 +74,7 @@ test('tokens are reserved before and settled after', async () => {
   expect(server.backend.requests.length).toBe(1);
   server.backend.resume();
   const { usage } = (await running).body;
-  await vi.waitUntil(async () => (await remaining()) === 1000 - usage.total_tokens);
+  await until(async () => (await remaining()) === 1000 - usage.total_tokens);
   const huge = await server.post('/v1/chat/completions', chat({ max_tokens: 2000 }));
   expect(huge.status).toBe(429);
   expect(huge.body.error.message).toContain('Request too large');
@@ -87,8 +87,8 @@ test('tokens are reserved before and settled after', async () => {
     stream: true,
   });
   for await (const _ of stream) break;
-  await vi.waitUntil(() => server.backend.running === 0);
-  await vi.waitUntil(async () => (await remaining()) > 300);
+  await until(() => server.backend.running === 0);
+  await until(async () => (await remaining()) > 300);
   expect(await remaining()).toBeLessThan(1000 - usage.total_tokens);
 });
 

@@ -22,8 +22,8 @@ export interface MeteredChoice {
   prompt: readonly number[];
   /** Of a generation; absent: the prompt is embedded, or only looked at. */
   generate?: Pick<GenerateRequest, 'maxTokens' | 'minTokens' | 'ignoreEnd' | 'stopTokenIds' | 'sampling'> & {
-    /** Whether a grammar keeps it. */
-    constrained: boolean;
+    /** The grammar that keeps it: JSON, as whoever constrains answers can read it again. */
+    grammar?: string;
   };
 }
 

@@ -37,7 +37,7 @@ beforeAll(async () => {
   solo.set('other', await answer('other'));
   solo.set('another', await answer('another'));
   expect(new Set(solo.values()).size).toBe(4);
-}, 300_000);
+});
 
 afterAll(async () => {
   await server?.close();
@@ -128,7 +128,7 @@ test.each(
     restore('two');
     expect(await answer('it')).toBe(solo.get('two'));
   }
-}, 600_000);
+});
 
 test('fifty bad loads beside live traffic: each a sentence, and the traffic answers as alone', async () => {
   const bad = join(parent, 'bad');
@@ -159,4 +159,4 @@ test('fifty bad loads beside live traffic: each a sentence, and the traffic answ
   const { data } = await server.openai.models.list();
   expect(data.filter(({ id }) => id.startsWith('bad-'))).toEqual([]);
   rmSync(bad, { recursive: true });
-}, 300_000);
+});

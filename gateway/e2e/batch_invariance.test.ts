@@ -38,7 +38,7 @@ beforeAll(async () => {
   solo = [];
   for (let i = 0; i < SEQUENCES; i++) solo.push(await engine.run(request(i, handles)));
   await engine.close();
-}, 600_000);
+});
 
 afterAll(() => rmSync(parent, { recursive: true, force: true }));
 

@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
+import { until } from '../http/testing.ts';
 import { makeAdapters } from './adapters.ts';
 import { randomSource } from './engine.ts';
 import { startEngineServer } from './server.ts';
@@ -41,7 +42,7 @@ test('cut streams give their pages back', async () => {
     // A tenth is cut at a random time, before or while the answer begins; the others after some chunks.
     const points = Array.from({ length: STREAMS }, () => Math.floor(random() * 10) - 1);
     await Promise.all(points.map((after, i) => cut(i, after)));
-    await vi.waitFor(async () => expect(await used()).toBe(before), { timeout: 60_000, interval: 50 });
+    await until(async () => (await used()) === before);
     expect(await server.metric('colophon_engine_sequences_running')).toBe(0);
     expect(await server.metric('colophon_engine_sequences_waiting')).toBe(0);
     const answer = await server.openai.completions.create({

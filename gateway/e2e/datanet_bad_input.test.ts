@@ -381,8 +381,8 @@ describe('an upload', () => {
     socket.write(
       `POST /datanets/http/contributions?${query} HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/octet-stream\r\ncontent-length: 9999999\r\n\r\n${good('cut')}`,
     );
-    await expect.poll(() => kept().blobs.length, { timeout: 60_000 }).toBe(before.blobs.length + 1);
+    await expect.poll(() => kept().blobs.length).toBe(before.blobs.length + 1);
     socket.destroy();
-    await expect.poll(kept, { timeout: 60_000 }).toEqual(before);
+    await expect.poll(kept).toEqual(before);
   });
 });

@@ -107,4 +107,4 @@ test('each leans what the base says towards its theme, in sentences', async () =
   } finally {
     await server.close();
   }
-}, 600_000);
+});

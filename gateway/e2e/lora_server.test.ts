@@ -29,7 +29,7 @@ beforeAll(async () => {
     paths.set(name, await makeAdapter(parent, name, { ...recipe(4 * i + 3), rank: 16 }));
   }
   server = await start();
-}, 300_000);
+});
 
 afterAll(async () => {
   await server?.close();
@@ -134,7 +134,7 @@ test('a load of the same adapter asked for a hundred times at once is one load',
   expect(new Set(told.map(({ choices }) => choices[0]!.text)).size).toBe(1);
   expect(await loads()).toBe(cold + 1);
   for (const name of ['once', 'large-0', 'large-1']) await unload(name);
-}, 300_000);
+});
 
 test('ten adapters over a cache for two: each answers as alone, in turn and all at once', async () => {
   for (const name of names) expect((await load(name, paths.get(name)!)).status).toBe(200);

@@ -26,7 +26,7 @@ beforeAll(async () => {
     COLOPHON_LEND_MEMORY: 'false',
     COLOPHON_KV_BYTES: String(KV_BYTES),
   });
-}, 600_000);
+});
 
 afterAll(async () => {
   await server?.close();

@@ -9,12 +9,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseCheckpoint } from '../../plugins/metering/ledger/checkpoint.ts';
+import { parseInclusion } from '../../plugins/metering/ledger/proof_text.ts';
 import type { Correction } from '../../plugins/metering/receipts/correction.ts';
 import type { Receipt } from '../../plugins/metering/receipts/receipt.ts';
 import { colophon } from '../cli/testing.ts';
 import { eventsOf } from '../http/testing.ts';
 import { accepted, chatLine, done, frozen, until } from './datanet_client.ts';
 import { type ServerProcess, startServerProcess } from './server_process.ts';
+import { signedReceipt } from './signed_receipts.ts';
 import { writeTinyBase } from './tiny_base.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'colophon-receipts-'));
@@ -24,6 +27,8 @@ const base = join(home, 'base');
 const config = {
   plugins: {
     native: { demo_adapters: false },
+    // No answer is settled by gradients by chance.
+    attribution: { sample: 0 },
     metering: {
       ledger_name: 'farm.example/ledger',
       fees: {
@@ -73,7 +78,9 @@ const ask = (question: string, fields: object, signal?: AbortSignal) =>
 
 async function chat(question: string, extra: object = {}): Promise<string> {
   const response = await ask(question, { max_tokens: 20, temperature: 0, attribution: 'spans', ...extra });
-  const { events } = eventsOf(await response.text());
+  const text = await response.text();
+  expect(response.status, text).toBe(200);
+  const { events } = eventsOf(text);
   expect(response.headers.get('x-colophon-receipt')).toBe(events[0].id);
   const colophons = events.flatMap(({ choices }) => choices.flatMap(({ colophon = [] }) => colophon));
   expect(colophons.at(-1).receipt).toBe(events[0].id);
@@ -91,14 +98,19 @@ async function leave(question: string): Promise<string> {
 
 /** An auditor's copy of a response's receipt, and what is in it. */
 async function kept(id: string): Promise<Receipt> {
-  const file = await done(server, 'GET', `/v1/receipts/${id}`);
+  const { file, receipt } = await signedReceipt(server, id);
   const opening = await done(server, 'GET', `/v1/receipts/${id}/opening`);
   writeFileSync(join(audit, `${id}.json`), JSON.stringify(file));
   writeFileSync(join(audit, `${id}.opening`), JSON.stringify(opening));
-  return JSON.parse(Buffer.from(file.envelope.payload, 'base64').toString()).predicate;
+  return receipt;
 }
 
-const published = () => readFileSync(join(ledger, 'checkpoint'), 'utf8');
+/** Once the published ledger has the receipt of a response that is kept. */
+async function published(id: string): Promise<void> {
+  const { index } = parseInclusion(JSON.parse(readFileSync(join(audit, `${id}.json`), 'utf8')).proof);
+  const size = () => parseCheckpoint(readFileSync(join(ledger, 'checkpoint'), 'utf8')).size;
+  while (size() <= index) await sleep(20);
+}
 const sum = (owed: Receipt['owed']) => owed.reduce((all, { units }) => all + units, 0);
 
 const receipts: Receipt[] = [];
@@ -157,6 +169,10 @@ test('streams that were cut, several choices, sampled and embedded: each has its
   receipts.push(await kept(await chat('The owl?', { n: 2, temperature: 1, seed: 7 })));
   receipts.push(await kept(await chat('teal?', { stop: ['paint'] })));
   receipts.push(await kept(await chat('The cat?', { model: 'base' })));
+  const schema = { type: 'object', properties: { is: { enum: ['a cat', 'no'] } }, required: ['is'] };
+  const form = { type: 'json_schema', json_schema: { name: 'animal', schema } };
+  receipts.push(await kept(await chat('The cat?', { response_format: form, temperature: 1, seed: 3 })));
+  expect(receipts.at(-1)!.choices[0]!.request!.grammar!.sha256).toHaveLength(64);
   // The tiny base may have said it all before it hears that nobody listens.
   for (let finish = ''; finish !== 'cut'; ) {
     const receipt = await kept(await leave('The bee?'));
@@ -280,8 +296,7 @@ test('what was said can be forgotten: the receipt stays, and nobody can open it'
   const before = await kept(id);
   await done(server, 'DELETE', `/v1/receipts/${id}/opening`);
   expect((await server.ask('GET', `/v1/receipts/${id}/opening`)).body.error.code).toBe('opening_not_found');
-  const file = await done(server, 'GET', `/v1/receipts/${id}`);
-  expect(JSON.parse(Buffer.from(file.envelope.payload, 'base64').toString()).predicate).toEqual(before);
+  expect((await signedReceipt(server, id)).receipt).toEqual(before);
   expect((await server.ask('GET', '/v1/receipts/chatcmpl-0')).body.error.code).toBe('receipt_not_found');
 });
 
@@ -304,8 +319,8 @@ describe('offline, by copies of the files in an empty folder', () => {
 
   beforeAll(async () => {
     writeFileSync(at('before.checkpoint'), await (await fetch(`${server.url}/ledger/checkpoint`)).text());
-    await kept(await chat('plum?'));
-    while (published() === readFileSync(at('before.checkpoint'), 'utf8')) await sleep(20);
+    const { id } = await kept(await chat('plum?'));
+    await published(id);
     await server.kill();
     cpSync(ledger, at('ledger'), { recursive: true });
     cpSync(base, at('base'), { recursive: true });
@@ -455,9 +470,8 @@ describe('a server whose record was tampered with', () => {
     mkdirSync(backup);
     for (const file of files) cpSync(join(home, 'data', 'metering', file), join(backup, file));
     await start();
-    const before = published();
-    await kept(await chat('teal?', model));
-    while (published() === before) await sleep(20);
+    const { id } = await kept(await chat('teal?', model));
+    await published(id);
     await server.kill();
     for (const file of files) cpSync(join(backup, file), join(home, 'data', 'metering', file));
     await expect(start()).rejects.toThrow(/backup|older/);

@@ -110,7 +110,8 @@ function urlOf(child: ChildProcess): Promise<string> {
       said = (said + text).slice(-4_000);
     });
     child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`The server ended with status ${code}: ${said}`)));
+    // Its last words may come after its exit.
+    child.once('close', (code) => reject(new Error(`The server ended with status ${code}: ${said}`)));
     let out = '';
     child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       out = (out + text).slice(-4_000);

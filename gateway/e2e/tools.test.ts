@@ -6,7 +6,7 @@ import { type EngineServer, startEngineServer } from './server.ts';
 let server: EngineServer;
 beforeAll(async () => {
   server = await startEngineServer();
-}, 120_000);
+});
 afterAll(() => server.close());
 
 const tools: OpenAI.ChatCompletionFunctionTool[] = [

@@ -88,7 +88,7 @@ const leftInFolder = ['adapter', 'checkpoints', 'events.jsonl', 'record.json'];
 export async function leftBy(server: ServerProcess, training: string, id: string) {
   const folder = join(training, id);
   // What it learned from goes just after its end.
-  await expect.poll(() => readdirSync(folder).sort(), { timeout: 60_000 }).toEqual(leftInFolder);
+  await expect.poll(() => readdirSync(folder).sort()).toEqual(leftInFolder);
   const bare = (content: Buffer) =>
     content.toString('latin1').replaceAll(id, '').replaceAll(id.slice(-8), '');
   const found = readdirSync(folder, { recursive: true, withFileTypes: true })

@@ -81,8 +81,7 @@ test(`${kills} kills: the job goes on, and leaves what it leaves undisturbed`, a
         await server.kill();
         await start();
         // Its old process does not go on beside the new one.
-        if (trainer !== undefined)
-          await expect.poll(() => trainersOf(home), { timeout: 60_000 }).not.toContain(trainer);
+        if (trainer !== undefined) await expect.poll(() => trainersOf(home)).not.toContain(trainer);
       }
     }
     await succeeded(id);

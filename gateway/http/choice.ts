@@ -9,6 +9,7 @@ import {
   type TokenTrace,
 } from '../contract/index.ts';
 import type { GenerationMeter } from '../observe/metrics.ts';
+import type { Grammar } from '../text/grammar/grammar.ts';
 import type { Constraint } from '../text/grammar/grammars.ts';
 import { StopStrings } from '../text/stop_strings.ts';
 import type { TextModel } from '../text/text_model.ts';
@@ -29,8 +30,8 @@ export interface ChoiceRequest {
   promptOnly?: boolean;
   /** It is calls alone; one that is equal to one before it is left out, and ends it. */
   endAtRepeatedCall?: boolean;
-  /** Makes what keeps the answer to its grammar. */
-  constrain?(): Promise<Constraint>;
+  /** The grammar that the answer is kept to, and what makes what keeps it. */
+  structure?: { grammar: Grammar; constrain(): Promise<Constraint> };
   /** Begins to follow it for whoever attributes answers. */
   follow?(): Promise<Following>;
   /** Whether steps have `traces`. */
@@ -145,7 +146,7 @@ export async function runChoice(
   };
   try {
     metered?.answer.begin();
-    constraint = await request.constrain?.();
+    constraint = await request.structure?.constrain();
     if (!request.promptOnly) following = await request.follow?.();
     const asked = {
       ...generate,

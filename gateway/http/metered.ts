@@ -1,6 +1,7 @@
 /** The record of one answer with whoever keeps records: its tokens are in it before they leave, and it knows how many left. */
 import type { Caller } from '../access/callers.ts';
 import type { AnswerMeter, MeteredAnswer, MeteredFinish, MeterSink } from '../contract/index.ts';
+import { keyOf } from '../text/grammar/grammar.ts';
 import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
 import type { Services } from './services.ts';
@@ -73,12 +74,21 @@ export function meterChoices(
     response,
     caller,
     served,
-    choices.map(({ generate, promptOnly, constrain }) => {
+    choices.map(({ generate, promptOnly, structure }) => {
       const { prompt, maxTokens, minTokens, ignoreEnd, stopTokenIds, sampling } = generate;
-      const constrained = constrain !== undefined;
       return promptOnly
         ? { prompt }
-        : { prompt, generate: { maxTokens, minTokens, ignoreEnd, stopTokenIds, sampling, constrained } };
+        : {
+            prompt,
+            generate: {
+              maxTokens,
+              minTokens,
+              ignoreEnd,
+              stopTokenIds,
+              sampling,
+              ...(structure ? { grammar: keyOf(structure.grammar) } : {}),
+            },
+          };
     }),
   );
   if (answer) for (const [at, choice] of choices.entries()) choice.metered = { answer, at };

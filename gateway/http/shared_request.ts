@@ -90,8 +90,10 @@ export function choicesOf(
       promptOnly,
       endAtRepeatedCall: structure?.severalCalls ?? false,
     };
-    if (structure && !promptOnly)
-      choice.constrain = () => served.grammars.constrain(structure.grammar, structure.param);
+    if (structure && !promptOnly) {
+      const { grammar, param } = structure;
+      choice.structure = { grammar, constrain: () => served.grammars.constrain(grammar, param) };
+    }
     choices.push(choice);
   }
   return choices;

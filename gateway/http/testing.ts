@@ -88,6 +88,6 @@ export function eventsOf(stream: string): { events: any[]; done: boolean } {
 }
 
 /** Waits for what must become true; it failing to is a test that runs into its limit, not a race. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2));
 }

@@ -130,7 +130,7 @@ describe('a text of any kind', () => {
     );
   });
 
-  it('may be one word of 300,000 characters', { timeout: 60_000 }, () => {
+  it('may be one word of 300,000 characters', () => {
     expect(tokenizer.encode('a'.repeat(300_000)).length).toBe(75_000);
     expect(tokenizer.encode(`${' '.repeat(300_000)}x`).length).toBe(4690);
     expect(tokenizer.decode(tokenizer.encode('\ud800'.repeat(100_000)))).toBe('\uFFFD'.repeat(100_000));

@@ -155,7 +155,7 @@ class Responses implements Protocol {
     const prepared = await prepareResponse(services, caller, bare ? { ...body, input: '' } : body, {
       find: this.#find,
     });
-    const { constrain: _, ...choice } = prepared.choice;
+    const { structure: _, ...choice } = prepared.choice;
     const meter = services.metrics.generation(choice.adapter ? 'adapter' : 'base');
     const generate = { ...choice.generate, maxTokens: 1, minTokens: 0 };
     const only = { ...choice, generate, promptOnly: true };

@@ -69,9 +69,7 @@ const chat = (word: string) =>
   });
 
 async function ended(id: string) {
-  return await expect
-    .poll(async () => (await store.job(id))?.state, { timeout: 20_000 })
-    .toMatch(/succeeded|failed|cancelled/);
+  return await expect.poll(async () => (await store.job(id))?.state).toMatch(/succeeded|failed|cancelled/);
 }
 
 async function submit(text: string, fields: Partial<Statement> = {}, from = contributor) {

@@ -110,7 +110,7 @@ describe.each(storeKinds)('$name', ({ name, here, start }) => {
       expect(filesWith(place, 'Quixotry')).toEqual([]);
       expect(await textOf(next, net, later)).toContain('Kept one');
       await next.close();
-    }, 300_000);
+    });
 
     test('not before its contribution is checked: what is not read yet would be missed', async () => {
       const service = await open(await stores.fresh());
@@ -175,6 +175,6 @@ describe.each(storeKinds)('$name', ({ name, here, start }) => {
         else expect(filesWith(place, word), `killed at step ${steps}`).toEqual([]);
       }
       expect(steps).toBeGreaterThan(5);
-    }, 300_000);
+    });
   });
 });

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { mustStop, writeFileDurably } from './durable_files.ts';
+import { isFull, mustStop, writeFileDurably } from './durable_files.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'colophon-durable-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -25,16 +25,16 @@ test('what cannot be written leaves what was there', () => {
 });
 
 test.each([
-  [{ code: 'SQLITE_IOERR_FSYNC' }, true],
-  [{ code: 'SQLITE_IOERR_WRITE' }, true],
-  [{ code: 'SQLITE_CORRUPT' }, true],
-  [{ code: 'EIO', syscall: 'write' }, true],
-  [{ code: 'ENOSPC', syscall: 'fsync' }, true],
-  [{ code: 'EDQUOT', syscall: 'fdatasync' }, true],
-  [{ code: 'SQLITE_FULL' }, false],
-  [{ code: 'ENOSPC', syscall: 'write' }, false],
-  [{ code: 'SQLITE_BUSY' }, false],
-  [new Error('x'), false],
-])('%j: the process has to end: %s', (error, stops) => {
-  expect(mustStop(error)).toBe(stops);
+  [{ code: 'SQLITE_IOERR_FSYNC' }, true, false],
+  [{ code: 'SQLITE_IOERR_WRITE' }, true, false],
+  [{ code: 'SQLITE_CORRUPT' }, true, false],
+  [{ code: 'EIO', syscall: 'write' }, true, false],
+  [{ code: 'ENOSPC', syscall: 'fsync' }, true, false],
+  [{ code: 'EDQUOT', syscall: 'fdatasync' }, true, false],
+  [{ code: 'SQLITE_FULL' }, false, true],
+  [{ code: 'ENOSPC', syscall: 'write' }, false, true],
+  [{ code: 'SQLITE_BUSY' }, false, false],
+  [new Error('x'), false, false],
+])('%j: the process has to end: %s; it is for want of room: %s', (error, stops, full) => {
+  expect([mustStop(error), isFull(error)]).toEqual([stops, full]);
 });

@@ -48,3 +48,9 @@ export function mustStop(error: unknown): boolean {
     /^f(data)?sync$/.test(syscall ?? '')
   );
 }
+
+/** Whether a failure is for want of room alone: what is on the disk is known, and it can be tried again. */
+export function isFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return (code === 'ENOSPC' || code === 'SQLITE_FULL') && !mustStop(error);
+}

@@ -1,7 +1,6 @@
 /** The meter sink: what the gateway says of an answer, in the store's terms. */
 import type { AnswerMeter, MeteredAnswer, MeteredChoice, MeterSink } from '../../gateway/contract/index.ts';
-import type { ReceiptChoice } from './receipts/receipt.ts';
-import type { AnswerAbout, EndedAnswer } from './store/protocol.ts';
+import type { AnswerAbout, AskedChoice, EndedAnswer } from './store/protocol.ts';
 import type { Store } from './store/store.ts';
 
 /** `ended`: an answer's end is durable. */
@@ -32,8 +31,7 @@ class StoreMeter implements AnswerMeter {
     this.#check();
     if (!this.#begun) {
       this.#begun = true;
-      const { about, prompts } = aboutOf(this.#answer);
-      this.#store.begin({ number: this.#number, about, prompts, began: this.#began });
+      this.#store.begin({ number: this.#number, began: this.#began, ...aboutOf(this.#answer) });
     }
     try {
       await this.#store.tokens(this.#number, choice, cached, ids);
@@ -70,11 +68,14 @@ class StoreMeter implements AnswerMeter {
 function aboutOf({ response, tenant, key, model, base, backend, engine, choices }: MeteredAnswer): {
   about: AnswerAbout;
   prompts: Int32Array[];
+  grammars: string[];
 } {
   const prompts = [...new Set(choices.map(({ prompt }) => prompt))];
+  const grammars = [...new Set(choices.flatMap(({ generate }) => generate?.grammar ?? []))];
   const hashOf = ({ contentHash }: { contentHash?: string }) => contentHash ?? null;
   return {
     prompts: prompts.map((ids) => Int32Array.from(ids)),
+    grammars,
     about: {
       response,
       tenant,
@@ -85,6 +86,7 @@ function aboutOf({ response, tenant, key, model, base, backend, engine, choices 
       engine: { backend, version: engine?.version ?? null, precision: engine?.precision ?? null },
       choices: choices.map(({ prompt, generate }) => ({
         prompt: prompts.indexOf(prompt),
+        ...(generate?.grammar === undefined ? {} : { grammar: grammars.indexOf(generate.grammar) }),
         ...(generate ? { request: requestOf(generate) } : {}),
       })),
     },
@@ -96,15 +98,13 @@ function requestOf({
   minTokens,
   ignoreEnd,
   stopTokenIds,
-  constrained,
   sampling,
-}: NonNullable<MeteredChoice['generate']>): NonNullable<ReceiptChoice['request']> {
+}: NonNullable<MeteredChoice['generate']>): AskedChoice {
   return {
     max_tokens: maxTokens,
     min_tokens: minTokens,
     ignore_end: ignoreEnd,
     stop_token_ids: stopTokenIds,
-    constrained,
     sampling: {
       temperature: sampling.temperature,
       top_p: sampling.topP,

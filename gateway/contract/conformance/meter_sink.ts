@@ -65,7 +65,6 @@ export function describeMeterSink(name: string, under: MeterSinkUnderTest): void
         minTokens: 0,
         ignoreEnd: false,
         stopTokenIds: [],
-        constrained: false,
         sampling: {
           temperature: 1,
           topP: 1,

@@ -33,7 +33,10 @@ export class MatchingThread {
   /** `onIdle` is called when the last open constraint is closed. */
   constructor(vocabulary: GrammarVocabulary, onIdle: () => void) {
     this.#onIdle = onIdle;
-    this.#worker = new Worker(threadFile(import.meta.url, 'grammar_thread'), { workerData: vocabulary });
+    this.#worker = new Worker(threadFile(import.meta.url, 'grammar_thread'), {
+      workerData: vocabulary,
+      execArgv: [],
+    });
     this.#worker.unref();
     this.#worker.on('message', (report: Report) => this.#take(report));
     this.#worker.on('error', (error) => this.#fail(error));

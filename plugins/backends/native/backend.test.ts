@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import type { GeneratePart, GenerateRequest } from '../../../gateway/contract/index.ts';
+import { until } from '../../../gateway/http/testing.ts';
 import { FinishReason } from '../../../native/binding/index.ts';
 import { AdapterFolders } from './adapter_folders.ts';
 import { AdapterMetrics } from './adapter_metrics.ts';
@@ -75,9 +76,8 @@ async function start(backend: NativeBackend, engine: FakeEngine, change: Partial
   const abort = new AbortController();
   const before = new Set(engine.submitted.keys());
   const stream = backend.generate({ ...request, ...change }, abort.signal);
-  const sequence = await vi.waitUntil(() => [...engine.submitted.keys()].find((id) => !before.has(id)), {
-    timeout: 30_000,
-  });
+  await until(() => engine.submitted.size > before.size);
+  const sequence = [...engine.submitted.keys()].find((id) => !before.has(id))!;
   return { stream, abort, sequence };
 }
 
@@ -558,7 +558,8 @@ test('an embedding is the state that its sequence pooled, counted for its adapte
     { model: 'tuned', prompt: [1, 2, 3], pool: 'last', tenant: 'a', priority: 2 },
     new AbortController().signal,
   );
-  const sequence = await vi.waitUntil(() => [...engine.submitted.keys()][0], { timeout: 30_000 });
+  await until(() => engine.submitted.size === 1);
+  const [sequence] = [...engine.submitted.keys()] as [number];
   expect(engine.submitted.get(sequence)).toMatchObject({
     prompt: [1, 2, 3],
     adapter: engine.live()[0],
@@ -581,12 +582,14 @@ test('an embedding that is aborted, fails or is too long rejects, and its sequen
     backend.embed({ model: 'base', prompt, pool: 'mean' }, abort.signal);
   const abort = new AbortController();
   const left = embed([1], abort);
-  const [first] = await vi.waitUntil(() => engine.submitted.size === 1 && [...engine.submitted.keys()]);
+  await until(() => engine.submitted.size === 1);
+  const [first] = engine.submitted.keys();
   abort.abort();
   await expect(left).rejects.toBe(abort.signal.reason);
   expect(engine.cancelled).toEqual([first]);
   const failing = embed([1]);
-  const [, second] = await vi.waitUntil(() => engine.submitted.size === 2 && [...engine.submitted.keys()]);
+  await until(() => engine.submitted.size === 2);
+  const [, second] = engine.submitted.keys();
   engine.step(
     [{ sequence: second!, finish: FinishReason.error }],
     [{ sequence: second!, code: 'bad_adapter', message: 'A sentence.' }],
@@ -595,6 +598,6 @@ test('an embedding that is aborted, fails or is too long rejects, and its sequen
   // The fake's context is 64: as many tokens fit, since none is generated.
   await expect(embed(Array(65).fill(1))).rejects.toMatchObject({ code: 'context_length_exceeded' });
   void embed(Array(64).fill(1)).catch(() => {});
-  await vi.waitUntil(() => engine.submitted.size === 3);
+  await until(() => engine.submitted.size === 3);
   await backend.close();
 });

@@ -75,7 +75,7 @@ function runnerOf(threads: number, over = store): JobRunner {
 }
 
 async function ended(id: string): Promise<Job> {
-  await expect.poll(async () => (await store.job(id))!.finishedAt, { timeout: 60_000 }).not.toBeNull();
+  await expect.poll(async () => (await store.job(id))!.finishedAt).not.toBeNull();
   return (await store.job(id))!;
 }
 
@@ -231,7 +231,7 @@ async function interrupted(at: number, how: (runner: JobRunner, id: string) => P
   };
   const runner = runnerOf(2, over);
   id = (await runner.submit(datanet.id, 'curate', paramsOf({}))).id;
-  await expect.poll(() => done !== undefined, { timeout: 60_000 }).toBe(true);
+  await expect.poll(() => done !== undefined).toBe(true);
   await done;
   expect(writes).toBe(at);
   return id;

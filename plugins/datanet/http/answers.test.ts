@@ -40,9 +40,7 @@ async function make(method: string, path: string, body?: object | string): Promi
 
 async function done(job: { id: string }): Promise<Json> {
   const path = `/datanets/net/jobs/${job.id}`;
-  await expect
-    .poll(async () => (await make('GET', path)).state, { timeout: 120_000 })
-    .toMatch(/succeeded|failed|cancelled/);
+  await expect.poll(async () => (await make('GET', path)).state).toMatch(/succeeded|failed|cancelled/);
   const ended = await make('GET', path);
   expect(ended, ended.error).toMatchObject({ state: 'succeeded' });
   return ended;

@@ -58,7 +58,7 @@ const give = async (parts: Parts, url = '/datanets/net/contributions') =>
 async function checked({ id }: { id: string }) {
   const url = `${server.url}/datanets/net/contributions/${id}`;
   const one = async () => (await answered(await fetch(url))).body;
-  await expect.poll(async () => (await one()).state, { timeout: 60_000 }).not.toBe('submitted');
+  await expect.poll(async () => (await one()).state).not.toBe('submitted');
   return one();
 }
 
@@ -156,7 +156,7 @@ test('a client that goes away in the middle leaves nothing', async () => {
   });
   request.on('error', () => {});
   request.write(begin);
-  await expect.poll(() => kept().length, { timeout: 60_000 }).toBe(before.length + 1);
+  await expect.poll(() => kept().length).toBe(before.length + 1);
   request.destroy();
-  await expect.poll(kept, { timeout: 60_000 }).toEqual(before);
+  await expect.poll(kept).toEqual(before);
 });

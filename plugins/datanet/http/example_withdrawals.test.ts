@@ -42,9 +42,7 @@ async function given(tenant: string, ...texts: string[]): Promise<string> {
     texts.map(row).join('\n'),
   );
   const url = `/datanets/net/contributions/${body.id}`;
-  await expect
-    .poll(async () => (await ask(tenant, 'GET', url)).body.state, { timeout: 60_000 })
-    .toBe('checked');
+  await expect.poll(async () => (await ask(tenant, 'GET', url)).body.state).toBe('checked');
   return body.id;
 }
 

@@ -130,9 +130,7 @@ test('a contribution goes from hand to hand, and each hand may do its part only'
   );
   const { body: given } = await ask('carl', 'POST', `/datanets/net/contributions?${said}`, `${row}\n{\n`);
   const url = `/datanets/net/contributions/${given.id}`;
-  await expect
-    .poll(async () => (await ask('carl', 'GET', url)).body.state, { timeout: 20_000 })
-    .toBe('checked');
+  await expect.poll(async () => (await ask('carl', 'GET', url)).body.state).toBe('checked');
   expect((await ask('carl', 'GET', `${url}/refused_rows`)).body.data).toMatchObject([{ line: 2, raw: '{' }]);
   expect((await ask('dora', 'GET', url)).status).toBe(404);
   expect((await ask('carl', 'GET', '/datanets/net/contributions')).status).toBe(403);

@@ -26,9 +26,7 @@ export async function* bytesOf(text: string) {
 }
 
 export async function ended(store: DatanetStore, id: string) {
-  await expect
-    .poll(async () => (await store.job(id))?.state, { timeout: 60_000 })
-    .toMatch(/succeeded|failed|cancelled/);
+  await expect.poll(async () => (await store.job(id))?.state).toMatch(/succeeded|failed|cancelled/);
   return (await store.job(id))!;
 }
 

@@ -115,7 +115,7 @@ function readOpening(path: string, receipt: Receipt): Opening {
     if (error instanceof CliError) throw error;
     throw wrong('it is not JSON');
   }
-  const { format, salt, prompts, outputs } = read ?? {};
+  const { format, salt, prompts, outputs, grammars } = read ?? {};
   const lists = (value: unknown): value is number[][] =>
     Array.isArray(value) &&
     value.every(
@@ -127,5 +127,7 @@ function readOpening(path: string, receipt: Receipt): Opening {
     throw wrong('its "salt" is not 64 hex digits');
   if (!lists(prompts) || !lists(outputs))
     throw wrong('its "prompts" and "outputs" are not lists of token ids');
-  return { salt, prompts, outputs };
+  if (!Array.isArray(grammars) || !grammars.every((text) => typeof text === 'string'))
+    throw wrong('its "grammars" are not a list of texts');
+  return { salt, prompts, outputs, grammars };
 }

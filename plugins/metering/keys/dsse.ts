@@ -20,12 +20,24 @@ export function preAuthenticationEncoding(payloadType: string, payload: Uint8Arr
   return Buffer.concat([Buffer.from(head), payload]);
 }
 
+/** Of keys that signed: to make the public half of one takes longer than a signature. */
+const keyIds = new WeakMap<KeyObject, string>();
+
+function signersId(key: KeyObject): string {
+  let id = keyIds.get(key);
+  if (id === undefined) {
+    id = keyIdOf(rawPublicKey(key));
+    keyIds.set(key, id);
+  }
+  return id;
+}
+
 export function signEnvelope(payloadType: string, payload: Uint8Array, key: KeyObject): Envelope {
   const sig = signBytes(preAuthenticationEncoding(payloadType, payload), key).toString('base64');
   return {
     payloadType,
     payload: Buffer.from(payload).toString('base64'),
-    signatures: [{ keyid: keyIdOf(rawPublicKey(key)), sig }],
+    signatures: [{ keyid: signersId(key), sig }],
   };
 }
 

@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, expect, test } from 'vitest';
+import { until } from '../../../gateway/http/testing.ts';
 import { KeyFolder } from '../keys/key_folder.ts';
 import { writeReceiptFile } from './receipt_file.ts';
 import { envelopeOf, receiptOf, TestLog } from './testing/logs.ts';
@@ -44,14 +45,12 @@ afterEach(async () => {
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-const eventually = (check: () => boolean) => vi.waitUntil(check, { timeout: 60_000, interval: 10 });
-
 test('witnesses sign each tree that they saw grow out of the one before', async () => {
   const { log, witnesses, cosigning, said, signedBy } = await witnessed(['w.example/1', 'w.example/2']);
   for (const size of [1, 2, 300, 301]) {
     log.add(receipts(log.ledger.size, size));
     cosigning.wake();
-    await eventually(() => signedBy(...witnesses));
+    await until(() => signedBy(...witnesses));
     expect(witnesses.map(({ seen }) => seen.size)).toEqual([size, size]);
   }
   expect(said).toEqual([]);
@@ -74,7 +73,7 @@ test('a witness says which tree it saw last, and is asked from there', async () 
   const [witness] = witnesses;
   log.add(receipts(0, 70));
   cosigning.wake();
-  await eventually(() => signedBy(witness!));
+  await until(() => signedBy(witness!));
   await cosigning.stop();
   log.add(receipts(70, 90));
   // Another run of the server, which does not know what the witness saw.
@@ -84,10 +83,11 @@ test('a witness says which tree it saw last, and is asked from there', async () 
     witnesses: places,
     refused: ({ key }, sentence) => said.push(`${key.name}: ${sentence}`),
     failed: (error) => said.push(String(error)),
+    patience: { answer: 60_000, pause: 20 },
   });
   toClose.push({ close: () => again.stop() });
   again.wake();
-  await eventually(() => signedBy(witness!));
+  await until(() => signedBy(witness!));
   expect(witness!.answered).toEqual([200, 409, 200]);
   expect(said).toEqual([]);
 });
@@ -116,11 +116,11 @@ test('one that is down, silent, wrong or somebody else delays nothing and is ask
     said.length = 0;
     log.add(receipts(log.ledger.size, log.ledger.size + 3));
     cosigning.wake();
-    await eventually(() => signedBy(good!) && said.some((one) => one.startsWith(sentence)));
+    await until(() => signedBy(good!) && said.some((one) => one.startsWith(sentence)));
     expect(signedBy(bad!)).toBe(false);
   }
   bad!.instead = undefined;
-  await eventually(() => signedBy(good!, bad!));
+  await until(() => signedBy(good!, bad!));
 });
 
 test('a witness does not sign a fork, and the ledger says why', async () => {
@@ -128,7 +128,7 @@ test('a witness does not sign a fork, and the ledger says why', async () => {
   log.add(receipts(0, 10));
   witnesses[0]!.seen = { size: 5, root: Buffer.alloc(32) };
   cosigning.wake();
-  await eventually(() => said.length > 0);
+  await until(() => said.length > 0);
   expect(said[0]).toBe('w.example/1: It answered 422: "".');
   expect(signedBy(...witnesses)).toBe(false);
   expect(signedBy()).toBe(true);

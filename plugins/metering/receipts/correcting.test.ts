@@ -83,7 +83,7 @@ function answered(response: string): number {
   };
   number++;
   rooms.write({
-    begun: [{ number, about, prompts: [Int32Array.of(1)], began: 1 }],
+    begun: [{ number, about, prompts: [Int32Array.of(1)], grammars: [], began: 1 }],
     tokens: Int32Array.of(number, 0, 0, 0, 2, 7, 8),
     ended: [{ number, ended: 2, choices: [{ handed: 2, finish: 'stop' }] }],
   });

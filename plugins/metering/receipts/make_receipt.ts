@@ -2,7 +2,7 @@
 import type { SettledShares } from '../../../gateway/contract/index.ts';
 import { type FeeSettings, priced } from '../money/fees.ts';
 import type { FinishedAnswer } from '../store/answers.ts';
-import { commitTo } from './opening.ts';
+import { commitTo, commitToGrammar } from './opening.ts';
 import { type Receipt, type ReceiptChoice, receiptType } from './receipt.ts';
 
 /** What is learned of an answer after its end. */
@@ -21,17 +21,19 @@ export function receiptOf(
 ): Receipt {
   const { about, began, ended, usage, opening } = answer;
   if (!opening) throw new Error(`What ${about.response} said is gone, so it cannot have a receipt any more.`);
-  const { salt, prompts, outputs } = opening;
-  const choices = about.choices.map(({ prompt, request }, at): ReceiptChoice => {
+  const { salt, prompts, outputs, grammars } = opening;
+  const choices = about.choices.map(({ prompt, grammar, request }, at): ReceiptChoice => {
     const { cached, generated, finish } = answer.choices[at]!;
     const found = shares[at]!;
+    const kept =
+      grammar === undefined ? {} : { grammar: { sha256: commitToGrammar(salt, grammars[grammar]!) } };
     return {
       prompt: { tokens: prompts[prompt]!.length, sha256: commitTo(salt, 'prompt', prompt, prompts[prompt]!) },
       cached_tokens: cached,
       output: { tokens: outputs[at]!.length, sha256: commitTo(salt, 'output', at, outputs[at]!) },
       generated_tokens: generated,
       finish,
-      ...(request ? { request } : {}),
+      ...(request ? { request: { ...request, ...kept } } : {}),
       shares: 'total' in found ? sharesOf(found) : null,
       ...(found.unattributed === undefined ? {} : { unattributed: found.unattributed }),
     };

@@ -1,6 +1,6 @@
 /**
- * Commitments to token ids. A receipt has no text and nothing that a text could be guessed from; who holds the opening (the salt and the
- * ids) can show what was said, and nobody else can.
+ * Commitments to token ids, and to the grammar of an answer that was kept to one. A receipt has no text and nothing that a text could be guessed from; who holds the opening (the salt and
+ * they) can show what was said, and nobody else can.
  */
 import { createHash } from 'node:crypto';
 
@@ -14,9 +14,18 @@ export type Committed = 'prompt' | 'output';
 export function commitTo(salt: string, what: Committed, number: number, ids: readonly number[]): string {
   const words = Buffer.alloc(ids.length * 4);
   for (const [at, id] of ids.entries()) words.writeUInt32LE(id, at * 4);
+  return hashOf(salt, `colophon-tokens-v1 ${what} ${number}`, words);
+}
+
+/** The same of a grammar's text: "colophon-grammar-v1", a zero byte, the salt, the text in UTF-8. */
+export function commitToGrammar(salt: string, text: string): string {
+  return hashOf(salt, 'colophon-grammar-v1', Buffer.from(text));
+}
+
+function hashOf(salt: string, head: string, bytes: Uint8Array): string {
   return createHash('sha256')
-    .update(`colophon-tokens-v1 ${what} ${number}\0`)
+    .update(`${head}\0`)
     .update(Buffer.from(salt, 'hex'))
-    .update(words)
+    .update(bytes)
     .digest('hex');
 }

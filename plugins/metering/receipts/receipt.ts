@@ -43,7 +43,8 @@ export const ReceiptChoice = Type.Object({
       min_tokens: count,
       ignore_end: Type.Boolean(),
       stop_token_ids: Type.Array(Type.Integer()),
-      constrained: Type.Boolean(),
+      /** What it was kept to, as a salted commitment. */
+      grammar: Type.Optional(Type.Object({ sha256 })),
       sampling: Type.Object({
         temperature: Type.Number(),
         top_p: Type.Number(),

@@ -40,6 +40,7 @@ const openingAnswer = Type.Object({
   receipt: text,
   salt: text,
   prompts: Type.Array(Type.Array(Type.Integer()), { description: 'Token ids, by prompt.' }),
+  grammars: Type.Array(text, { description: 'JSON of the grammars that choices were kept to.' }),
   outputs: { ...ids, description: 'Token ids that were handed over, by choice.' },
 });
 

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import type { Database, Statement } from 'better-sqlite3';
 import type { MeteredFinish } from '../../../gateway/contract/index.ts';
 import { type AnswerAbout, type BegunAnswer, type EndedAnswer, type Group, runHead } from './protocol.ts';
+import { bytesOf, packLists, unpackLists, wordsOf } from './token_lists.ts';
 
 const schema = `
   CREATE TABLE IF NOT EXISTS answers (
@@ -30,15 +31,16 @@ const schema = `
   CREATE INDEX IF NOT EXISTS answers_to_receipt ON answers (number) WHERE ended IS NOT NULL AND receipt IS NULL;
   CREATE INDEX IF NOT EXISTS answers_by_time ON answers (ended);
   CREATE TABLE IF NOT EXISTS steps (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
     tokens BLOB NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS openings (
     number INTEGER PRIMARY KEY REFERENCES answers (number),
     salt BLOB NOT NULL,
-    prompts TEXT NOT NULL,
-    outputs TEXT
+    prompts BLOB NOT NULL,
+    grammars TEXT NOT NULL,
+    outputs BLOB
   ) STRICT;
 `;
 
@@ -68,6 +70,8 @@ export interface Opening {
   /** Token ids by prompt, and those that left by choice. */
   prompts: number[][];
   outputs: number[][];
+  /** JSON of those that choices were kept to. */
+  grammars: string[];
 }
 
 interface OpenAnswer {
@@ -102,8 +106,8 @@ export class Answers {
       answer: db.prepare(
         'INSERT INTO answers (number, response, tenant, key, model, adapter, about, began) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
       ),
-      opening: db.prepare('INSERT INTO openings (number, salt, prompts) VALUES (?, ?, ?)'),
-      step: db.prepare('INSERT INTO steps (at, tokens) VALUES (?, ?)'),
+      opening: db.prepare('INSERT INTO openings (number, salt, prompts, grammars) VALUES (?, ?, ?, ?)'),
+      step: db.prepare('INSERT INTO steps (seq, at, tokens) VALUES (?, ?, ?)'),
     };
     this.#end = {
       answer: db.prepare(
@@ -118,7 +122,7 @@ export class Answers {
       ),
       finished: db.prepare('SELECT * FROM answers WHERE number = ? AND ended IS NOT NULL'),
       opening: db.prepare(
-        'SELECT salt, prompts, outputs FROM openings WHERE number = ? AND outputs IS NOT NULL',
+        'SELECT salt, prompts, grammars, outputs FROM openings WHERE number = ? AND outputs IS NOT NULL',
       ),
     };
     db.transaction(() => this.#recover(now))();
@@ -142,8 +146,8 @@ export class Answers {
         undo.push(() => {
           this.#lastStep = before;
         });
-        const { lastInsertRowid } = this.#insert.step.run(now, bytesOf(tokens));
-        this.#lastStep = Number(lastInsertRowid);
+        this.#insert.step.run(before + 1, now, bytesOf(tokens));
+        this.#lastStep = before + 1;
         for (const run of runsOf(tokens)) this.#take(run, undo);
       }
       for (const answer of ended) this.#finish(answer, undo);
@@ -167,13 +171,14 @@ export class Answers {
 
   opening(number: number): Opening | undefined {
     const row = this.#read.opening.get(number) as
-      | { salt: Buffer; prompts: string; outputs: string }
+      | { salt: Buffer; prompts: Buffer; grammars: string; outputs: Buffer }
       | undefined;
     if (!row) return undefined;
     return {
       salt: row.salt.toString('hex'),
-      prompts: JSON.parse(row.prompts),
-      outputs: JSON.parse(row.outputs),
+      prompts: unpackLists(row.prompts),
+      outputs: unpackLists(row.outputs),
+      grammars: JSON.parse(row.grammars),
     };
   }
 
@@ -191,7 +196,7 @@ export class Answers {
     return this.#db.prepare('DELETE FROM openings WHERE number = ?').run(number).changes > 0;
   }
 
-  #begin({ number, about, prompts, began }: BegunAnswer, undo: Array<() => void>): void {
+  #begin({ number, about, prompts, grammars, began }: BegunAnswer, undo: Array<() => void>): void {
     const { response, tenant, key, model, adapter } = about;
     this.#insert.answer.run(
       number,
@@ -203,7 +208,7 @@ export class Answers {
       JSON.stringify(about),
       began,
     );
-    this.#insert.opening.run(number, randomBytes(32), JSON.stringify(prompts.map((ids) => Array.from(ids))));
+    this.#insert.opening.run(number, randomBytes(32), packLists(prompts), JSON.stringify(grammars));
     this.#open.set(number, {
       about,
       promptLengths: prompts.map(({ length }) => length),
@@ -251,7 +256,7 @@ export class Answers {
       number,
     );
     const outputs = answer.choices.map(({ ids }, at) => ids.slice(0, kept[at]!.handed));
-    this.#end.opening.run(JSON.stringify(outputs), number);
+    this.#end.opening.run(packLists(outputs), number);
     this.#open.delete(number);
     undo.push(() => this.#open.set(number, answer));
   }
@@ -275,12 +280,12 @@ export class Answers {
       .prepare(
         `SELECT number, about, prompts FROM answers LEFT JOIN openings USING (number) WHERE ended IS NULL ORDER BY number`,
       )
-      .all() as Array<{ number: number; about: string; prompts: string }>;
+      .all() as Array<{ number: number; about: string; prompts: Buffer }>;
     for (const { number, about, prompts } of rows) {
       const known = JSON.parse(about) as AnswerAbout;
       this.#open.set(number, {
         about: known,
-        promptLengths: (JSON.parse(prompts) as number[][]).map(({ length }) => length),
+        promptLengths: unpackLists(prompts).map(({ length }) => length),
         first: 0,
         choices: known.choices.map(() => ({ cached: 0, ids: [] })),
       });
@@ -293,7 +298,7 @@ export class Answers {
       tokens: Buffer;
     }>;
     for (const { at, tokens } of steps)
-      for (const run of runsOf(numbersOf(tokens)))
+      for (const run of runsOf(wordsOf(tokens)))
         if (this.#open.has(run.number)) {
           this.#take(run, []);
           lastAt.set(run.number, at);
@@ -347,9 +352,3 @@ function* runsOf(tokens: Int32Array): Generator<Run> {
     at += runHead + count!;
   }
 }
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array) =>
-  Buffer.from(buffer, byteOffset, byteLength);
-
-const numbersOf = (bytes: Buffer) =>
-  new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));

@@ -2,6 +2,9 @@
 import type { ErrorType, MeteredFinish } from '../../../gateway/contract/index.ts';
 import type { ReceiptChoice } from '../receipts/receipt.ts';
 
+/** As its receipt says it, but for what is said of the grammar by a commitment. */
+export type AskedChoice = Omit<NonNullable<ReceiptChoice['request']>, 'grammar'>;
+
 /** What is known of an answer before it begins, beside its tokens. */
 export interface AnswerAbout {
   response: string;
@@ -11,8 +14,8 @@ export interface AnswerAbout {
   base: { name: string; sha256: string | null };
   adapter: { name: string; sha256: string | null; folder: string } | null;
   engine: { backend: string; version: string | null; precision: string | null };
-  /** What was asked of each choice, and which of `prompts` it goes on from. */
-  choices: Array<{ prompt: number; request?: NonNullable<ReceiptChoice['request']> }>;
+  /** What was asked of each choice, which of `prompts` it goes on from, and which of `grammars` keeps it. */
+  choices: Array<{ prompt: number; grammar?: number; request?: AskedChoice }>;
 }
 
 export interface BegunAnswer {
@@ -20,6 +23,8 @@ export interface BegunAnswer {
   about: AnswerAbout;
   /** Token ids; choices of one prompt share it. */
   prompts: Int32Array[];
+  /** JSON; mostly of all choices one, or none. */
+  grammars: string[];
   /** Unix milliseconds. */
   began: number;
 }

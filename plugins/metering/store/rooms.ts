@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { SettledAgain } from '../../../gateway/contract/index.ts';
+import { isFull } from '../durable_files.ts';
 import { envelopeBytes, signEnvelope, statementPayload } from '../keys/dsse.ts';
 import { installationKeys } from '../keys/installation_keys.ts';
 import { parseVkey } from '../keys/vkey.ts';
@@ -73,18 +74,19 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
   const insertReceipt = db.prepare(
     'INSERT INTO receipts (idx, id, number, envelope, owed) VALUES (?, ?, ?, ?, ?)',
   );
+  const [begin, commit, rollback] = ['BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK'].map((sql) => db.prepare(sql));
   const setReceipt = db.prepare('UPDATE answers SET receipt = ? WHERE number = ?');
 
   /** All of it, or nothing; durable when it returns. */
   const transaction = <Result>(work: (undo: (step: () => void) => void) => Result): Result => {
     const undo: Array<() => void> = [];
-    db.exec('BEGIN IMMEDIATE');
+    begin!.run();
     try {
       const result = work((step) => undo.push(step));
-      db.exec('COMMIT');
+      commit!.run();
       return result;
     } catch (error) {
-      if (db.inTransaction) db.exec('ROLLBACK');
+      if (db.inTransaction) rollback!.run();
       for (const step of undo.reverse()) step();
       throw error;
     }
@@ -101,7 +103,10 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
     keys: () => keys.known,
     witnesses: witnesses.map(({ url, key }) => ({ url, key: parseVkey(key) })),
     refused: ({ url }, sentence) => tell.warn(`The witness at ${url} did not sign the ledger: ${sentence}`),
-    failed: (error) => tell.failed(error),
+    failed(error) {
+      // Where there was no room it is asked again once more is published.
+      if (!isFull(error)) tell.failed(error);
+    },
   });
   let publishing: NodeJS.Timeout | undefined;
   const publish = () => {
@@ -114,8 +119,7 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
       tidy(db);
     } catch (error) {
       // All of it is in the database: it is published once there is room. Anything else ends the server.
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'ENOSPC' && code !== 'SQLITE_FULL') throw error;
+      if (!isFull(error)) throw error;
       publishing = setTimeout(publish, 5 * publishMs);
     }
   };
@@ -242,6 +246,8 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
         await cosigning.stop();
         publish();
         clearTimeout(publishing);
+        // Nor does it tell when the one fails that it makes as it closes.
+        db.pragma('wal_checkpoint(TRUNCATE)');
         db.close();
       },
     },

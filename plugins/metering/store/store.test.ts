@@ -39,6 +39,7 @@ const begun = (number: number, choices = 1) => ({
   number,
   about: about(`r${number}`, choices),
   prompts: [Int32Array.of(1, 2, 3)],
+  grammars: ['{}'],
   began: 1000,
 });
 

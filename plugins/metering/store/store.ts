@@ -126,6 +126,7 @@ export class Store {
     clearTimeout(this.#probe);
     while (this.#writing || this.#scheduled) await (this.#writing ?? new Promise(setImmediate));
     await this.#ask({ call: 'close', given: undefined }).catch((fault: StoreFault) => this.#fault(fault));
+    clearTimeout(this.#probe);
     await this.#thread.terminate();
   }
 

@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { ColophonError } from '../../../gateway/contract/index.ts';
-import { mustStop } from '../durable_files.ts';
+import { isFull, mustStop } from '../durable_files.ts';
 import { LedgerRefused } from '../ledger/refused.ts';
 import type { Answered, Asked, StoreFault, Told } from './protocol.ts';
 import { openRooms, type Rooms, type RoomsOptions } from './rooms.ts';
@@ -50,10 +50,10 @@ parentPort!.on('message', async (asked: Asked) => {
 /** Whatever SQLite says but for a full disk leaves unknown what is durable: a sync that failed cannot be tried again. */
 function faultOf(error: unknown): StoreFault {
   if (error !== null && typeof error === 'object' && 'kind' in error) return error as StoreFault;
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'SQLITE_FULL' || code === 'ENOSPC') {
+  if (isFull(error)) {
     return { kind: 'full', sentence: 'There is no room on the disk for the record of what is answered.' };
   }
+  const { code, message } = error as NodeJS.ErrnoException;
   if (mustStop(error) || code?.startsWith('SQLITE_') || error instanceof LedgerRefused)
     return {
       kind: 'broken',

@@ -4,12 +4,13 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Attributor, Backend, GenerateRequest, ModelCard } from '../../../gateway/contract/index.ts';
+import type { Constraint, Grammars } from '../../../gateway/text/grammar/grammars.ts';
 import type { Finding } from '../ledger/finding.ts';
 import { priced } from '../money/fees.ts';
 import { attributionHashes } from '../receipts/attribution_hashes.ts';
 import type { Correction } from '../receipts/correction.ts';
 import { ownerIn } from '../receipts/make_correction.ts';
-import { commitTo } from '../receipts/opening.ts';
+import { commitTo, commitToGrammar } from '../receipts/opening.ts';
 import type { Receipt, ReceiptChoice } from '../receipts/receipt.ts';
 import type { Opening } from '../store/answers.ts';
 
@@ -22,6 +23,8 @@ export interface RerunOptions {
   attributor: Attributor | undefined;
   /** As the model is called where it is run again. */
   model: string;
+  /** Of its vocabulary. */
+  grammars: Pick<Grammars, 'constrain'>;
 }
 
 /** What the receipt says against what comes of doing it again. Never throws for what the files say. */
@@ -68,7 +71,7 @@ async function settleAgain(
 /** What its response is called where it is run again. */
 const rerunOf = ({ id }: Receipt) => `rerun-${id}`;
 
-function checkOpening({ choices }: Receipt, { salt, prompts, outputs }: Opening): Finding[] {
+function checkOpening({ choices }: Receipt, { salt, prompts, outputs, grammars }: Opening): Finding[] {
   const findings: Finding[] = [];
   const matches = (
     what: 'prompt' | 'output',
@@ -92,9 +95,14 @@ function checkOpening({ choices }: Receipt, { salt, prompts, outputs }: Opening)
           `The output of choice ${at} in the opening is not the one that the receipt commits to.`,
         ),
       );
+    const grammar = choice.request?.grammar;
+    if (grammar && !grammars.some((text) => commitToGrammar(salt, text) === grammar.sha256))
+      findings.push(
+        bad('opening', `No grammar in the opening is the one of choice ${at} that the receipt commits to.`),
+      );
   }
   if (findings.length === 0)
-    findings.push(good('opening', 'Prompts and outputs are those that the receipt commits to.'));
+    findings.push(good('opening', 'All in the opening is what the receipt commits to.'));
   return findings;
 }
 
@@ -152,20 +160,13 @@ async function checkModel(receipt: Receipt, card: ModelCard, backend: Backend): 
 }
 
 async function rerunChoice(
-  { receipt, opening, backend, attributor }: RerunOptions,
+  { receipt, opening, backend, attributor, grammars }: RerunOptions,
   card: ModelCard,
   at: number,
 ): Promise<Finding[]> {
   const choice = receipt.choices[at]!;
   const { request, generated_tokens: generated, shares } = choice;
   if (!request) return [good('tokens', `Choice ${at} only read its prompt: there is nothing to generate.`)];
-  if (request.constrained)
-    return [
-      bad(
-        'tokens',
-        `Choice ${at} was kept to a grammar that its receipt does not hold, so its tokens cannot be made again from it.`,
-      ),
-    ];
   if (generated === 0) return [good('tokens', `Choice ${at} had no token.`)];
   const prompt = opening.prompts.find(
     (ids, number) => commitTo(opening.salt, 'prompt', number, ids) === choice.prompt.sha256,
@@ -182,18 +183,36 @@ async function rerunChoice(
           traces: false,
         })
       : undefined;
+  let constraint: Constraint | undefined;
+  if (request.grammar) {
+    const { sha256 } = request.grammar;
+    const text = opening.grammars.find((one) => commitToGrammar(opening.salt, one) === sha256)!;
+    try {
+      constraint = await grammars.constrain(JSON.parse(text), 'grammar');
+    } catch (error) {
+      return [bad('tokens', `The grammar of choice ${at} cannot be kept here: ${(error as Error).message}`)];
+    }
+  }
   const ids: number[] = [];
   let answerState: Float32Array | undefined;
-  for await (const parts of backend.generate(
-    { ...requestOf(request, generated), model: card.id, prompt, answerState: following?.wantsState ?? false },
-    new AbortController().signal,
-  ))
-    for (const part of parts) {
-      if (part.type === 'token') {
-        following?.token(part.id, part.match);
-        ids.push(part.id);
-      } else if (part.type === 'finish') answerState = part.answerState;
-    }
+  const asked: GenerateRequest = {
+    ...requestOf(request, generated),
+    model: card.id,
+    prompt,
+    answerState: following?.wantsState ?? false,
+    ...(constraint ? { constraint } : {}),
+  };
+  try {
+    for await (const parts of backend.generate(asked, new AbortController().signal))
+      for (const part of parts) {
+        if (part.type === 'token') {
+          following?.token(part.id, part.match);
+          ids.push(part.id);
+        } else if (part.type === 'finish') answerState = part.answerState;
+      }
+  } finally {
+    constraint?.close();
+  }
   const findings = [compareTokens(at, opening.outputs[at]!, ids, generated)];
   if (!shares) return findings;
   if (!following)

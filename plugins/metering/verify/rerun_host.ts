@@ -3,6 +3,8 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import type { Config } from '../../../gateway/config/index.ts';
 import { PluginHost } from '../../../gateway/host/index.ts';
+import { Grammars } from '../../../gateway/text/grammar/grammars.ts';
+import { TextModel } from '../../../gateway/text/text_model.ts';
 import attribution from '../../attribution/index.ts';
 import native from '../../backends/native/index.ts';
 import type { Finding } from '../ledger/finding.ts';
@@ -18,18 +20,23 @@ export async function rerunOn(
 ): Promise<Finding[]> {
   const host = new PluginHost({ config, log: pino({ level: 'silent' }), metrics: new Registry() });
   await host.setup([native, attribution]);
+  let grammars: Grammars | undefined;
   try {
     await host.ready();
     const [backend] = host.all('backend');
     const [base] = await backend!.models();
     const card = adapter ? await backend!.adapters!.load('rerun', adapter, { replace: true }) : base!;
+    const text = new TextModel(await backend!.text(card.id));
+    grammars = new Grammars(() => text.grammarVocabulary());
     return await rerun({
       ...given,
       backend: backend!,
       attributor: host.all('attributor')[0],
       model: card.id,
+      grammars,
     });
   } finally {
+    await grammars?.close();
     await host.close();
   }
 }

@@ -16,7 +16,7 @@ const script = join(import.meta.dirname, 'validate.py');
 const run = promisify(execFile);
 
 const unreachable =
-  /Name or service not known|name resolution|NewConnectionError|Network is unreachable|ConnectTimeout|ProxyError|No route to host/i;
+  /Name or service not known|name resolution|NewConnectionError|Network is unreachable|ConnectTimeout|Read timed out|Connection aborted|ProxyError|No route to host/i;
 
 /** Undefined once the tools are installed; a sentence where the package index cannot be reached. Rejects for any other reason. */
 export async function installValidators(): Promise<string | undefined> {
