@@ -220,7 +220,7 @@ export class Records {
     outcome: Omit<SecondLevel, 'why' | 'probability'>,
     settlement: Settlement | null,
   ): void {
-    this.#db.transaction(() => {
+    const write = this.#db.transaction(() => {
       const wanted = this.#db
         .prepare(`SELECT second FROM answers WHERE seq = ? AND second ->> 'status' = 'wanted'`)
         .pluck()
@@ -234,7 +234,14 @@ export class Records {
           seq,
         );
       this.#db.prepare('INSERT INTO again (response) VALUES (?)').run(response);
-    })();
+    });
+    // Whoever is told keeps its place: after a power cut that must not be another's.
+    this.#db.pragma('synchronous = FULL');
+    try {
+      write();
+    } finally {
+      this.#db.pragma('synchronous = NORMAL');
+    }
   }
 
   /** Of which answers `settleAgain` was told, in that order, after a place. */

@@ -127,6 +127,7 @@ export default definePlugin({
       },
       close: async () => {
         clearInterval(forgetting);
+        correcting.stop();
         await receipting.stop();
         await store.close();
       },

@@ -16,6 +16,7 @@ export class Correcting {
   readonly #options: CorrectingOptions;
   /** Whether the attributor may have told more than is dealt with. */
   #more = true;
+  #stopped = false;
 
   constructor(options: CorrectingOptions) {
     this.#options = options;
@@ -26,12 +27,17 @@ export class Correcting {
     this.#more = true;
   }
 
+  /** After those that are being made; the others are made in a later run of the server. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
   /** Corrects what can be. One run at a time; never rejects: what failed, or came before its receipt, is left to the next run. */
   async run(): Promise<void> {
     if (!this.#more) return;
     this.#more = false;
     try {
-      while (await this.#some());
+      while (!this.#stopped && (await this.#some()));
     } catch (error) {
       this.#more = true;
       const { message } = error as Error;

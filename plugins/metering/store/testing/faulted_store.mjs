@@ -53,7 +53,13 @@ async function answer(at, steps) {
   let handed = 0;
   try {
     const number = store.number();
-    store.begin({ number, about: about(response), prompts: [Int32Array.of(1, 2, 3)], began: 1 });
+    store.begin({
+      number,
+      about: about(response),
+      prompts: [Int32Array.of(1, 2, 3)],
+      grammars: [],
+      began: 1,
+    });
     for (let step = 0; step < steps; step++) {
       await store.tokens(number, 0, 0, [step]);
       handed++;
