@@ -4,7 +4,8 @@
 
 The config names a model (GGUF), an adapter's folder (PEFT), files of examples for `train` and `queries`
 (plugins/training/data_file.ts), a `strategy` of Kronfluence, a folder for its own files, and where the result goes:
-{"scores": [queries][examples], "fit_seconds": F, "score_seconds": S}; more is more helpful.
+{"scores": [queries][examples], "fit_seconds": F, "score_seconds": S, "one_query_seconds": O}; more is more helpful. S is of all
+queries in one call, O of the first alone, which is how answers come: it keeps no gradients of examples from one call to the next.
 """
 
 import json
@@ -90,19 +91,30 @@ def main() -> None:
         overwrite_output_dir=True,
     )
     fitted = time.perf_counter()
-    scores = analyzer.compute_pairwise_scores(
-        scores_name="scores",
-        factors_name="factors",
-        query_dataset=queries,
-        train_dataset=train,
-        per_device_query_batch_size=8,
-        per_device_train_batch_size=8,
-        # All queries' gradients at once, so that each training example's is computed once.
-        score_args=ScoreArguments(query_gradient_accumulation_steps=-(-len(queries) // 8)),
-        overwrite_output_dir=True,
-    )["all_modules"]
-    done = time.perf_counter()
-    result = {"scores": scores.tolist(), "fit_seconds": fitted - begin, "score_seconds": done - fitted}
+
+    def score(asked):
+        begin = time.perf_counter()
+        scores = analyzer.compute_pairwise_scores(
+            scores_name="scores",
+            factors_name="factors",
+            query_dataset=asked,
+            train_dataset=train,
+            per_device_query_batch_size=min(8, len(asked)),
+            per_device_train_batch_size=8,
+            # All queries' gradients at once, so that each training example's is computed once.
+            score_args=ScoreArguments(query_gradient_accumulation_steps=-(-len(asked) // 8)),
+            overwrite_output_dir=True,
+        )["all_modules"]
+        return scores, time.perf_counter() - begin
+
+    scores, seconds = score(queries)
+    _, alone = score(queries[:1])
+    result = {
+        "scores": scores.tolist(),
+        "fit_seconds": fitted - begin,
+        "score_seconds": seconds,
+        "one_query_seconds": alone,
+    }
     with open(config["output"], "w") as file:
         json.dump(result, file)
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { encodeItems } from '../../plugins/training/data_file.ts';
 import { root } from '../lib/checkout.ts';
 import { Child } from '../lib/child.ts';
+import { say } from '../lib/main.ts';
 import { peftEnvironment } from '../lib/peft_environment.ts';
 import type { FidelityData } from './data.ts';
 import { once, type Scored } from './methods.ts';
@@ -14,7 +15,7 @@ export const strategies = { 'kronfluence-ekfac': 'ekfac', 'kronfluence-identity'
 /** Seconds. */
 const limit = 14_400;
 
-/** It keeps no gradients of the examples: those of all are computed again for each call, here one for all queries together. */
+/** It keeps no gradients of the examples: those of all are computed again for each call, and answers come one at a time. */
 export function peerScores(
   setting: Setting,
   { train, queries }: FidelityData,
@@ -42,7 +43,12 @@ export function peerScores(
       env: { OMP_NUM_THREADS: String(setting.threads), TOKENIZERS_PARALLELISM: 'false', HF_HUB_OFFLINE: '1' },
     });
     await child.output(limit);
-    const { scores, score_seconds: seconds } = JSON.parse(readFileSync(config.output, 'utf8'));
-    return { scores, secondsPerQuery: seconds / queries.examples.length };
+    const result = JSON.parse(readFileSync(config.output, 'utf8'));
+    const { scores, fit_seconds: fit, score_seconds: all, one_query_seconds: alone } = result;
+    const shown = (seconds: number) => `${seconds.toFixed(1)} s`;
+    say(
+      `${peer}: its factors took ${shown(fit)}, all ${queries.examples.length} queries in one call ${shown(all)}, one alone ${shown(alone)}.`,
+    );
+    return { scores, secondsPerQuery: alone };
   });
 }

@@ -3,7 +3,7 @@ import { startColophon } from '../lib/colophon_server.ts';
 import { say } from '../lib/main.ts';
 import { randomPrompts } from '../lib/random.ts';
 import { type CaseResult, caseResult } from '../lib/report.ts';
-import { median } from '../lib/statistics.ts';
+import { median, percentile } from '../lib/statistics.ts';
 
 const streams = 64;
 const tokens = 64;
@@ -42,8 +42,10 @@ export async function meteringCost(setting: {
     for (const { child } of Object.values(servers)) child.end();
   }
   const costs = rates.metered.map((rate, turn) => 1 - rate / rates.unmetered[turn]!);
+  const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
   say(
-    `Metering costs ${(median(costs) * 100).toFixed(1)} % of the throughput of ${streams} streams (median of ${costs.length} pairs of turns).`,
+    `Metering costs ${percent(median(costs))} of the throughput of ${streams} streams (median of ${costs.length} pairs of turns, ` +
+      `half of which are between ${percent(percentile(costs, 0.25))} and ${percent(percentile(costs, 0.75))}).`,
   );
   return caseResult('metering-cost-64', 'tok/s', median(rates.metered), {
     unmetered: median(rates.unmetered),
