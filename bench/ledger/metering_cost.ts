@@ -1,22 +1,36 @@
-/** Tokens a second of 64 streams over HTTP, metered and not, in turns on two servers of which one rests. */
+/**
+ * Tokens a second of 64 streams over HTTP, metered and not. Two servers have the same load, and one of them is stopped (SIGSTOP) at any
+ * moment, in turns so short that what else the machine does is the same for both.
+ */
+import type { Child } from '../lib/child.ts';
 import { startColophon } from '../lib/colophon_server.ts';
 import { say } from '../lib/main.ts';
 import { randomPrompts } from '../lib/random.ts';
 import { type CaseResult, caseResult } from '../lib/report.ts';
-import { median, percentile } from '../lib/statistics.ts';
 
 const streams = 64;
 const tokens = 64;
 const promptTokens = 16;
+const turnMs = 500;
+/** Costs of so many pairs of turns together are one observation: a turn is not a whole number of steps. */
+const pairsTogether = 20;
+/** The first observations, until code is compiled and the streams have come apart. */
+const warmUp = 3;
 
-/** Ratios are of neighbouring turns: what else the machine does, it does to both. */
+interface Turns {
+  load: Load;
+  child: Child;
+  /** Of each observation. */
+  rates: number[];
+}
+
 export async function meteringCost(setting: {
   gguf: string;
   threads: number;
-  turns: number;
+  observations: number;
 }): Promise<CaseResult> {
-  const start = (metering: boolean) =>
-    startColophon(
+  const start = async (metering: boolean): Promise<Turns> => {
+    const { url, child } = await startColophon(
       {
         ...setting,
         adapterFolder: '',
@@ -27,53 +41,110 @@ export async function meteringCost(setting: {
       },
       false,
     );
-  const servers = { metered: await start(true), unmetered: await start(false) };
-  const rates = { metered: [] as number[], unmetered: [] as number[] };
+    return { child, load: new Load(url), rates: [] };
+  };
+  const both = [await start(true), await start(false)];
+  const [metered, unmetered] = both as [Turns, Turns];
   try {
-    for (let turn = 0; turn <= setting.turns; turn++) {
-      const order = (['metered', 'unmetered'] as const).toSorted(() => (turn % 2 === 0 ? 1 : -1));
-      for (const name of order) {
-        const rate = await round(servers[name].url, turn);
-        // The first warms both up.
-        if (turn > 0) rates[name].push(rate);
+    for (const { child } of both) child.stop();
+    for (let at = 0; at < warmUp + setting.observations; at++) {
+      const seen = both.map(() => ({ tokens: 0, ms: 0 }));
+      for (let turn = 0; turn < 2 * pairsTogether; turn++) {
+        // Metered, not, not, metered.
+        const now = turn % 4 === 0 || turn % 4 === 3 ? 0 : 1;
+        const { load, child } = both[now]!;
+        const before = load.received;
+        const begin = performance.now();
+        child.goOn();
+        await new Promise((resolve) => setTimeout(resolve, turnMs));
+        child.stop();
+        seen[now]!.ms += performance.now() - begin;
+        // What it had sent is read before the other has its turn.
+        await new Promise(setImmediate);
+        seen[now]!.tokens += load.received - before;
+        load.check();
       }
+      if (at >= warmUp)
+        for (const [i, { tokens, ms }] of seen.entries()) both[i]!.rates.push((tokens / ms) * 1000);
     }
   } finally {
-    for (const { child } of Object.values(servers)) child.end();
+    for (const { load, child } of both) {
+      load.end();
+      child.end();
+    }
   }
-  const costs = rates.metered.map((rate, turn) => 1 - rate / rates.unmetered[turn]!);
+  const { mean, error } = meanOf(metered.rates.map((rate, at) => 1 - rate / unmetered.rates[at]!));
   const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
   say(
-    `Metering costs ${percent(median(costs))} of the throughput of ${streams} streams (median of ${costs.length} pairs of turns, ` +
-      `half of which are between ${percent(percentile(costs, 0.25))} and ${percent(percentile(costs, 0.75))}).`,
+    `Metering costs ${percent(mean)} of the throughput of ${streams} streams, ${percent(mean - 2 * error)} to ${percent(mean + 2 * error)} ` +
+      `by how far ${setting.observations} times ${(pairsTogether * 2 * turnMs) / 1000} s differ.`,
   );
-  return caseResult('metering-cost-64', 'tok/s', median(rates.metered), {
-    unmetered: median(rates.unmetered),
+  return caseResult('metering-cost-64', 'tok/s', meanOf(metered.rates).mean, {
+    unmetered: meanOf(unmetered.rates).mean,
   });
 }
 
-async function round(url: string, seed: number): Promise<number> {
-  const prompts = randomPrompts({ count: streams, tokens: promptTokens, vocabulary: 49_000, seed });
-  const begin = performance.now();
-  const counts = await Promise.all(
-    prompts.map(async (prompt) => {
-      const response = await fetch(`${url}/v1/completions`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({
-          model: 'base',
-          prompt,
-          max_tokens: tokens,
-          ignore_eos: true,
-          temperature: 0,
-          stream: true,
-          stream_options: { include_usage: true },
-        }),
+/** The mean and its standard error. */
+function meanOf(values: number[]): { mean: number; error: number } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, error: Math.sqrt(squares / Math.max(1, values.length - 1) / values.length) };
+}
+
+/** Streams of a server, each followed by the next. */
+class Load {
+  /** Tokens that came. */
+  received = 0;
+  readonly #url: string;
+  readonly #stop = new AbortController();
+  #failure: Error | undefined;
+
+  constructor(url: string) {
+    this.#url = url;
+    const prompts = randomPrompts({ count: streams, tokens: promptTokens, vocabulary: 49_000, seed: 1 });
+    for (const [at, prompt] of prompts.entries())
+      this.#streams(prompt, at).catch((error: Error) => {
+        if (!this.#stop.signal.aborted) this.#failure = error;
       });
-      const text = await response.text();
-      return Number(/"completion_tokens":(\d+)/.exec(text)?.[1] ?? 0);
-    }),
-  );
-  const seconds = (performance.now() - begin) / 1000;
-  return counts.reduce((sum, count) => sum + count, 0) / seconds;
+  }
+
+  check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  end(): void {
+    this.#stop.abort();
+  }
+
+  /** The first ones have all lengths, so that in each step about one answer ends. */
+  async #streams(prompt: number[], at: number): Promise<void> {
+    for (let length = 1 + (at % tokens); ; length = tokens) await this.#stream(prompt, length);
+  }
+
+  async #stream(prompt: number[], length: number): Promise<void> {
+    const response = await fetch(`${this.#url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        model: 'base',
+        prompt,
+        max_tokens: length,
+        ignore_eos: true,
+        temperature: 0,
+        stream: true,
+        return_token_ids: true,
+      }),
+      signal: this.#stop.signal,
+    });
+    if (!response.ok) throw new Error(`The server answered ${response.status}: ${await response.text()}`);
+    let rest = '';
+    for await (const part of response.body!.pipeThrough(new TextDecoderStream())) {
+      const events = (rest + part).split('\n\n');
+      rest = events.pop()!;
+      for (const event of events) {
+        if (event === 'data: [DONE]') continue;
+        this.received += JSON.parse(event.slice('data: '.length)).choices[0]?.token_ids?.length ?? 0;
+      }
+    }
+  }
 }

@@ -133,6 +133,15 @@ export class Child {
     return (kilobytes * 1024) / 1e6;
   }
 
+  /** Lets it do nothing until goOn(). */
+  stop(): void {
+    this.#signal('SIGSTOP');
+  }
+
+  goOn(): void {
+    this.#signal('SIGCONT');
+  }
+
   #signal(signal: NodeJS.Signals): void {
     if (this.#gone || this.pid === 0) return;
     try {

@@ -66,12 +66,12 @@ export interface Followed {
 
 /** Follows one generation. Nothing of it throws: what goes wrong makes the generation unattributed. */
 export interface Following {
-  /** Whether `end` makes use of the answer's state. */
-  readonly wantsState: boolean;
-  /** Takes the tokens in order; what it says of one only matters where traces are shown. */
-  token(id: number, match: TokenMatch | undefined): TokenTrace | undefined;
+  /** Whether `token` makes use of the state that a token was drawn from. */
+  readonly wantsStates: boolean;
+  /** Takes the tokens in order, and keeps no `state`; what it says of one only matters where traces are shown. */
+  token(id: number, match: TokenMatch | undefined, state?: Float32Array): TokenTrace | undefined;
   /** Once, however it ended; `cut`: before its end, by whoever asked or by a failure. */
-  end(end: { finish: 'stop' | 'length' | 'cut'; answerState?: Float32Array }): Followed;
+  end(finish: 'stop' | 'length' | 'cut'): Followed;
 }
 
 /** What a generation was settled to, in millionths of a token: base, pool and contributors sum to `total`. */

@@ -66,8 +66,8 @@ export interface GenerateRequest {
   tenant?: string;
   /** Lower values first, as vLLM has it; default 0. */
   priority?: number;
-  /** Wants the finish part's `answerState`. */
-  answerState?: boolean;
+  /** Wants the token parts' `state`. */
+  answerStates?: boolean;
   /** Which tokens may come; only where the backend says that it obeys constraints. */
   constraint?: TokenConstraint;
 }
@@ -111,6 +111,8 @@ export type GeneratePart =
       cachedTokens?: number;
       /** Of the tokens generated so far, this one last, the longest end that the adapter's trace index has; absent: none. */
       match?: TokenMatch;
+      /** Where it was asked for and the backend has it: the hidden state that the token was drawn from, not normalised. */
+      state?: Float32Array;
     }
   | {
       type: 'finish';
@@ -118,8 +120,6 @@ export type GeneratePart =
       /** The id that ended it (it was emitted as a token part too), where one did. */
       stopTokenId?: number;
       usage: { promptTokens: number; cachedTokens: number; completionTokens: number };
-      /** Where it was asked for: the mean of the hidden states that the answer's tokens were drawn from, not normalised. */
-      answerState?: Float32Array;
     };
 
 /** A base's files, as the native trainer opens them. */

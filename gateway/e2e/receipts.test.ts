@@ -167,7 +167,9 @@ test('an answer has a receipt, which says who taught it, what it cost and who is
 test('streams that were cut, several choices, sampled and embedded: each has its own', async () => {
   receipts.push(await kept(await chat('red?')));
   receipts.push(await kept(await chat('The owl?', { n: 2, temperature: 1, seed: 7 })));
-  receipts.push(await kept(await chat('teal?', { stop: ['paint'] })));
+  const stopped = await kept(await chat('teal?', { stop: ['paint'] }));
+  receipts.push(stopped);
+  expect(stopped.choices[0]).toMatchObject({ finish: 'stop', shares: { influence: 'repsim' } });
   receipts.push(await kept(await chat('The cat?', { model: 'base' })));
   const schema = { type: 'object', properties: { is: { enum: ['a cat', 'no'] } }, required: ['is'] };
   const form = { type: 'json_schema', json_schema: { name: 'animal', schema } };
@@ -179,6 +181,8 @@ test('streams that were cut, several choices, sampled and embedded: each has its
     expect(receipt.usage.completion_tokens).toBeLessThanOrEqual(receipt.choices[0]!.generated_tokens);
     receipts.push(receipt);
     finish = receipt.choices[0]!.finish;
+    if (receipt.choices[0]!.generated_tokens > 0)
+      expect(receipt.choices[0]!.shares!.influence).toBe('repsim');
   }
   const [usage] = (await done(server, 'GET', '/admin/usage?group_by=')).data;
   for (const what of ['prompt_tokens', 'completion_tokens'] as const)

@@ -15,14 +15,14 @@ const attributor: Attributor = {
     const seen: (typeof followed)[number] = { ...generation, tokens: [] };
     followed.push(seen);
     return {
-      wantsState: true,
+      wantsStates: true,
       token(id) {
         seen.tokens.push(id);
         return { length: seen.tokens.length, occurrences: 1, examples: [seen.tokens.length] };
       },
-      end(end) {
+      end(finish) {
         if (seen.end) throw new Error('It ended twice.');
-        seen.end = end;
+        seen.end = finish;
         return { status: 'settling', matchedTokens: 2, spans: [span] };
       },
     };
@@ -65,11 +65,11 @@ describe('every answer of an adapter', () => {
         tenant: 'default',
         model: { id: 'mock-adapter' },
         prompt: expect.any(Array),
-        end: { finish: 'stop' },
+        end: 'stop',
       },
     ]);
     expect(followed[0]!.tokens).toHaveLength(4);
-    expect(server.backend.requests.at(-1)!.answerState).toBe(true);
+    expect(server.backend.requests.at(-1)!.answerStates).toBe(true);
     expect(JSON.stringify(answer)).not.toContain('colophon":');
   });
 
@@ -87,7 +87,7 @@ describe('every answer of an adapter', () => {
 
   test('is followed to where its reader or a stop string cut it', async () => {
     await chat({ stop: '!' });
-    expect(followed.at(-1)!.end).toEqual({ finish: 'stop' });
+    expect(followed.at(-1)!.end).toBe('stop');
     server.backend.pause();
     const abort = new AbortController();
     const asked = fetch(`${server.url}/v1/chat/completions`, {
@@ -99,7 +99,7 @@ describe('every answer of an adapter', () => {
     await expect.poll(() => followed.length).toBe(2);
     abort.abort();
     await asked;
-    await expect.poll(() => followed.at(-1)!.end).toEqual({ finish: 'cut' });
+    await expect.poll(() => followed.at(-1)!.end).toBe('cut');
     server.backend.resume();
   });
 

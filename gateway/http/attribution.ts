@@ -52,7 +52,7 @@ export function followChoices(
 /** What follows an answer that nobody is named for. */
 function unattributed(reason: string): Following {
   return {
-    wantsState: false,
+    wantsStates: false,
     token: () => undefined,
     end: () => ({ status: 'unattributed', reason, matchedTokens: 0, spans: [] }),
   };

@@ -125,24 +125,13 @@ export async function runChoice(
   };
 
   const { metered } = request;
-  /** Tokens leave once they are recorded. */
-  const record = async ({ ids, finish }: ChoiceStep): Promise<void> => {
-    const { answer, at } = metered!;
-    if (ids.length > 0 || (request.promptOnly && finish)) await answer.record(at, ids, usage.cachedTokens);
-    if (finish) answer.finish(at, finish);
-    if (signal.aborted) throw new Cancelled();
-    answer.give(at, ids.length);
-  };
   let constraint: Constraint | undefined;
   let following: Following | undefined;
   let followed = false;
-  const endFollowing = (
-    finish: 'stop' | 'length' | 'cut',
-    answerState?: Float32Array,
-  ): Followed | undefined => {
+  const endFollowing = (finish: 'stop' | 'length' | 'cut'): Followed | undefined => {
     if (!following || followed) return undefined;
     followed = true;
-    return following.end({ finish, ...(answerState ? { answerState } : {}) });
+    return following.end(finish);
   };
   try {
     metered?.answer.begin();
@@ -151,7 +140,7 @@ export async function runChoice(
     const asked = {
       ...generate,
       ...(constraint ? { constraint } : {}),
-      ...(following?.wantsState ? { answerState: true } : {}),
+      ...(following?.wantsStates ? { answerStates: true } : {}),
     };
     for await (const parts of request.backend.generate(asked, signal)) {
       if (signal.aborted) throw new Cancelled();
@@ -166,13 +155,11 @@ export async function runChoice(
         traces: [],
         usage,
       };
-      let answerState: Float32Array | undefined;
       for (const part of parts) {
         if (part.type === 'prompt-logprobs') {
           step.promptLogprobs = part.tokens;
         } else if (part.type === 'finish') {
           usage.cachedTokens = part.usage.cachedTokens;
-          answerState = part.answerState;
           if (request.promptOnly) step.finish = 'length';
           else finish(step, part.reason);
         } else {
@@ -180,7 +167,7 @@ export async function runChoice(
           if (request.promptOnly) continue;
           if (part.logprob) step.logprobs.push(part.logprob);
           if (following) {
-            const trace = following.token(part.id, part.match);
+            const trace = following.token(part.id, part.match, part.state);
             if (request.showTraces) step.traces.push(trace ?? untraced);
           }
           take(step, part.id);
@@ -195,12 +182,21 @@ export async function runChoice(
       }
       meter.step(step.ids.length);
       if (step.finish) {
-        const whole = endFollowing(step.finish, answerState);
+        const whole = endFollowing(step.finish);
         if (whole) step.followed = whole;
       }
       if (metered) {
-        if (step.finish) step.receipt = metered.answer.id;
-        await record(step);
+        const { answer, at } = metered;
+        const { ids, finish } = step;
+        // Tokens leave once they are recorded. Awaited here, since each function between would cost a promise a token.
+        if (ids.length > 0 || (request.promptOnly && finish))
+          await answer.record(at, ids, usage.cachedTokens);
+        if (finish) {
+          answer.finish(at, finish);
+          step.receipt = answer.id;
+        }
+        if (signal.aborted) throw new Cancelled();
+        answer.give(at, ids.length);
       }
       onStep(step);
       if (step.finish) {

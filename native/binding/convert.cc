@@ -320,7 +320,7 @@ SequenceRequest to_sequence_request(const Napi::Object& o) {
   if (given(field(o, "logprobs"))) r.logprobs = static_cast<int>(std::min<uint64_t>(count(o, "logprobs"), 1000));
   if (given(field(o, "promptLogprobs")))
     r.prompt_logprobs = static_cast<int>(std::min<uint64_t>(count(o, "promptLogprobs"), 1000));
-  r.answer_state = flag_or(o, "answerState", false);
+  r.answer_states = flag_or(o, "answerStates", false);
   if (given(field(o, "mask"))) {
     r.mask = to_mask(o.Env(), field(o, "mask"));
     if (r.mask.empty()) wrong(o.Env(), "mask", "longer than 0");
@@ -586,6 +586,19 @@ Napi::Object to_js(Napi::Env env, const StepResult& result) {
     std::vector<TraceMatch> matches;
     for (const StepEntry& entry : result.entries) matches.push_back(entry.match);
     o.Set("match", to_js(env, matches));
+  }
+  if (!result.states.empty()) {
+    std::vector<int32_t> rows;
+    size_t given = 0;
+    for (const StepEntry& entry : result.entries) {
+      rows.push_back(entry.state);
+      given += entry.state >= 0;
+    }
+    Napi::Object states = Napi::Object::New(env);
+    states.Set("row", column<Napi::Int32Array>(env, rows));
+    states.Set("width", static_cast<double>(result.states.size() / given));
+    states.Set("values", column<Napi::Float32Array>(env, result.states));
+    o.Set("states", states);
   }
   if (!result.pooled.empty()) {
     Napi::Array pooled = Napi::Array::New(env, result.pooled.size());

@@ -180,8 +180,8 @@ export interface SequenceRequest {
    * token waits for its own mask, from setMask. ceil(vocabulary / 32) words.
    */
   mask?: Uint32Array;
-  /** Wants the state of its answer, StepResult's `pooled` of the step that ends it with stop or length. */
-  answerState?: boolean;
+  /** Wants StepResult's `states` of its tokens. */
+  answerStates?: boolean;
 }
 
 /** A sequence whose result is the pooled hidden state of its prompt (StepResult.pooled): it draws no token. */
@@ -225,11 +225,13 @@ export interface StepResult {
   topOffset: Uint32Array;
   topToken: Int32Array;
   topLogprob: Float32Array;
-  /**
-   * By sequence, as wide as the model's hidden rows, not normalised: the states of entries that finished with pooled; of answers
-   * that were asked for theirs, the mean of the states that their tokens were drawn from.
-   */
+  /** By sequence, the states of entries that finished with pooled: as wide as the model's hidden rows, not normalised. */
   pooled?: Array<{ sequence: number; values: Float32Array }>;
+  /**
+   * What tokens were drawn from, of sequences that asked: entry i's is row `row[i]` of `values`, -1 where it has none; `width` is
+   * that of the model's hidden rows, which are not normalised. Absent: there is none.
+   */
+  states?: { row: Int32Array; width: number; values: Float32Array };
   /** Of the tokens generated so far, entry i's last, the longest end that its adapter's trace index has. Absent: none has any. */
   match?: TraceMatches;
   /** Sentences for entries that finished with error, by sequence. */

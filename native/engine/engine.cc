@@ -466,7 +466,11 @@ class EngineImpl final : public Engine {
     const bool as_drafted = sequence.is_drafted(row.position + 1) && row.token == sequence.token_at(row.position + 1);
     sequence.tokens.push_back(row.token);
     ++generated_tokens_;
-    if (request.answer_state) add(sequence, state);
+    if (request.answer_states) {
+      const size_t hidden = info_.hyperparameters.hidden;
+      entry.state = static_cast<int32_t>(result.states.size() / hidden);
+      result.states.insert(result.states.end(), state, state + hidden);
+    }
     if (const TraceIndex* const trace = sequence.adapter ? sequence.adapter->trace() : nullptr) {
       sequence.match = trace->followed(sequence.match, static_cast<uint32_t>(row.token));
       entry.match = sequence.match;
@@ -482,7 +486,6 @@ class EngineImpl final : public Engine {
     const uint32_t id = sequence.id;
     result.entries.push_back(std::move(entry));
     if (finished) {
-      if (request.answer_state) give_mean(sequence, sequence.generated(), result);
       const std::unique_ptr<Sequence> done = scheduler_->remove(id);
       if (done->request.adapter != 0) adapters_->forget(done->request.adapter);
     }

@@ -56,8 +56,8 @@ struct SequenceRequest {
   /// Constrains the sequence: the first token is drawn among these, and each one after it waits for its own mask from
   /// set_mask. Empty: all tokens, always. Where min_tokens forbids all that a mask allows, the mask holds.
   MaskWords mask;
-  /// Wants the answer's state at its end (StepResult::pooled).
-  bool answer_state = false;
+  /// Wants the states that its tokens are drawn from (StepResult::states).
+  bool answer_states = false;
   /// Other than none: the prompt's pooled hidden state is the result; no token is drawn, and what is about tokens is ignored.
   Pool pool = Pool::none;
 };
@@ -77,6 +77,7 @@ struct StepEntry {
   /// Of the tokens generated so far, this one last, the longest end that the adapter's trace index has; of length 0 where
   /// there is none, or no index.
   TraceMatch match{};
+  int32_t state = -1;  ///< the row of StepResult::states that the token was drawn from; -1: it was not asked for
 };
 
 struct StepError {
@@ -85,8 +86,7 @@ struct StepError {
   std::string message;
 };
 
-/// The result of a sequence with a Pool, whose entry has the finish `pooled` and no token. Or the state of an answer that was asked for
-/// and ended with `stop` or `length`: the mean of the last normalised hidden states that its tokens were drawn from.
+/// The result of a sequence with a Pool, whose entry has the finish `pooled` and no token.
 struct PooledState {
   uint32_t sequence;
   std::vector<float> values;  ///< [hidden], not normalised
@@ -95,6 +95,7 @@ struct PooledState {
 struct StepResult {
   std::vector<StepEntry> entries;
   std::vector<PooledState> pooled;
+  std::vector<float> states;  ///< [tokens that asked, hidden]: the model's last normalised hidden states
   std::vector<StepError> errors;
   std::vector<std::string> warnings;  ///< sentences for whoever runs the server
 };

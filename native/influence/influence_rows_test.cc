@@ -147,7 +147,7 @@ TEST(influence_query_by_token_adds_up_to_the_answers) {
   CHECK_THROWS("has no target", influence_query(*setup.training, setup.layout(), {{1, 2}, {0, 0}}, true, true));
 }
 
-TEST(influence_state_of_an_answer_is_the_engines) {
+TEST(influence_state_of_an_answer_is_the_mean_of_the_engines) {
   Setup setup;
   EngineOptions options = options_for(setup.folder.path("tiny.gguf"));
   options.precision = Precision::float32;
@@ -156,7 +156,7 @@ TEST(influence_state_of_an_answer_is_the_engines) {
   request.prompt = {5, 6, 7, 8};
   request.max_tokens = 20;
   request.sampling.temperature = 0;
-  request.answer_state = true;
+  request.answer_states = true;
   const Outcome answer = engine.run(request);
   TrainingExample example{request.prompt, std::vector<float>(4)};
   for (const int32_t token : answer.tokens) {
@@ -167,7 +167,9 @@ TEST(influence_state_of_an_answer_is_the_engines) {
   const std::vector<float> state = influence_query(*setup.training, setup.layout(), example, false, false).states;
   double difference = 0, length = 0;
   for (size_t i = 0; i < state.size(); ++i) {
-    difference += std::pow(static_cast<double>(state[i]) - static_cast<double>(answer.pooled[i]), 2);
+    double sum = 0;
+    for (size_t at = i; at < answer.states.size(); at += state.size()) sum += static_cast<double>(answer.states[at]);
+    difference += std::pow(static_cast<double>(state[i]) - sum / static_cast<double>(answer.tokens.size()), 2);
     length += std::pow(static_cast<double>(state[i]), 2);
   }
   CHECK(std::sqrt(difference) < 1e-3 * std::sqrt(length));

@@ -29,7 +29,7 @@ struct Sequence {
   bool adapter_asked = false;       ///< its adapter was asked for on its behalf
   const LoraAdapter* adapter = nullptr;  ///< held while running
   TokenHistory history;
-  std::vector<float> pooled;  ///< the sum (or the last) of the hidden states so far, of prompt or answer; empty before the first
+  std::vector<float> pooled;  ///< the sum (or the last) of the prompt's hidden states so far; empty before the first
   size_t pooled_tokens = 0;   ///< leading prompt tokens that are in it
   std::vector<int32_t> draft;  ///< guesses at what follows the first draft_start tokens, verified by the current step
   size_t draft_start = 0;

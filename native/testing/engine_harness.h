@@ -21,8 +21,10 @@ struct Outcome {
   FinishReason finish = FinishReason::none;
   int32_t cached_tokens = 0;
   std::vector<float> pooled;
+  std::vector<float> states;  ///< of each token, one after the other
   bool operator==(const Outcome& o) const {
-    return tokens == o.tokens && logprobs == o.logprobs && finish == o.finish && pooled == o.pooled;
+    return tokens == o.tokens && logprobs == o.logprobs && finish == o.finish && pooled == o.pooled &&
+           states == o.states;
   }
 };
 inline std::ostream& operator<<(std::ostream& out, const Outcome& o) {
@@ -48,6 +50,10 @@ class Harness {
         Outcome& outcome = outcomes_[entry.sequence];
         if (entry.token >= 0) {
           outcome.tokens.push_back(entry.token);
+          if (entry.state >= 0) {
+            const size_t hidden = engine_->info().hyperparameters.hidden, first = static_cast<size_t>(entry.state) * hidden;
+            for (size_t i = 0; i < hidden; ++i) outcome.states.push_back(step.states[first + i]);
+          }
           outcome.logprobs.push_back(entry.has_logprobs ? entry.logprobs.logprob : 0);
         }
         outcome.cached_tokens += entry.cached_tokens;

@@ -57,7 +57,7 @@ function answered(response: string, lots: Array<SecondLevel | null>): void {
       finish: 'stop',
       tokens: Int32Array.of(1, 2, 3),
       spans: [],
-      answerState: undefined,
+      state: undefined,
       reason: undefined,
     });
   for (const { seq, choice } of records.of(response, undefined))

@@ -125,8 +125,8 @@ describe('the kit finds', () => {
         async follow(generation) {
           const following = await follow(generation);
           return {
-            wantsState: following.wantsState,
-            token: (id, match) => following.token(id, match),
+            wantsStates: following.wantsStates,
+            token: (id, match, state) => following.token(id, match, state),
             end(end) {
               const followed = following.end(end);
               return { ...followed, spans: followed.spans.map((span) => ({ ...span, end: 100 })) };
@@ -142,10 +142,10 @@ describe('the kit finds', () => {
         async follow(generation) {
           const following = await follow(generation);
           return {
-            wantsState: following.wantsState,
-            token: (id, match) => following.token(id, match),
+            wantsStates: following.wantsStates,
+            token: (id, match, state) => following.token(id, match, state),
             end(end) {
-              if (end.finish === 'cut') throw new Error('It was cut.');
+              if (end === 'cut') throw new Error('It was cut.');
               return following.end(end);
             },
           };
@@ -171,8 +171,8 @@ describe('the kit finds', () => {
             const mine = await follow(generation);
             last = mine;
             return {
-              wantsState: mine.wantsState,
-              token: (id, match) => last.token(id, match),
+              wantsStates: mine.wantsStates,
+              token: (id, match, state) => last.token(id, match, state),
               end: (end) => mine.end(end),
             };
           },

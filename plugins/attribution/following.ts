@@ -18,7 +18,8 @@ export interface EndedAnswer extends Omit<FollowedGeneration, 'traces'> {
   finish: 'stop' | 'length' | 'cut';
   tokens: Int32Array;
   spans: Span[];
-  answerState: Float32Array | undefined;
+  /** The mean of the states that its tokens were drawn from; undefined where one has none. */
+  state: Float32Array | undefined;
   /** Why nobody can be named; its tokens are counted alone. */
   reason: string | undefined;
 }
@@ -29,13 +30,16 @@ export interface Unattributed {
 }
 
 export class AnswerFollowing implements Following {
-  readonly wantsState: boolean;
+  readonly wantsStates: boolean;
   readonly #generation: FollowedGeneration;
   readonly #corpus: Corpus | Unattributed;
   readonly #ended: (answer: EndedAnswer) => void;
   readonly #finder: SpanFinder;
   readonly #tokens: number[] = [];
   readonly #spans: Span[] = [];
+  /** Of the states of its first tokens, so many. */
+  #sum: Float32Array | undefined;
+  #summed = 0;
 
   /** `minimum`: tokens of the shortest span. `ended` is told once. */
   constructor(
@@ -46,12 +50,13 @@ export class AnswerFollowing implements Following {
   ) {
     this.#generation = generation;
     this.#corpus = corpus;
-    this.wantsState = corpus instanceof Corpus;
+    this.wantsStates = corpus instanceof Corpus;
     this.#finder = new SpanFinder(minimum);
     this.#ended = ended;
   }
 
-  token(id: number, match: TokenMatch | undefined): TokenTrace | undefined {
+  token(id: number, match: TokenMatch | undefined, state?: Float32Array): TokenTrace | undefined {
+    if (state) this.#add(state);
     const span = this.#finder.add(match);
     if (span) this.#spans.push(span);
     this.#tokens.push(id);
@@ -60,19 +65,30 @@ export class AnswerFollowing implements Following {
     return { length: match.length, occurrences: match.count, examples };
   }
 
-  end({ finish, answerState }: Parameters<Following['end']>[0]): Followed {
+  end(finish: EndedAnswer['finish']): Followed {
     const last = this.#finder.end();
     if (last) this.#spans.push(last);
     const tokens = Int32Array.from(this.#tokens);
     const { traces, ...generation } = this.#generation;
     const corpus = this.#corpus;
     const reason = corpus instanceof Corpus ? undefined : corpus.reason;
-    this.#ended({ ...generation, finish, tokens, spans: this.#spans, answerState, reason });
+    this.#ended({ ...generation, finish, tokens, spans: this.#spans, state: this.#mean(), reason });
     if (!(corpus instanceof Corpus))
       return { status: 'unattributed', reason: corpus.reason, matchedTokens: 0, spans: [] };
     // Most answers are followed without being shown.
     const spans = traces ? tracedSpans(corpus, tokens, this.#spans) : [];
     return { status: 'settling', matchedTokens: covered(this.#spans), spans };
+  }
+
+  /** In the order of the tokens, in single precision: the same bits whatever is in a batch with it. */
+  #add(state: Float32Array): void {
+    this.#sum ??= new Float32Array(state.length);
+    for (let i = 0; i < state.length; i++) this.#sum[i]! += state[i]!;
+    this.#summed++;
+  }
+
+  #mean(): Float32Array | undefined {
+    return this.#summed === this.#tokens.length ? this.#sum?.map((value) => value / this.#summed) : undefined;
   }
 }
 

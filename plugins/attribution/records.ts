@@ -132,18 +132,7 @@ export class Records {
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'settling', ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
     );
     this.#db.transaction(() => {
-      for (const {
-        response,
-        choice,
-        tenant,
-        model,
-        finish,
-        reason,
-        prompt,
-        tokens,
-        answerState,
-        spans,
-      } of ended) {
+      for (const { response, choice, tenant, model, finish, reason, prompt, tokens, state, spans } of ended) {
         const named = reason === undefined;
         insert.run(
           response,
@@ -158,7 +147,7 @@ export class Records {
           tokens.length,
           named ? bytesOf(Int32Array.from(prompt)) : null,
           named ? bytesOf(tokens) : null,
-          named && answerState ? bytesOf(answerState) : null,
+          named && state ? bytesOf(state) : null,
           JSON.stringify(spans),
         );
       }

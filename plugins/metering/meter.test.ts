@@ -27,12 +27,9 @@ describeMeterSink('The metering plugin', {
       },
       { warn: stop, broken: stop },
     );
-    /** What was begun after those before became durable: an empty group is written after them. */
-    const settled = () => store.end({ number: 0, ended: 0, choices: [] });
     return {
       sink: createMeterSink(store, () => {}),
       async recorded(response) {
-        await settled();
         const found = (await store.call('unreceipted', 1000)).find(
           ({ about }) => about.response === response,
         );

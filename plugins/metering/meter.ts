@@ -27,20 +27,29 @@ class StoreMeter implements AnswerMeter {
     this.#choices = answer.choices.map(() => ({ handed: 0, finish: 'cut' }));
   }
 
-  async record(choice: number, ids: readonly number[], cached: number): Promise<void> {
-    this.#check();
+  record(choice: number, ids: readonly number[], cached: number): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure.error);
+    if (!this.#begun)
+      this.#store.begin({ number: this.#number, began: this.#began, ...aboutOf(this.#answer) });
+    const written = this.#store.tokens(this.#number, choice, cached, ids);
     if (!this.#begun) {
       this.#begun = true;
-      this.#store.begin({ number: this.#number, began: this.#began, ...aboutOf(this.#answer) });
+      written.catch((error) => {
+        this.#failure = { error };
+      });
     }
+    // A choice alone comes to its end where its tokens cannot be recorded: it waits for the group's own promise, at no further cost.
+    return this.#choices.length === 1 ? written : this.#noneFailed(written);
+  }
+
+  /** What began the answer may have been in a group that failed, and these tokens in a later one. */
+  async #noneFailed(written: Promise<void>): Promise<void> {
     try {
-      await this.#store.tokens(this.#number, choice, cached, ids);
+      await written;
     } catch (error) {
       this.#failure ??= { error };
-      throw error;
     }
-    // What began the answer may have been in a group that failed, and these tokens in a later one.
-    this.#check();
+    if (this.#failure) throw this.#failure.error;
   }
 
   handed(choice: number, tokens: number): void {
@@ -58,10 +67,6 @@ class StoreMeter implements AnswerMeter {
     this.#store
       .end({ number: this.#number, ended: Date.now(), choices: this.#choices })
       .then(this.#ended, () => {});
-  }
-
-  #check(): void {
-    if (this.#failure) throw this.#failure.error;
   }
 }
 

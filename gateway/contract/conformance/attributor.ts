@@ -17,9 +17,8 @@ import type { ModelCard } from '../backend.ts';
 /** An answer of the taught adapter, as its backend gives it. */
 export interface TaughtAnswer {
   prompt: readonly number[];
-  tokens: ReadonlyArray<{ id: number; match?: TokenMatch }>;
-  /** Where the backend makes it. */
-  state?: Float32Array;
+  /** `state` where the backend has it. */
+  tokens: ReadonlyArray<{ id: number; match?: TokenMatch; state?: Float32Array }>;
 }
 
 export interface OpenAttributor {
@@ -39,7 +38,8 @@ export interface AttributorUnderTest {
 
 /** What a token is worth. */
 const microPerToken = 1_000_000;
-type Finish = Parameters<Following['end']>[0]['finish'];
+type Finish = Parameters<Following['end']>[0];
+type Token = TaughtAnswer['tokens'][number];
 
 let answers = 0;
 const responseId = () => `kit-${process.pid}-${answers++}`;
@@ -58,6 +58,9 @@ function generation(model: ModelCard, answer: TaughtAnswer, about: About): Follo
   return { response, choice, tenant: 'acme', model, prompt: answer.prompt, traces };
 }
 
+const told = (following: Following, { id, match, state }: Token) =>
+  following.token(id, match, following.wantsStates ? state : undefined);
+
 /** Follows an answer to its end, and gives what it is settled to. */
 async function settledAnswer(
   { attributor }: OpenAttributor,
@@ -68,9 +71,8 @@ async function settledAnswer(
   const of = generation(model, answer, about);
   const following = await attributor.follow(of);
   const { finish = 'stop', made = answer.tokens.length } = about;
-  const traces = answer.tokens.slice(0, made).map(({ id, match }) => following.token(id, match));
-  const state = finish === 'cut' || !following.wantsState ? undefined : answer.state;
-  const followed = following.end({ finish, ...(state ? { answerState: state } : {}) });
+  const traces = answer.tokens.slice(0, made).map((token) => told(following, token));
+  const followed = following.end(finish);
   const shares = await attributor.settled(of.response, of.choice);
   return { response: of.response, traces, followed, shares: shares! };
 }
@@ -179,13 +181,10 @@ export const attributorCases: Readonly<Record<string, (under: AttributorUnderTes
       for (let at = 0; at < longest; at++)
         for (const { answer, following } of all) {
           const token = answer.tokens[at];
-          if (token) following.token(token.id, token.match);
+          if (token) told(following, token);
         }
       // The last to come is the first to end.
-      for (const { answer, following } of all.toReversed()) {
-        const state = following.wantsState ? answer.state : undefined;
-        following.end({ finish: 'stop', ...(state ? { answerState: state } : {}) });
-      }
+      for (const { following } of all.toReversed()) following.end('stop');
       for (const [choice, shares] of alone.entries())
         expect(await attributor.settled(response, choice)).toEqual(shares);
     }),

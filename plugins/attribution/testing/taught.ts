@@ -67,6 +67,6 @@ export function follow(
     const match = length > 0 ? { length, row: matches!.row[i]!, count: matches!.count[i]! } : undefined;
     return following.token(id, match);
   });
-  const followed = following.end({ finish: 'stop' });
+  const followed = following.end('stop');
   return { ended: ended!, followed, traces: seen };
 }

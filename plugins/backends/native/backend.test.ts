@@ -170,31 +170,25 @@ test('log-probabilities of tokens, and the prompt’s in one part before them', 
   ]);
 });
 
-test('tokens say where the corpus has them, and the finish gives the answer’s state where it was asked for', async () => {
+test('tokens say where the corpus has them, and what they were drawn from where that was asked for', async () => {
   const { backend, engine } = setUp();
-  const asking = await start(backend, engine, { answerState: true });
+  const asking = await start(backend, engine, { answerStates: true });
   const other = await start(backend, engine);
-  expect(engine.submitted.get(asking.sequence)!.answerState).toBe(true);
-  expect(engine.submitted.get(other.sequence)!.answerState).toBeUndefined();
+  expect(engine.submitted.get(asking.sequence)!.answerStates).toBe(true);
+  expect(engine.submitted.get(other.sequence)!.answerStates).toBeUndefined();
   const match = { length: 2, row: 5, count: 3 };
-  const values = Float32Array.of(1, -2);
-  engine.step([{ sequence: asking.sequence, token: 4, position: 3 }]);
-  engine.step(
-    [
-      { sequence: other.sequence, token: 8, position: 3, finish: FinishReason.length },
-      { sequence: asking.sequence, token: 7, position: 4, match, finish: FinishReason.stop },
-    ],
-    undefined,
-    undefined,
-    [{ sequence: asking.sequence, values }],
-  );
+  engine.step([{ sequence: asking.sequence, token: 4, position: 3, state: [3, 4] }]);
+  engine.step([
+    { sequence: other.sequence, token: 8, position: 3, finish: FinishReason.length },
+    { sequence: asking.sequence, token: 7, position: 4, match, state: [1, -2], finish: FinishReason.stop },
+  ]);
   const parts = (await readAll(asking.stream)).flat();
-  expect(parts[0]).toEqual({ type: 'token', id: 4, cachedTokens: 0 });
-  expect(parts[1]).toEqual({ type: 'token', id: 7, match });
-  expect(parts[2]).toMatchObject({ type: 'finish', reason: 'stop', answerState: values });
-  const [token, finish] = (await readAll(other.stream)).flat();
+  expect(parts[0]).toEqual({ type: 'token', id: 4, cachedTokens: 0, state: Float32Array.of(3, 4) });
+  expect(parts[1]).toEqual({ type: 'token', id: 7, match, state: Float32Array.of(1, -2) });
+  expect(parts[2]).toMatchObject({ type: 'finish', reason: 'stop' });
+  const [token] = (await readAll(other.stream)).flat();
   expect(token).not.toHaveProperty('match');
-  expect(finish).not.toHaveProperty('answerState');
+  expect(token).not.toHaveProperty('state');
 });
 
 test('abort cancels the sequence and ends the reader', async () => {

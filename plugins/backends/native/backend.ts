@@ -115,7 +115,7 @@ export class NativeBackend implements Backend {
       logprobs: request.logprobs,
       promptLogprobs: request.promptLogprobs,
       mask: request.constraint?.first,
-      answerState: request.answerState,
+      answerStates: request.answerStates,
     }));
     return generation;
   }

@@ -118,6 +118,7 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     const part: GeneratePart = { type: 'token', id };
     if (asked) part.logprob = logprobOf(step, i);
     if (step.match && step.match.length[i]! > 0) part.match = matchOf(step.match, i);
+    if (step.states && step.states.row[i]! >= 0) part.state = stateOf(step.states, i);
     if (this.#completionTokens === 0) {
       this.#cachedTokens = step.cachedTokens[i]!;
       part.cachedTokens = this.#cachedTokens;
@@ -150,12 +151,10 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
         cachedTokens: this.#cachedTokens,
         completionTokens: this.#completionTokens,
       };
-      const answerState = step.pooled?.find((state) => state.sequence === step.sequence[i])?.values;
       this.#pending.push({
         type: 'finish',
         ...(finish === FinishReason.stop ? { reason: 'stop', stopTokenId: id } : { reason: 'length' }),
         usage,
-        ...(answerState ? { answerState } : {}),
       });
       this.#end();
       return;
@@ -204,6 +203,10 @@ export function failureOf(step: StepResult, i: number): ColophonError {
 
 function matchOf({ length, row, count }: TraceMatches, i: number): TokenMatch {
   return { length: length[i]!, row: row[i]!, count: count[i]! };
+}
+
+function stateOf({ row, width, values }: NonNullable<StepResult['states']>, i: number): Float32Array {
+  return values.subarray(row[i]! * width, (row[i]! + 1) * width);
 }
 
 function logprobOf(step: StepResult, i: number): TokenLogprob {

@@ -8,6 +8,8 @@ import type { Settled } from './make_receipt.ts';
 /** What is signed and logged together: so much holds up the tokens of those that generate by a few milliseconds. */
 const together = 32;
 const retryMs = 5000;
+/** Between two runs while answers are being made: receipts cost less together than one by one, and take cores from those that generate. */
+const pauseMs = 2000;
 
 export interface ReceiptingOptions {
   store: Store;
@@ -24,6 +26,7 @@ export class Receipting {
   #again = false;
   #stopped = false;
   #retry: NodeJS.Timeout | undefined;
+  #pause: NodeJS.Timeout | undefined;
 
   constructor(options: ReceiptingOptions) {
     this.#options = options;
@@ -32,10 +35,13 @@ export class Receipting {
   /** There may be answers without a receipt. */
   wake(): void {
     if (this.#stopped) return;
-    if (this.#running) {
-      this.#again = true;
-      return;
-    }
+    this.#again = true;
+    if (!this.#running && (!this.#pause || this.#options.store.idle)) this.#start();
+  }
+
+  #start(): void {
+    clearTimeout(this.#pause);
+    this.#pause = undefined;
     this.#again = false;
     this.#running = this.#run()
       .catch((error: Error) => {
@@ -46,19 +52,27 @@ export class Receipting {
       })
       .finally(() => {
         this.#running = undefined;
-        if (this.#again) this.wake();
+        if (this.#stopped) return;
+        this.#pause = setTimeout(() => {
+          this.#pause = undefined;
+          if (this.#again) this.#start();
+        }, pauseMs).unref();
       });
   }
 
   /** Resolves when no answer is left without one. */
   async idle(): Promise<void> {
-    while (this.#running) await this.#running;
+    while (this.#running || (this.#again && !this.#stopped)) {
+      if (!this.#running) this.#start();
+      await this.#running;
+    }
   }
 
   /** After those that are being made; the others get theirs in a later run. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#pause);
     await this.#running;
   }
 
@@ -74,6 +88,8 @@ export class Receipting {
         'issue',
         answers.map(({ number }, at) => ({ number, settled: settled[at]! })),
       );
+      // Nothing else was waiting then, and what ended since has asked for another run.
+      if (answers.length < together) return this.#options.corrections?.run();
     }
   }
 

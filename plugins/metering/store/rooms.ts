@@ -55,8 +55,8 @@ const receiptTable = `
   ) STRICT;
 `;
 
-/** Tiles and checkpoint are written at most so often: their syncs hold up the tokens of those that generate. */
-const publishMs = 1000;
+/** Tiles and checkpoint are written at most so often, less while answers are being made: their syncs hold up the tokens of those. */
+const publishMs = { idle: 1000, busy: 10_000 };
 
 export type Rooms = ReturnType<typeof openRooms>;
 
@@ -120,11 +120,11 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
     } catch (error) {
       // All of it is in the database: it is published once there is room. Anything else ends the server.
       if (!isFull(error)) throw error;
-      publishing = setTimeout(publish, 5 * publishMs);
+      publishing = setTimeout(publish, publishMs.busy);
     }
   };
   const publishSoon = () => {
-    publishing ??= setTimeout(publish, publishMs);
+    publishing ??= setTimeout(publish, answers.idle ? publishMs.idle : publishMs.busy);
   };
 
   const find = ({ response, tenant }: Named) =>

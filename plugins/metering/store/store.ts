@@ -12,6 +12,8 @@ type Given<Name extends keyof Calls> = Parameters<Calls[Name]>[0];
 type Result<Name extends keyof Calls> = Awaited<ReturnType<Calls[Name]>>;
 
 interface PendingGroup {
+  /** Somebody waits for it; else it goes with the next that somebody waits for, or once `endsWaitMs` are over. */
+  urgent: boolean;
   begun: BegunAnswer[];
   tokens: number[];
   ended: EndedAnswer[];
@@ -19,6 +21,8 @@ interface PendingGroup {
   settle: { resolve(): void; reject(error: Error): void };
 }
 
+/** While answers are being made, ends of others, which nobody waits for, are written with what follows them within so many milliseconds. */
+const endsWaitMs = 1000;
 /** While the disk is full, a write is tried so often. */
 const probeMs = 1000;
 
@@ -38,6 +42,9 @@ export class Store {
   #group: PendingGroup | undefined;
   #writing: Promise<void> | undefined;
   #scheduled = false;
+  #endsWait: NodeJS.Timeout | undefined;
+  /** Answers that are being made. */
+  #open = 0;
   /** Why nothing can be recorded now. */
   #refusal: ColophonError | undefined;
   #probe: NodeJS.Timeout | undefined;
@@ -86,22 +93,31 @@ export class Store {
     return this.#next++;
   }
 
-  /** What is to become durable with the next group; its promise. */
+  /** What is to become durable with the tokens that follow. */
   begin(answer: BegunAnswer): void {
+    this.#open++;
     this.#pending().begun.push(answer);
   }
 
   /** Resolves when they are durable. */
   tokens(number: number, choice: number, cached: number, ids: readonly number[]): Promise<void> {
-    const group = this.#pending();
+    const group = this.#urgent();
     group.tokens.push(number | 0, Math.floor(number / 2 ** 32), choice, cached, ids.length, ...ids);
     return group.written;
   }
 
+  /** Resolves when it is durable, which is soon. */
   end(answer: EndedAnswer): Promise<void> {
-    const group = this.#pending();
+    this.#open--;
+    const group = this.idle ? this.#urgent() : this.#pending();
     group.ended.push(answer);
+    if (!group.urgent) this.#endsWait ??= setTimeout(() => this.#flush(), endsWaitMs);
     return group.written;
+  }
+
+  /** Whether no answer is being made. */
+  get idle(): boolean {
+    return this.#open === 0;
   }
 
   /** What is in the books of payouts; as MoneyBooks has it. */
@@ -112,8 +128,9 @@ export class Store {
     return this.call('books', { call, given }) as Promise<ReturnType<MoneyBooks[Name]>>;
   }
 
-  /** Rejects with a ColophonError. */
+  /** After all that was given to be recorded. Rejects with a ColophonError. */
   async call<Name extends keyof Calls>(name: Name, given: Given<Name>): Promise<Result<Name>> {
+    await this.#flush();
     try {
       return (await this.#ask({ call: name, given })) as Result<Name>;
     } catch (fault) {
@@ -124,22 +141,22 @@ export class Store {
   /** After what waits. */
   async close(): Promise<void> {
     clearTimeout(this.#probe);
+    await this.#flush();
     while (this.#writing || this.#scheduled) await (this.#writing ?? new Promise(setImmediate));
     await this.#ask({ call: 'close', given: undefined }).catch((fault: StoreFault) => this.#fault(fault));
     clearTimeout(this.#probe);
     await this.#thread.terminate();
   }
 
-  #pending(): PendingGroup {
-    if (!this.#group) {
-      let settle!: PendingGroup['settle'];
-      const written = new Promise<void>((resolve, reject) => {
-        settle = { resolve, reject };
-      });
-      // Those who wait for it are told; an end that nobody waits for is written again by the next start.
-      written.catch(() => {});
-      this.#group = { begun: [], tokens: [], ended: [], written, settle };
-    }
+  /** What waits is written at once. Resolves when that is over, well or not. */
+  async #flush(): Promise<void> {
+    if (this.#group) await this.#urgent().written.catch(() => {});
+  }
+
+  /** The group that is written next, as soon as can be. */
+  #urgent(): PendingGroup {
+    const group = this.#pending();
+    group.urgent = true;
     if (!this.#scheduled && !this.#writing) {
       this.#scheduled = true;
       // What one step gave all sequences comes in one turn.
@@ -148,12 +165,28 @@ export class Store {
         this.#writing = this.#write();
       });
     }
+    return group;
+  }
+
+  /** The group that is written next. */
+  #pending(): PendingGroup {
+    if (!this.#group) {
+      let settle!: PendingGroup['settle'];
+      const written = new Promise<void>((resolve, reject) => {
+        settle = { resolve, reject };
+      });
+      // Those who wait for it are told; an end that nobody waits for is written again by the next start.
+      written.catch(() => {});
+      this.#group = { urgent: false, begun: [], tokens: [], ended: [], written, settle };
+    }
     return this.#group;
   }
 
   async #write(): Promise<void> {
-    for (let group = this.#group; group; group = this.#group) {
+    for (let group = this.#group; group?.urgent; group = this.#group) {
       this.#group = undefined;
+      clearTimeout(this.#endsWait);
+      this.#endsWait = undefined;
       const { begun, tokens, ended, settle } = group;
       try {
         await this.#ask({ group: { begun, tokens: Int32Array.from(tokens), ended } });
@@ -175,7 +208,7 @@ export class Store {
       this.#tell.broken(fault.sentence);
     } else {
       clearTimeout(this.#probe);
-      this.#probe = setTimeout(() => this.#pending(), probeMs).unref();
+      this.#probe = setTimeout(() => this.#urgent(), probeMs).unref();
     }
     return refusal;
   }

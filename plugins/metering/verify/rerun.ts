@@ -200,21 +200,21 @@ async function rerunChoice(
     }
   }
   const ids: number[] = [];
-  let answerState: Float32Array | undefined;
   const asked: GenerateRequest = {
     ...requestOf(request, generated),
     model: card.id,
     prompt,
-    answerState: following?.wantsState ?? false,
+    answerStates: following?.wantsStates ?? false,
     ...(constraint ? { constraint } : {}),
   };
   try {
     for await (const parts of backend.generate(asked, new AbortController().signal))
       for (const part of parts) {
         if (part.type === 'token') {
-          following?.token(part.id, part.match);
+          // What was settled without influence had none to go by, or was not to.
+          following?.token(part.id, part.match, shares?.influence === null ? undefined : part.state);
           ids.push(part.id);
-        } else if (part.type === 'finish') answerState = part.answerState;
+        }
       }
   } finally {
     constraint?.close();
@@ -223,11 +223,7 @@ async function rerunChoice(
   if (!shares) return findings;
   if (!following)
     return [...findings, bad('shares', 'Nothing here attributes answers, so shares cannot be made again.')];
-  // What was settled without the state of the answer had none: it was cut.
-  following.end({
-    finish: choice.finish,
-    ...(shares.influence !== null && answerState ? { answerState } : {}),
-  });
+  following.end(choice.finish);
   const again = await attributor!.settled(response, at);
   const { unattributed: _, ...found } = again ?? {};
   findings.push(

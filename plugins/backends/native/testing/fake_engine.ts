@@ -23,6 +23,7 @@ export interface Entry {
   queueSeconds?: number;
   logprob?: { value: number; rank: number; top: Array<[number, number]> };
   match?: TokenMatch;
+  state?: number[];
 }
 
 interface FakeAdapter {
@@ -167,6 +168,8 @@ export class FakeEngine implements NativeEngine {
   ): void {
     const tops = entries.map((entry) => entry.logprob?.top ?? []);
     const column = (of: keyof TokenMatch) => Uint32Array.from(entries, ({ match }) => match?.[of] ?? 0);
+    const states = entries.flatMap(({ state }) => (state ? [state] : []));
+    let row = 0;
     const topOffset = [0];
     for (const top of tops) topOffset.push(topOffset.at(-1)! + top.length);
     this.#listener({
@@ -183,6 +186,15 @@ export class FakeEngine implements NativeEngine {
       topLogprob: Float32Array.from(tops.flat(), ([, logprob]) => logprob),
       ...(entries.some(({ match }) => match)
         ? { match: { length: column('length'), row: column('row'), count: column('count') } }
+        : {}),
+      ...(states[0]
+        ? {
+            states: {
+              row: Int32Array.from(entries, ({ state }) => (state ? row++ : -1)),
+              width: states[0].length,
+              values: Float32Array.from(states.flat()),
+            },
+          }
         : {}),
       errors,
       warnings,
