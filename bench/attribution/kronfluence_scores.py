@@ -94,7 +94,7 @@ def main() -> None:
 
     def score(asked):
         begin = time.perf_counter()
-        scores = analyzer.compute_pairwise_scores(
+        analyzer.compute_pairwise_scores(
             scores_name="scores",
             factors_name="factors",
             query_dataset=asked,
@@ -104,7 +104,9 @@ def main() -> None:
             # All queries' gradients at once, so that each training example's is computed once.
             score_args=ScoreArguments(query_gradient_accumulation_steps=-(-len(asked) // 8)),
             overwrite_output_dir=True,
-        )["all_modules"]
+        )
+        # It writes them to its folder and returns nothing.
+        scores = analyzer.load_pairwise_scores("scores")["all_modules"]
         return scores, time.perf_counter() - begin
 
     scores, seconds = score(queries)
