@@ -222,6 +222,7 @@ describe('health', () => {
     });
     const { body, headers } = await get('/metrics');
     expect(headers.get('content-type')).toContain('text/plain');
+    for (const line of wanted) expect(body).toMatch(line);
     expect(body).not.toContain('"one"');
     expect(body).not.toContain('ann');
   });
