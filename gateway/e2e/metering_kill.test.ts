@@ -12,7 +12,8 @@ import { afterAll, expect, test } from 'vitest';
 import { PublicKeys } from '../../plugins/metering/keys/public_keys.ts';
 import { parseCheckpoint } from '../../plugins/metering/ledger/checkpoint.ts';
 import { verifyLedger } from '../../plugins/metering/ledger/verify_ledger.ts';
-import { runHead } from '../../plugins/metering/store/protocol.ts';
+import { recordsAfter } from '../../plugins/metering/store/journal.ts';
+import { decodeGroup, runHead } from '../../plugins/metering/store/protocol.ts';
 import { full, modelPath, randomSource } from './engine.ts';
 import { type ServerProcess, startServerProcess } from './server_process.ts';
 import { signedReceipt } from './signed_receipts.ts';
@@ -86,14 +87,24 @@ function readLastRecords(): void {
   const db = new Database(join(copy, 'metering.db'));
   const open = db.prepare('SELECT number, response FROM answers WHERE ended IS NULL').raw().all();
   const responses = new Map(open as Array<[number, string]>);
-  for (const row of db.prepare('SELECT tokens FROM steps ORDER BY seq').pluck().all() as Buffer[]) {
-    const run = new Int32Array(Uint8Array.from(row).buffer);
+  const take = (run: Int32Array) => {
     for (let at = 0; at < run.length; at += runHead + run[at + 4]!) {
       const response = responses.get(run[at]! + run[at + 1]! * 2 ** 32);
       if (response !== undefined) lastRecords.set(response, run[at + 4]!);
     }
-  }
+  };
+  for (const row of db.prepare('SELECT tokens FROM steps ORDER BY seq').pluck().all() as Buffer[])
+    take(new Int32Array(Uint8Array.from(row).buffer));
+  const applied = db.prepare('SELECT record FROM applied').pluck().get() as number;
   db.close();
+  for (const { begun, tokens, ended } of recordsAfter(metering, applied).map(decodeGroup)) {
+    for (const { number, about } of begun) responses.set(number, about.response);
+    take(tokens);
+    for (const { number } of ended) {
+      lastRecords.delete(responses.get(number) ?? '');
+      responses.delete(number);
+    }
+  }
   rmSync(copy, { recursive: true });
 }
 

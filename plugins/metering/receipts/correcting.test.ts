@@ -9,6 +9,7 @@ import { PublicKeys } from '../keys/public_keys.ts';
 import { verifyLedger } from '../ledger/verify_ledger.ts';
 import { verifyCorrectionFile, verifyReceiptFile } from '../ledger/verify_receipt.ts';
 import { type FeeSettings, feesConfig } from '../money/fees.ts';
+import { encodeGroup } from '../store/protocol.ts';
 import { openRooms, type Rooms } from '../store/rooms.ts';
 import type { Store } from '../store/store.ts';
 import { Correcting } from './correcting.ts';
@@ -82,11 +83,13 @@ function answered(response: string): number {
     choices: [{ prompt: 0 }],
   };
   number++;
-  rooms.write({
+  const record = encodeGroup({
+    at: 1,
     begun: [{ number, about, prompts: [Int32Array.of(1)], grammars: [], began: 1 }],
     tokens: Int32Array.of(number, 0, 0, 0, 2, 7, 8),
     ended: [{ number, ended: 2, choices: [{ handed: 2, finish: 'stop' }] }],
   });
+  rooms.apply({ records: [record], last: number });
   return number;
 }
 const issue = (...numbers: number[]) =>

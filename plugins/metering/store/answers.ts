@@ -1,7 +1,7 @@
 /**
  * The record of every answer, in SQLite. What a step gave all answers is one row of `steps`, written with whatever began and ended in
- * the same moment; an answer that ended has its numbers in `answers`. What a process that died left open is ended by the next from
- * `steps`: all that was recorded counts, for it may have left.
+ * the same moment; an answer that ended has its numbers in `answers`. What a process that died left open is cut by the next: all that was
+ * recorded counts, for it may have left.
  */
 import { randomBytes } from 'node:crypto';
 import type { Database, Statement } from 'better-sqlite3';
@@ -80,6 +80,8 @@ interface OpenAnswer {
   /** The first row of `steps` that it may be in. */
   first: number;
   choices: Array<{ cached: number; ids: number[] }>;
+  /** When it had its last tokens; 0: not yet. */
+  lastAt: number;
 }
 
 export class Answers {
@@ -88,19 +90,13 @@ export class Answers {
   readonly #insert: Record<'answer' | 'opening' | 'step', Statement>;
   readonly #end: Record<'answer' | 'opening', Statement>;
   readonly #read: Record<'unreceipted' | 'finished' | 'opening', Statement>;
-  /** The number of the first answer of this process; whoever begins them counts on. */
-  readonly next: number;
   #lastStep: number;
   #keptFrom: number;
 
-  /** Ends what an earlier process left open, in one transaction. */
-  constructor(db: Database, now: number) {
+  constructor(db: Database) {
     this.#db = db;
     db.exec(schema);
-    const last = (of: string, table: string) =>
-      Number(db.prepare(`SELECT coalesce(max(${of}), 0) FROM ${table}`).pluck().get());
-    this.next = last('number', 'answers') + 1;
-    this.#lastStep = last('seq', 'steps');
+    this.#lastStep = Number(db.prepare('SELECT coalesce(max(seq), 0) FROM steps').pluck().get());
     this.#keptFrom = Number(db.prepare('SELECT coalesce(min(seq), 1) FROM steps').pluck().get());
     this.#insert = {
       answer: db.prepare(
@@ -125,7 +121,12 @@ export class Answers {
         'SELECT salt, prompts, grammars, outputs FROM openings WHERE number = ? AND outputs IS NOT NULL',
       ),
     };
-    db.transaction(() => this.#recover(now))();
+    this.#load();
+  }
+
+  /** The number that none has yet; whoever begins answers counts on from it. */
+  get next(): number {
+    return Number(this.#db.prepare('SELECT coalesce(max(number), 0) FROM answers').pluck().get()) + 1;
   }
 
   /** Whether no answer is being made: nobody waits for a record. */
@@ -134,7 +135,7 @@ export class Answers {
   }
 
   /** Writes a group, in the caller's transaction; `forget` undoes what it left in memory where that fails. */
-  write({ begun, tokens, ended }: Group, now: number): { forget(): void } {
+  write({ at, begun, tokens, ended }: Group): { forget(): void } {
     const undo: Array<() => void> = [];
     const forget = () => {
       for (const step of undo.reverse()) step();
@@ -146,9 +147,9 @@ export class Answers {
         undo.push(() => {
           this.#lastStep = before;
         });
-        this.#insert.step.run(before + 1, now, bytesOf(tokens));
+        this.#insert.step.run(before + 1, at, bytesOf(tokens));
         this.#lastStep = before + 1;
-        for (const run of runsOf(tokens)) this.#take(run, undo);
+        for (const run of runsOf(tokens)) this.#take(run, at, undo);
       }
       for (const answer of ended) this.#finish(answer, undo);
       if (ended.length > 0) this.#sweep(undo);
@@ -196,6 +197,16 @@ export class Answers {
     return this.#db.prepare('DELETE FROM openings WHERE number = ?').run(number).changes > 0;
   }
 
+  /** Ends what an earlier process left open, in the caller's transaction. */
+  cut(now: number): void {
+    for (const [number, { choices, lastAt }] of [...this.#open]) {
+      const cut = choices.map(({ ids }) => ({ handed: ids.length, finish: 'cut' as const }));
+      this.#finish({ number, ended: lastAt || now, choices: cut }, []);
+    }
+    this.#db.prepare('DELETE FROM steps').run();
+    this.#keptFrom = this.#lastStep + 1;
+  }
+
   #begin({ number, about, prompts, grammars, began }: BegunAnswer, undo: Array<() => void>): void {
     const { response, tenant, key, model, adapter } = about;
     this.#insert.answer.run(
@@ -214,18 +225,22 @@ export class Answers {
       promptLengths: prompts.map(({ length }) => length),
       first: this.#lastStep + 1,
       choices: about.choices.map(() => ({ cached: 0, ids: [] })),
+      lastAt: 0,
     });
     undo.push(() => this.#open.delete(number));
   }
 
-  #take({ number, choice, cached, ids }: Run, undo: Array<() => void>): void {
-    const kept = this.#open.get(number)?.choices[choice];
+  #take({ number, choice, cached, ids }: Run, at: number, undo: Array<() => void>): void {
+    const answer = this.#open.get(number);
+    const kept = answer?.choices[choice];
     // What began it could not be written; its meter failed with that, and lets nothing out.
     if (!kept) return;
-    const before = { cached: kept.cached, length: kept.ids.length };
+    const before = { lastAt: answer!.lastAt, cached: kept.cached, length: kept.ids.length };
+    answer!.lastAt = at;
     kept.cached = cached;
     for (const id of ids) kept.ids.push(id);
     undo.push(() => {
+      answer!.lastAt = before.lastAt;
       kept.cached = before.cached;
       kept.ids.length = before.length;
     });
@@ -275,7 +290,8 @@ export class Answers {
     });
   }
 
-  #recover(now: number): void {
+  /** What an earlier process left open, as far as it was applied. */
+  #load(): void {
     const rows = this.#db
       .prepare(
         `SELECT number, about, prompts FROM answers LEFT JOIN openings USING (number) WHERE ended IS NULL ORDER BY number`,
@@ -288,27 +304,16 @@ export class Answers {
         promptLengths: unpackLists(prompts).map(({ length }) => length),
         first: 0,
         choices: known.choices.map(() => ({ cached: 0, ids: [] })),
+        lastAt: 0,
       });
     }
-    const lastAt = new Map<number, number>();
     const steps = this.#db
       .prepare('SELECT at, tokens FROM steps ORDER BY seq')
       .iterate() as IterableIterator<{
       at: number;
       tokens: Buffer;
     }>;
-    for (const { at, tokens } of steps)
-      for (const run of runsOf(wordsOf(tokens)))
-        if (this.#open.has(run.number)) {
-          this.#take(run, []);
-          lastAt.set(run.number, at);
-        }
-    for (const [number, { choices }] of [...this.#open]) {
-      const cut = choices.map(({ ids }) => ({ handed: ids.length, finish: 'cut' as const }));
-      this.#finish({ number, ended: lastAt.get(number) ?? now, choices: cut }, []);
-    }
-    this.#db.prepare('DELETE FROM steps').run();
-    this.#keptFrom = this.#lastStep + 1;
+    for (const { at, tokens } of steps) for (const run of runsOf(wordsOf(tokens))) this.#take(run, at, []);
   }
 }
 

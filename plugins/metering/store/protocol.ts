@@ -1,6 +1,8 @@
 /** What the server's thread and that of the store tell each other. */
+import { deserialize, serialize } from 'node:v8';
 import type { ErrorType, MeteredFinish } from '../../../gateway/contract/index.ts';
 import type { ReceiptChoice } from '../receipts/receipt.ts';
+import type { Pending } from './journal.ts';
 
 /** As its receipt says it, but for what is said of the grammar by a commitment. */
 export type AskedChoice = Omit<NonNullable<ReceiptChoice['request']>, 'grammar'>;
@@ -36,8 +38,10 @@ export interface EndedAnswer {
   choices: Array<{ handed: number; finish: MeteredFinish }>;
 }
 
-/** What becomes durable together. */
+/** What becomes durable together: what a record of the journal says. */
 export interface Group {
+  /** Unix milliseconds. */
+  at: number;
   begun: BegunAnswer[];
   /** Tokens of a step, one run after the other: answer number (low and high 32 bits), choice, cached tokens, count, ids. */
   tokens: Int32Array;
@@ -46,6 +50,9 @@ export interface Group {
 
 /** Of a run in `Group.tokens`, before its ids. */
 export const runHead = 5;
+
+export const encodeGroup = (group: Group): Uint8Array => serialize(group);
+export const decodeGroup = (record: Uint8Array): Group => deserialize(record) as Group;
 
 /**
  * What went wrong: `full` can be tried again once there is room, `refused` was asked wrongly (`error`: what a client is told); after
@@ -57,7 +64,7 @@ export interface StoreFault {
   error?: { type: ErrorType; code: string | null; param: string | null };
 }
 
-export type Asked = { id: number } & ({ group: Group } | { call: string; given: unknown });
+export type Asked = { id: number } & ({ apply: Pending } | { call: string; given: unknown });
 
 export type Answered = { id: number } & ({ result: unknown } | { fault: StoreFault });
 

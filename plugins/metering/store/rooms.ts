@@ -18,7 +18,8 @@ import { Corrections } from '../receipts/corrections.ts';
 import { correctionStatement } from '../receipts/make_correction.ts';
 import { receiptOf, type Settled, statementOf } from '../receipts/make_receipt.ts';
 import { Answers } from './answers.ts';
-import type { Group } from './protocol.ts';
+import { type Pending, recordsAfter } from './journal.ts';
+import { decodeGroup } from './protocol.ts';
 import { type UsageQuery, usageOf } from './usage.ts';
 
 export interface RoomsOptions {
@@ -45,7 +46,9 @@ export interface Named {
   tenant?: string;
 }
 
-const receiptTable = `
+const tables = `
+  CREATE TABLE IF NOT EXISTS applied (one INTEGER PRIMARY KEY CHECK (one = 1), record INTEGER NOT NULL) STRICT;
+  INSERT INTO applied VALUES (1, 0) ON CONFLICT DO NOTHING;
   CREATE TABLE IF NOT EXISTS receipts (
     idx INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -64,17 +67,18 @@ export type Rooms = ReturnType<typeof openRooms>;
 export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOptions, tell: Telling) {
   mkdirSync(folder, { recursive: true });
   const db = openDatabase(join(folder, 'metering.db'));
-  const answers = new Answers(db, Date.now());
+  db.exec(tables);
+  const answers = new Answers(db);
   const keys = installationKeys(folder, name);
   const published = join(folder, 'ledger');
   const ledger = new Ledger(db, published, keys);
-  db.exec(receiptTable);
   const corrections = new Corrections(db, fees);
   const books = openMoney(db, { currency: fees.currency, threshold });
   const insertReceipt = db.prepare(
     'INSERT INTO receipts (idx, id, number, envelope, owed) VALUES (?, ?, ?, ?, ?)',
   );
   const [begin, commit, rollback] = ['BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK'].map((sql) => db.prepare(sql));
+  const setApplied = db.prepare('UPDATE applied SET record = ?');
   const setReceipt = db.prepare('UPDATE answers SET receipt = ? WHERE number = ?');
 
   /** All of it, or nothing; durable when it returns. */
@@ -143,12 +147,23 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
     };
   };
 
+  const take = ({ records, last }: Pending, undo: (step: () => void) => void) => {
+    for (const record of records) undo(answers.write(decodeGroup(record)).forget);
+    setApplied.run(last);
+  };
+
+  const before = db.prepare('SELECT record FROM applied').pluck().get() as number;
+  const records = recordsAfter(folder, before);
+  const applied = before + records.length;
+  transaction((undo) => {
+    take({ records, last: applied }, undo);
+    answers.cut(Date.now());
+  });
   publish();
   return {
-    opened: { next: answers.next, keys: keys.known.toJson() },
-    write(group: Group): void {
-      transaction((undo) => undo(answers.write(group, Date.now()).forget));
-    },
+    opened: { next: answers.next, keys: keys.known.toJson(), applied },
+    /** Records of the journal. */
+    apply: (pending: Pending): void => transaction((undo) => take(pending, undo)),
     calls: {
       usage: (query: UsageQuery) => usageOf(db, query),
       /** More of them while nobody's tokens would wait for their receipts. */

@@ -1,5 +1,5 @@
 /** What is recorded is durable when it is said so, once, and counted to the token whatever ends the process. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -7,9 +7,10 @@ import fc from 'fast-check';
 import { Value } from 'typebox/value';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type FeeSettings, feesConfig } from '../money/fees.ts';
-import { Answers } from './answers.ts';
+import { Answers, type FinishedAnswer } from './answers.ts';
 import type { AnswerAbout, Group } from './protocol.ts';
 import { Store } from './store.ts';
+import { bytesOf } from './token_lists.ts';
 
 const about = (response: string, choices = 1): AnswerAbout => ({
   response,
@@ -29,7 +30,8 @@ const run = (number: number, choice: number, ids: number[], cached = 0) => [
   ids.length,
   ...ids,
 ];
-const group = (part: Partial<Omit<Group, 'tokens'>> & { tokens?: number[] }): Group => ({
+const group = (at: number, part: Partial<Omit<Group, 'tokens'>> & { tokens?: number[] }): Group => ({
+  at,
   begun: [],
   ended: [],
   ...part,
@@ -45,14 +47,13 @@ const begun = (number: number, choices = 1) => ({
 
 describe('answers', () => {
   test('tokens of choices are told apart, and those that were handed over are counted', () => {
-    const answers = new Answers(new Database(':memory:'), 0);
+    const answers = new Answers(new Database(':memory:'));
     answers.write(
-      group({ begun: [begun(1, 2)], tokens: [...run(1, 0, [7], 2), ...run(1, 1, [8, 9], 2)] }),
-      10,
+      group(10, { begun: [begun(1, 2)], tokens: [...run(1, 0, [7], 2), ...run(1, 1, [8, 9], 2)] }),
     );
-    answers.write(group({ tokens: run(1, 0, [10], 2) }), 20);
+    answers.write(group(20, { tokens: run(1, 0, [10], 2) }));
     answers.write(
-      group({
+      group(30, {
         ended: [
           {
             number: 1,
@@ -64,7 +65,6 @@ describe('answers', () => {
           },
         ],
       }),
-      30,
     );
     expect(answers.finished(1)).toMatchObject({
       ended: 30,
@@ -79,11 +79,12 @@ describe('answers', () => {
 
   test('what a process left open counts as all that was recorded', () => {
     const db = new Database(':memory:');
-    const answers = new Answers(db, 0);
-    answers.write(group({ begun: [begun(1), begun(2)], tokens: [...run(1, 0, [7]), ...run(2, 0, [5])] }), 10);
-    answers.write(group({ ended: [{ number: 2, ended: 15, choices: [{ handed: 1, finish: 'stop' }] }] }), 15);
-    answers.write(group({ tokens: run(1, 0, [8]) }), 20);
-    const again = new Answers(db, 99);
+    const answers = new Answers(db);
+    answers.write(group(10, { begun: [begun(1), begun(2)], tokens: [...run(1, 0, [7]), ...run(2, 0, [5])] }));
+    answers.write(group(15, { ended: [{ number: 2, ended: 15, choices: [{ handed: 1, finish: 'stop' }] }] }));
+    answers.write(group(20, { tokens: run(1, 0, [8]) }));
+    const again = new Answers(db);
+    again.cut(99);
     expect(again.next).toBe(3);
     expect(again.finished(1)).toMatchObject({
       ended: 20,
@@ -109,7 +110,7 @@ describe('answers', () => {
         ),
         (steps) => {
           const db = new Database(':memory:');
-          const answers = new Answers(db, 0);
+          const answers = new Answers(db);
           const expected = new Map<number, number[]>();
           const over = new Set<number>();
           for (const { answer, ids, end, fails } of steps) {
@@ -117,7 +118,7 @@ describe('answers', () => {
             const known = expected.has(answer);
             db.exec('BEGIN');
             const written = answers.write(
-              group({
+              group(1, {
                 begun: known ? [] : [begun(answer)],
                 tokens: run(answer, 0, ids),
                 ended: end
@@ -132,7 +133,6 @@ describe('answers', () => {
                     ]
                   : [],
               }),
-              1,
             );
             if (fails) {
               db.exec('ROLLBACK');
@@ -143,7 +143,8 @@ describe('answers', () => {
             expected.set(answer, [...(expected.get(answer) ?? []), ...ids]);
             if (end) over.add(answer);
           }
-          const again = new Answers(db, 2);
+          const again = new Answers(db);
+          again.cut(2);
           for (const [answer, ids] of expected) {
             const { opening, choices } = again.finished(answer)!;
             expect(opening!.outputs).toEqual([ids]);
@@ -196,6 +197,61 @@ describe('the store', () => {
       await again.call('usage', { start: 0, end: 1e9, by: ['tenant'], limit: 10, offset: 0 }),
     ).toMatchObject([{ tenant: 'acme', responses: expect.any(Number) }]);
     await again.close();
+  });
+
+  test('what the database was not told of is there after a kill', async () => {
+    const store = await Store.open(options(), fail);
+    const killed = mkdtempSync(join(tmpdir(), 'colophon-test-'));
+    const [told, kept, open] = [store.number(), store.number(), store.number()];
+    const answer = async (number: number) => {
+      store.begin(begun(number));
+      for (let id = 0; id < 3; id++) await store.tokens(number, 0, 0, [id]);
+    };
+    const end = (number: number) => store.end({ number, ended: 5, choices: [{ handed: 2, finish: 'stop' }] });
+    try {
+      await Promise.all([told, open].map(answer));
+      await end(told);
+      expect(await store.call('unreceipted', 9)).toHaveLength(1);
+      await Promise.all([answer(kept), store.tokens(open, 0, 0, [7, 8])]);
+      await Promise.all([end(kept), store.tokens(open, 0, 0, [9])]);
+      cpSync(folder, killed, { recursive: true });
+      const again = await Store.open({ ...options(), folder: killed }, fail);
+      const found = (await again.call('unreceipted', 9)) as FinishedAnswer[];
+      expect(found.map(({ number, choices }) => [number, choices[0]!.finish, choices[0]!.handed])).toEqual([
+        [told, 'stop', 2],
+        [kept, 'stop', 2],
+        [open, 'cut', 6],
+      ]);
+      await again.close();
+    } finally {
+      await store.close();
+      rmSync(killed, { recursive: true });
+    }
+  });
+
+  test('what is deleted is not in the folder any more, however much is being recorded', async () => {
+    const store = await Store.open(options(), fail);
+    const secret = 0x5ec2e7;
+    const [number, other] = [store.number(), store.number()];
+    const tokens = (step: number) => store.tokens(other, 0, 0, [step]);
+    store.begin({ ...begun(number), prompts: [Int32Array.of(secret)] });
+    store.begin(begun(other));
+    await Promise.all([store.tokens(number, 0, 0, [1]), tokens(0)]);
+    await store.end({ number, ended: 5, choices: [{ handed: 1, finish: 'stop' }] });
+    const settled = { shares: [{ unattributed: 'x' }], attribution: {} };
+    await store.call('issue', [{ number, settled }]);
+    const held = () =>
+      ['journal-0', 'journal-1'].some((name) =>
+        readFileSync(join(folder, name)).includes(bytesOf(Int32Array.of(secret))),
+      );
+    expect(held()).toBe(true);
+    const erased = store.call('erase', { response: `r${number}` });
+    for (let step = 1; step < 20; step++) await tokens(step);
+    expect(await erased).toBe(true);
+    for (let step = 20; step < 24; step++) await tokens(step);
+    await store.call('usage', { start: 0, end: 1e9, by: ['tenant'], limit: 10, offset: 0 });
+    expect(held()).toBe(false);
+    await store.close();
   });
 
   test('a second server on the same folder is refused', async () => {

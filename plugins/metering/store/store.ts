@@ -1,10 +1,22 @@
-/** The store as the server's thread sees it: what comes while it writes is written together next, in one transaction. */
+/**
+ * The store as the server's thread sees it. What comes while it writes is written together next, as one record of the journal; the database is
+ * told of many records at once, as keeping it takes cores from those that generate.
+ */
 import { Worker } from 'node:worker_threads';
-import { ColophonError } from '../../../gateway/contract/index.ts';
+import type { ColophonError } from '../../../gateway/contract/index.ts';
 import { threadFile } from '../../../gateway/contract/thread_file.ts';
 import { PublicKeys } from '../keys/public_keys.ts';
 import type { BookCall, MoneyBooks } from '../money/money.ts';
-import type { Answered, BegunAnswer, EndedAnswer, StoreFault, Told } from './protocol.ts';
+import { faultOf, refusalOf } from './fault.ts';
+import { Journal } from './journal.ts';
+import {
+  type Answered,
+  type BegunAnswer,
+  type EndedAnswer,
+  encodeGroup,
+  type StoreFault,
+  type Told,
+} from './protocol.ts';
 import type { Rooms, RoomsOptions } from './rooms.ts';
 
 type Calls = Rooms['calls'];
@@ -23,8 +35,13 @@ interface PendingGroup {
 
 /** While answers are being made, ends of others, which nobody waits for, are written with what follows them within so many milliseconds. */
 const endsWaitMs = 1000;
+/** What is durable is told to the database within so many milliseconds. */
+const applyWaitMs = 2000;
 /** While the disk is full, a write is tried so often. */
 const probeMs = 1000;
+
+/** Calls that delete what was said. */
+const deleting: ReadonlySet<keyof Calls> = new Set(['erase', 'forget']);
 
 export interface StoreTelling {
   warn(sentence: string): void;
@@ -39,10 +56,13 @@ export class Store {
   #asked = 0;
   #next = 1;
   #keys!: PublicKeys;
+  #journal!: Journal;
   #group: PendingGroup | undefined;
   #writing: Promise<void> | undefined;
   #scheduled = false;
   #endsWait: NodeJS.Timeout | undefined;
+  #applying: Promise<void> | undefined;
+  #applyWait: NodeJS.Timeout | undefined;
   /** Answers that are being made. */
   #open = 0;
   /** Why nothing can be recorded now. */
@@ -66,13 +86,17 @@ export class Store {
   static async open(options: RoomsOptions, tell: StoreTelling): Promise<Store> {
     const store = new Store(options, tell);
     try {
-      const { next, keys } = (await store.#ask({ call: 'open', given: undefined })) as Rooms['opened'];
+      const { next, keys, applied } = (await store.#ask({
+        call: 'open',
+        given: undefined,
+      })) as Rooms['opened'];
       store.#next = next;
       store.#keys = PublicKeys.parse(JSON.stringify(keys));
+      store.#journal = new Journal(options.folder, applied);
       return store;
-    } catch (fault) {
+    } catch (error) {
       await store.#thread.terminate();
-      throw new Error((fault as StoreFault).sentence ?? String(fault));
+      throw new Error(faultOf(error).sentence);
     }
   }
 
@@ -131,8 +155,12 @@ export class Store {
   /** After all that was given to be recorded. Rejects with a ColophonError. */
   async call<Name extends keyof Calls>(name: Name, given: Given<Name>): Promise<Result<Name>> {
     await this.#flush();
+    // While the disk is full it knows what it knows.
+    await this.#apply().catch(() => {});
     try {
-      return (await this.#ask({ call: name, given })) as Result<Name>;
+      const result = (await this.#ask({ call: name, given })) as Result<Name>;
+      if (deleting.has(name) && result) this.#forgetRecords();
+      return result;
     } catch (fault) {
       throw refusalOf(fault as StoreFault);
     }
@@ -143,6 +171,10 @@ export class Store {
     clearTimeout(this.#probe);
     await this.#flush();
     while (this.#writing || this.#scheduled) await (this.#writing ?? new Promise(setImmediate));
+    await this.#apply().catch(() => {});
+    clearTimeout(this.#applyWait);
+    this.#forgetRecords();
+    this.#journal.close();
     await this.#ask({ call: 'close', given: undefined }).catch((fault: StoreFault) => this.#fault(fault));
     clearTimeout(this.#probe);
     await this.#thread.terminate();
@@ -189,14 +221,47 @@ export class Store {
       this.#endsWait = undefined;
       const { begun, tokens, ended, settle } = group;
       try {
-        await this.#ask({ group: { begun, tokens: Int32Array.from(tokens), ended } });
-        this.#refusal = undefined;
+        await this.#journal.append(
+          encodeGroup({ at: Date.now(), begun, tokens: Int32Array.from(tokens), ended }),
+        );
         settle.resolve();
-      } catch (fault) {
-        settle.reject(this.#fault(fault as StoreFault));
+        const apply = () => void this.#apply().catch(() => {});
+        if (this.#refusal) apply();
+        else this.#applyWait ??= setTimeout(apply, applyWaitMs);
+      } catch (error) {
+        settle.reject(this.#fault(faultOf(error)));
       }
     }
     this.#writing = undefined;
+  }
+
+  /** What the database has, or had until it was deleted, is not left where it was recorded first. */
+  #forgetRecords(): void {
+    try {
+      this.#journal.forget();
+    } catch (error) {
+      const fault = faultOf(error);
+      // Without room it is tried again with the next that is applied.
+      if (fault.kind === 'broken') this.#fault(fault);
+    }
+  }
+
+  /** Tells the database of all that is durable. Rejects with a ColophonError where it could not take it. */
+  async #apply(): Promise<void> {
+    while (this.#applying) await this.#applying.catch(() => {});
+    clearTimeout(this.#applyWait);
+    this.#applyWait = undefined;
+    const apply = this.#journal.pending;
+    if (apply.records.length === 0) return;
+    this.#applying = this.#ask({ apply }).then(() => this.#journal.applied(apply.last));
+    try {
+      await this.#applying;
+      this.#refusal = undefined;
+    } catch (error) {
+      throw this.#fault(faultOf(error));
+    } finally {
+      this.#applying = undefined;
+    }
   }
 
   #fault(fault: StoreFault): ColophonError {
@@ -227,13 +292,4 @@ export class Store {
     if ('fault' in answered) waiting?.reject(answered.fault);
     else waiting?.resolve(answered.result);
   }
-}
-
-function refusalOf({ kind, sentence, error }: StoreFault): ColophonError {
-  if (kind === 'refused') return new ColophonError(sentence, error ?? { type: 'server_error' });
-  return new ColophonError(`${sentence} Nothing is answered that cannot be metered; try again later.`, {
-    type: 'service_unavailable_error',
-    code: 'metering_unavailable',
-    retryAfterSeconds: 5,
-  });
 }

@@ -1,11 +1,9 @@
 /**
- * The thread that owns the store. One message is one transaction, durable when it is answered; what waits meanwhile comes together in
- * the next. After a fault that leaves unknown what the disk has, nothing more is done.
+ * The thread that owns the database. One message is one transaction, durable when it is answered. After a fault that leaves unknown what
+ * the disk has, nothing more is done.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { ColophonError } from '../../../gateway/contract/index.ts';
-import { isFull, mustStop } from '../durable_files.ts';
-import { LedgerRefused } from '../ledger/refused.ts';
+import { faultOf } from './fault.ts';
 import type { Answered, Asked, StoreFault, Told } from './protocol.ts';
 import { openRooms, type Rooms, type RoomsOptions } from './rooms.ts';
 
@@ -28,7 +26,7 @@ function open(): Rooms['opened'] {
 
 function answer(asked: Asked): unknown {
   if (broken) throw broken;
-  if ('group' in asked) return rooms!.write(asked.group);
+  if ('apply' in asked) return rooms!.apply(asked.apply);
   const { call, given } = asked;
   return call === 'open' ? open() : rooms!.calls[call as keyof Rooms['calls']](given as never);
 }
@@ -46,22 +44,3 @@ parentPort!.on('message', async (asked: Asked) => {
   }
   parentPort!.postMessage(answered);
 });
-
-/** Whatever SQLite says but for a full disk leaves unknown what is durable: a sync that failed cannot be tried again. */
-function faultOf(error: unknown): StoreFault {
-  if (error !== null && typeof error === 'object' && 'kind' in error) return error as StoreFault;
-  if (isFull(error)) {
-    return { kind: 'full', sentence: 'There is no room on the disk for the record of what is answered.' };
-  }
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (mustStop(error) || code?.startsWith('SQLITE_') || error instanceof LedgerRefused)
-    return {
-      kind: 'broken',
-      sentence: `What is answered cannot be recorded: ${message}${code ? ` (${code})` : ''}.`,
-    };
-  if (error instanceof ColophonError) {
-    const { type, code: told, param } = error;
-    return { kind: 'refused', sentence: message, error: { type, code: told, param } };
-  }
-  return { kind: 'refused', sentence: message };
-}
