@@ -85,7 +85,7 @@ export function receiptRoutes(app: FastifyInstance, rooms: ReceiptRooms): void {
           return corrected ? { ...file, correction: `/v1/receipts/${response}/correction` } : file;
         }
         if (Date.now() > until) break;
-        rooms.receipting.wake();
+        rooms.receipting.wake(true);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
       throw new ColophonError(

@@ -5,11 +5,11 @@ import type { Store } from '../store/store.ts';
 import { attributionHashes } from './attribution_hashes.ts';
 import type { Settled } from './make_receipt.ts';
 
-/** What is signed and logged together: so much holds up the tokens of those that generate by a few milliseconds. */
-const together = 32;
+/** What is signed and logged together: so much holds up what else is asked of the store by a tenth of a second. */
+const together = 256;
 const retryMs = 5000;
 /** Between two runs while answers are being made: receipts cost less together than one by one, and take cores from those that generate. */
-const pauseMs = 2000;
+const pauseMs = 10_000;
 
 export interface ReceiptingOptions {
   store: Store;
@@ -32,11 +32,11 @@ export class Receipting {
     this.#options = options;
   }
 
-  /** There may be answers without a receipt. */
-  wake(): void {
+  /** There may be answers without a receipt; `wanted`: somebody waits for one. */
+  wake(wanted = false): void {
     if (this.#stopped) return;
     this.#again = true;
-    if (!this.#running && (!this.#pause || this.#options.store.idle)) this.#start();
+    if (!this.#running && (wanted || !this.#pause || this.#options.store.idle)) this.#start();
   }
 
   #start(): void {

@@ -166,8 +166,7 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
     apply: (pending: Pending): void => transaction((undo) => take(pending, undo)),
     calls: {
       usage: (query: UsageQuery) => usageOf(db, query),
-      /** More of them while nobody's tokens would wait for their receipts. */
-      unreceipted: (most: number) => answers.unreceipted(answers.idle ? 8 * most : most),
+      unreceipted: (most: number) => answers.unreceipted(most),
       /** Signs receipts and logs them. */
       issue(asked: Array<{ number: number; settled: Settled }>): void {
         transaction(() => {

@@ -35,8 +35,8 @@ interface PendingGroup {
 
 /** While answers are being made, ends of others, which nobody waits for, are written with what follows them within so many milliseconds. */
 const endsWaitMs = 1000;
-/** What is durable is told to the database within so many milliseconds. */
-const applyWaitMs = 2000;
+/** What is durable is told to the database within so many milliseconds, or when it is asked something. */
+const applyWaitMs = 10_000;
 /** While the disk is full, a write is tried so often. */
 const probeMs = 1000;
 

@@ -2,6 +2,7 @@
  * The thread that owns the database. One message is one transaction, durable when it is answered. After a fault that leaves unknown what
  * the disk has, nothing more is done.
  */
+import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { faultOf } from './fault.ts';
 import type { Answered, Asked, StoreFault, Told } from './protocol.ts';
@@ -30,6 +31,9 @@ function answer(asked: Asked): unknown {
   const { call, given } = asked;
   return call === 'open' ? open() : rooms!.calls[call as keyof Rooms['calls']](given as never);
 }
+
+// No token waits for it: where all cores compute, it has first what those leave. On Linux a priority is a thread's own.
+if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 parentPort!.on('message', async (asked: Asked) => {
   let answered: Answered;
