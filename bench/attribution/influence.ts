@@ -8,6 +8,7 @@ import {
   type TrainingExample,
 } from '../../native/binding/index.ts';
 import { checkpointFile, readCheckpoint } from '../../plugins/attribution/fidelity/trainings.ts';
+import { type GradientsAt, gradientsAt } from '../../plugins/attribution/gradients/adapter_trainer.ts';
 import type { Scored } from './methods.ts';
 import type { Setting } from './retrains.ts';
 
@@ -18,17 +19,18 @@ export const influenceMethods: InfluenceMethod[] = [
   'less',
   'datainf',
   'logra',
+  'trak',
   'loss',
 ];
 
-/** What an example may take in the index. */
-const bytesPerExample = 64 * 1024;
+/** As trainings keep them, and as much again for gradients as AdamW scales them, which those do not keep. */
+const bytesPerGradient = 2 * 16_384;
 const seed = 0;
 /** Nobody else reads the index. */
 const adapter = '00'.repeat(32);
 
 export interface Influence {
-  methods: Record<InfluenceMethod, Scored>;
+  methods: Record<InfluenceMethod | 'trak-last', Scored>;
   indexBytesPerExample: number;
 }
 
@@ -46,7 +48,7 @@ export async function influenceScores(
   const layout = trainer.influenceLayout({
     examples: examples.length,
     rates: checkpoints.map(({ learningRate }) => learningRate),
-    bytesPerExample,
+    bytesPerExample: checkpoints.length * bytesPerGradient,
     seed,
     preconditioned: true,
   });
@@ -73,17 +75,23 @@ export async function influenceScores(
   await writer.finish();
   const index = native().openInfluenceIndex(file, adapter);
   const methods = {} as Influence['methods'];
-  for (const method of influenceMethods) {
+  const measure = async (method: InfluenceMethod, at: GradientsAt, queries: InfluenceQuery[]) => {
     // What a method computes of the examples alone is kept after the first query.
-    if (queries.length > 0) await index.scores(method, asked[0]!);
+    if (queries.length > 0) await index.scores(method, queries[0]!);
     const begin = performance.now();
     const scores: number[][] = [];
-    for (const query of asked) scores.push(Array.from(await index.scores(method, query)));
+    for (const query of queries) scores.push(Array.from(await index.scores(method, query)));
     // A served answer's state comes with it. Methods of one checkpoint need its gradient alone.
-    const share = method === 'datainf' || method === 'logra' ? 1 / checkpoints.length : 1;
-    const gradients = method === 'repsim' || method === 'loss' ? 0 : gradientSeconds * share;
-    methods[method] = { scores, secondsPerQuery: (since(begin) + gradients) / queries.length };
-  }
+    const gradients = { none: 0, last: gradientSeconds / checkpoints.length, all: gradientSeconds }[at];
+    return { scores, secondsPerQuery: (since(begin) + gradients) / queries.length };
+  };
+  for (const method of influenceMethods) methods[method] = await measure(method, gradientsAt(method), asked);
+  // As an index of the adapter alone has it.
+  const last = asked.map((query) => ({
+    ...query,
+    gradients: query.gradients!.map((one, i) => (i < checkpoints.length - 1 ? undefined : one)),
+  }));
+  methods['trak-last'] = await measure('trak', 'last', last);
   return { methods, indexBytesPerExample: index.info().bytes / examples.length };
 }
 

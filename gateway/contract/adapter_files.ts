@@ -7,8 +7,15 @@ export const traceIndexFile = 'trace.index';
 export const corpusFile = 'corpus.jsonl';
 /** States and projected gradients of its examples (native/influence). */
 export const influenceIndexFile = 'influence.index';
+/** Its values at the checkpoints of that index before the last (plugins/training/influence_checkpoints.ts). */
+export const influenceCheckpointsFile = 'influence.checkpoints';
 /** All that says who taught it; an adapter need not have any. */
-export const attributionFiles: readonly string[] = [corpusFile, influenceIndexFile, traceIndexFile];
+export const attributionFiles: readonly string[] = [
+  corpusFile,
+  influenceCheckpointsFile,
+  influenceIndexFile,
+  traceIndexFile,
+];
 /** How faithful what they say is, where somebody has measured it since: the method by which answers are settled. */
 export const fidelityFile = 'fidelity.json';
 

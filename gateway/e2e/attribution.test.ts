@@ -33,7 +33,10 @@ const given = {
     `Mix ${colour} paint.`,
   ]),
 };
-const recipe = { rank: 4, batch_size: 4, epochs: 40, evaluations: 1, learning_rate: 1e-2 };
+const recipe = {
+  ...{ rank: 4, batch_size: 4, epochs: 40, evaluations: 2, learning_rate: 1e-2 },
+  influence_checkpoints: 2,
+};
 
 /** A job that has succeeded, and the folder of its adapter. */
 async function trained(file: string) {

@@ -31,7 +31,17 @@ test('is measured, its cost told beforehand, and reported beside the adapter', a
   expect(data).toMatchObject({ examples, of: examples, queries: 8, heldOut: 'validation' });
   expect(found).toMatchObject({ format: 1, retrains: 6 });
   const names = methods.map(({ method }: { method: string }) => method).sort();
-  expect(names).toEqual(['bm25', 'cosine', 'datainf', 'grad-dot', 'logra', 'loss', 'repsim', 'tfidf']);
+  expect(names).toEqual([
+    'bm25',
+    'cosine',
+    'datainf',
+    'grad-dot',
+    'logra',
+    'loss',
+    'repsim',
+    'tfidf',
+    'trak',
+  ]);
   const lds = methods.map((method: { lds: { value: number } }) => method.lds.value);
   expect(lds).toEqual([...lds].sort((a, b) => b - a));
   for (const { method, lds, overBaseline, classAuc } of methods) {

@@ -36,7 +36,10 @@ export const given = {
 export const linesOf = (person: keyof typeof given) =>
   given[person].map(([question, answer]) => `${chatLine(question!, answer!)}\n`);
 
-export const recipe = { rank: 4, batch_size: 4, epochs: 3, evaluations: 2, learning_rate: 1e-2 };
+export const recipe = {
+  ...{ rank: 4, batch_size: 4, epochs: 3, evaluations: 2, learning_rate: 1e-2 },
+  influence_checkpoints: 2,
+};
 
 export type FidelityFarm = Awaited<ReturnType<typeof startFidelityFarm>>;
 

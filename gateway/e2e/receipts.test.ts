@@ -139,7 +139,10 @@ test('an answer has a receipt, which says who taught it, what it cost and who is
     await accepted(server, 'farm', contributors[person]!, lines);
   }
   const snapshot = await frozen(server, 'farm', { apart: 'cluster' });
-  const recipe = { rank: 4, batch_size: 4, epochs: 40, evaluations: 1, learning_rate: 1e-2 };
+  const recipe = {
+    ...{ rank: 4, batch_size: 4, epochs: 40, evaluations: 2, learning_rate: 1e-2 },
+    influence_checkpoints: 2,
+  };
   const asked = { model: 'base', training_file: `datanet:farm@${snapshot}`, recipe };
   const { id } = await done(server, 'POST', '/v1/fine_tuning/jobs', asked);
   ({ fine_tuned_model: name } = await until(server, `/v1/fine_tuning/jobs/${id}`, 'succeeded'));
@@ -158,7 +161,12 @@ test('an answer has a receipt, which says who taught it, what it cost and who is
     contributors: settled.contributors,
   });
   expect(shares!.contributors.map(({ contributor }) => contributor)).toEqual([contributors.ada]);
-  expect(Object.keys(model.attribution).sort()).toEqual(['corpus.jsonl', 'influence.index', 'trace.index']);
+  expect(Object.keys(model.attribution).sort()).toEqual([
+    'corpus.jsonl',
+    'influence.checkpoints',
+    'influence.index',
+    'trace.index',
+  ]);
   expect(fee.total).toBe(5 + usage.prompt_tokens + 40 * usage.completion_tokens);
   expect(sum(owed)).toBe(fee.total);
   expect(owed.find(({ account }) => account === `contributor:${contributors.ada}`)!.units).toBeGreaterThan(0);

@@ -489,10 +489,18 @@ export interface InfluenceLayout extends Omit<InfluenceWanted, 'bytesPerExample'
 
 /**
  * How an example's share in an answer is told; of all, more is more helpful. repsim: cosine of states. grad-dot: TracIn. cosine:
- * of gradients. less: the example's gradient as AdamW scales it. datainf, logra: by the gradients' second moments, block by block.
- * loss: minus the example's own, whatever is asked about.
+ * of gradients. less: the example's gradient as AdamW scales it. datainf, logra: by the gradients' second moments, block by block. trak: by those
+ * of gradients at length 1, over all blocks. loss: minus the example's own, whatever is asked about.
  */
-export type InfluenceMethod = 'repsim' | 'grad-dot' | 'cosine' | 'less' | 'datainf' | 'logra' | 'loss';
+export type InfluenceMethod =
+  | 'repsim'
+  | 'grad-dot'
+  | 'cosine'
+  | 'less'
+  | 'datainf'
+  | 'logra'
+  | 'trak'
+  | 'loss';
 
 /** What is known of an answer, in one row or one for each token; rows add up to the answer's. */
 export interface InfluenceQuery {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,6 +20,7 @@ enum class InfluenceMethod : uint8_t {
   less,      ///< the same, the example's gradient as AdamW scales it (https://arxiv.org/abs/2402.04333)
   datainf,   ///< DataInf's closed form, block by block, at the last checkpoint (https://arxiv.org/abs/2310.00902), its sign turned
   logra,     ///< g_q (H + damping)^-1 g_i, block by block, at the last checkpoint (https://arxiv.org/abs/2405.13954)
+  trak,      ///< mean over checkpoints of the same of gradients at length 1, over all blocks together (https://arxiv.org/abs/2303.14186)
   loss,      ///< -(loss of the example) at the last checkpoint: asks nothing of the answer
 };
 
@@ -42,13 +44,20 @@ class InfluenceScores {
  private:
   /// Of each block a symmetric matrix, [blocks][dims][dims].
   using Curvature = std::vector<double>;
+  /// What the second moments of gradients at length 1 are told by at a checkpoint: their products with one another.
+  struct Kernel {
+    std::vector<uint32_t> examples;  ///< evenly out of all
+    std::vector<double> lower;       ///< Cholesky's factor of products + count * damping, [examples][examples]
+  };
   std::vector<double> of_states(const InfluenceQuery& query) const;
   std::vector<double> of_gradients(InfluenceMethod method, const InfluenceQuery& query) const;
   std::vector<double> of_curvature(InfluenceMethod method, const InfluenceQuery& query) const;
+  std::vector<double> of_kernel(const InfluenceQuery& query) const;
   std::vector<double> of_losses(const InfluenceQuery& query) const;
   size_t last_known(const InfluenceQuery& query) const;
   std::shared_ptr<const Curvature> curvature(InfluenceMethod method, size_t checkpoint) const;
   Curvature second_moments(size_t checkpoint, const std::vector<double>& damping, bool by_datainf) const;
+  std::shared_ptr<const Kernel> kernel(size_t checkpoint) const;
 
   std::shared_ptr<const InfluenceIndex> index_;
   /// The last that was computed.
@@ -56,6 +65,7 @@ class InfluenceScores {
   mutable std::shared_ptr<const Curvature> curvature_;
   mutable InfluenceMethod curvature_method_{};
   mutable size_t curvature_checkpoint_ = 0;
+  mutable std::map<size_t, std::shared_ptr<const Kernel>> kernels_;  ///< by checkpoint
 };
 
 /// Throws Error(invalid_argument) for another name than those of InfluenceMethod.

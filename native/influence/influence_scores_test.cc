@@ -92,6 +92,72 @@ TEST(influence_datainf_is_the_exact_one_where_nothing_is_projected) {
   }
 }
 
+TEST(influence_trak_solves_for_the_second_moments_of_directions) {
+  std::mt19937 random(6);
+  const testing::TempDir folder;
+  const size_t width = 12, count = 9;
+  const InfluenceLayout layout{2, count, 4, 0, false, {40, 4, 50}, {1, 3}};
+  const std::vector<Rows> checkpoints{random_rows(random, count, width), random_rows(random, count, width)};
+  const auto index = index_of(folder, layout, checkpoints);
+  const InfluenceScores scores(index);
+  InfluenceQuery query;
+  query.gradients = {random_rows(random, 1, width)[0], random_rows(random, 1, width)[0]};
+  const auto at_length_one = [](std::vector<double> row) {
+    double square = 0;
+    for (const double value : row) square += value * value;
+    for (double& value : row) value /= std::sqrt(square);
+    return row;
+  };
+  // What the index has, as it rounded it.
+  const auto row = [&](size_t checkpoint, uint32_t example) {
+    const InfluenceIndex::Gradient gradient = index->gradient(checkpoint, example);
+    std::vector<double> out(width);
+    for (size_t i = 0; i < width; ++i) out[i] = static_cast<double>(gradient.scale(i / 4)) * static_cast<double>(gradient.steps[i]);
+    return at_length_one(out);
+  };
+  // (H + 0.025) x = q by Gauss's elimination, at each checkpoint.
+  std::vector<double> expected(count);
+  for (size_t checkpoint = 0; checkpoint < 2; ++checkpoint) {
+    std::vector<std::vector<double>> h(width, std::vector<double>(width + 1));
+    for (uint32_t example = 0; example < count; ++example)
+      for (size_t i = 0; i < width; ++i)
+        for (size_t j = 0; j < width; ++j) h[i][j] += row(checkpoint, example)[i] * row(checkpoint, example)[j] / static_cast<double>(count);
+    const std::vector<double> q = at_length_one({query.gradients[checkpoint].begin(), query.gradients[checkpoint].end()});
+    for (size_t i = 0; i < width; ++i) {
+      h[i][i] += 0.025;
+      h[i][width] = q[i];
+    }
+    for (size_t i = 0; i < width; ++i)
+      for (size_t j = 0; j < width; ++j) {
+        if (j == i) continue;
+        const double factor = h[j][i] / h[i][i];
+        for (size_t k = i; k <= width; ++k) h[j][k] -= factor * h[i][k];
+      }
+    for (uint32_t example = 0; example < count; ++example)
+      for (size_t i = 0; i < width; ++i) expected[example] += row(checkpoint, example)[i] * h[i][width] / h[i][i] / 2;
+  }
+  check_near(scores.scores(InfluenceMethod::trak, query), expected, 1e-6);
+  // What is known of one checkpoint alone.
+  query.gradients[0].clear();
+  const std::vector<double> last = scores.scores(InfluenceMethod::trak, query);
+  query.gradients.erase(query.gradients.begin());
+  query.gradients.push_back({});
+  CHECK(last != scores.scores(InfluenceMethod::trak, query));
+}
+
+TEST(influence_trak_tells_second_moments_by_some_of_many_examples) {
+  std::mt19937 random(3);
+  const testing::TempDir folder;
+  const InfluenceLayout layout{2, 3000, 4, 0, false, {40}, {1}};
+  const InfluenceScores scores(index_of(folder, layout, {random_rows(random, 3000, 4)}));
+  InfluenceQuery query;
+  query.gradients = {{1, 2, 3, 4}};
+  // Directions are even, so H is about 1/4 in each of the four values.
+  const std::vector<double> trak = scores.scores(InfluenceMethod::trak, query), cosine = scores.scores(InfluenceMethod::cosine, query);
+  for (size_t i = 0; i < trak.size(); ++i) CHECK(std::abs(trak[i] - cosine[i] / 0.275) < 0.5);
+  CHECK(trak == scores.scores(InfluenceMethod::trak, query));
+}
+
 TEST(influence_tokens_scores_add_up_to_the_answers) {
   std::mt19937 random(4);
   const testing::TempDir folder;
@@ -115,7 +181,7 @@ TEST(influence_tokens_scores_add_up_to_the_answers) {
   whole.states = added(tokens.states);
   whole.gradients = {added(tokens.gradients[0]), added(tokens.gradients[1])};
   for (const InfluenceMethod method : {InfluenceMethod::repsim, InfluenceMethod::grad_dot, InfluenceMethod::cosine, InfluenceMethod::less,
-                                       InfluenceMethod::datainf, InfluenceMethod::logra, InfluenceMethod::loss}) {
+                                       InfluenceMethod::datainf, InfluenceMethod::logra, InfluenceMethod::trak, InfluenceMethod::loss}) {
     const std::vector<double> by_token = scores.scores(method, tokens);
     CHECK_EQ(by_token.size(), 45u);
     check_near(sums(by_token, 5), scores.scores(method, whole), 1e-5);
@@ -130,13 +196,14 @@ TEST(influence_of_what_has_no_gradient_is_none) {
   InfluenceQuery query;
   query.gradients = {{1, 1, 1, 1, 1, 1, 1, 1}};
   for (const InfluenceMethod method :
-       {InfluenceMethod::grad_dot, InfluenceMethod::cosine, InfluenceMethod::datainf, InfluenceMethod::logra}) {
+       {InfluenceMethod::grad_dot, InfluenceMethod::cosine, InfluenceMethod::datainf, InfluenceMethod::logra, InfluenceMethod::trak}) {
     const std::vector<double> found = scores.scores(method, query);
     CHECK_EQ(found[0], 0.0);
     CHECK(found[1] > 0 && std::isfinite(found[1]));
   }
   query.gradients = {std::vector<float>(8)};
   CHECK_EQ(scores.scores(InfluenceMethod::cosine, query)[1], 0.0);
+  CHECK_EQ(scores.scores(InfluenceMethod::trak, query)[1], 0.0);
   query.states = {0, 0};
   CHECK_EQ(scores.scores(InfluenceMethod::repsim, query)[1], 0.0);
 }

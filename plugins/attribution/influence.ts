@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { influenceIndexFile } from '../../gateway/contract/index.ts';
 import { type InfluenceMethod, type NativeInfluenceIndex, native } from '../../native/binding/index.ts';
+import { readInfluenceCheckpoints } from '../training/influence_checkpoints.ts';
 import { type Fidelity, readFidelity } from './fidelity/fidelity_file.ts';
 import { isSure } from './fidelity/report.ts';
 import type { InfluenceEvidence } from './shares/evidence.ts';
@@ -12,7 +13,7 @@ import { standOut } from './shares/noise.ts';
 const byStates = 'repsim';
 
 /** By gradients, of what every index has: what foretold best where it was measured (docs/attribution.md). */
-const byGradients = 'logra';
+const byGradients = 'trak';
 
 /** Methods of the two levels; null: spans alone. */
 export interface Methods {
@@ -47,6 +48,8 @@ export class Influence {
     const methods = methodsOf(await readFidelity(folder, adapter));
     const index = native().openInfluenceIndex(path, adapter);
     await index.check();
+    // Read again by the process that settles by gradients: what is wrong with it is said with what is wrong with the index.
+    await readInfluenceCheckpoints(folder, adapter);
     return new Influence(index, methods);
   }
 

@@ -8,6 +8,7 @@ import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { adapterHash } from '../../gateway/contract/index.ts';
 import { type NativeTrainer, native, type TrainingExample } from '../../native/binding/index.ts';
 import { readHyperparameters } from '../backends/native/hf_hyperparameters.ts';
+import { readInfluenceCheckpoints } from './influence_checkpoints.ts';
 import { influenceCheckpoints, writeInfluence } from './influence_file.ts';
 import { type Recipe, recipeSchema } from './recipe.ts';
 import { checkpointFolder, type RunState } from './run.ts';
@@ -111,7 +112,7 @@ test('an example is found by its own state and gradients, at the adapter as it w
     const query = await trainer.influenceQuery(items[3]!, layout, { byToken, gradient: true });
     expect(query.rows).toBe(byToken ? 5 : 1);
     const gradients = [undefined, query.gradients![0]];
-    for (const method of ['repsim', 'grad-dot', 'cosine', 'datainf', 'logra'] as const) {
+    for (const method of ['repsim', 'grad-dot', 'cosine', 'datainf', 'logra', 'trak'] as const) {
       const scores = await opened.scores(method, { ...query, gradients });
       const sums = items.map((_, i) => {
         let sum = 0;
@@ -122,6 +123,10 @@ test('an example is found by its own state and gradients, at the adapter as it w
       if (method === 'repsim' || method === 'cosine') expect(sums[3]).toBeCloseTo(1, 1);
     }
   }
+  const [earlier, ...others] = await readInfluenceCheckpoints(folder, await hash(4));
+  expect(others).toEqual([]);
+  await trainer.load(join(checkpointFolder(folder, 2), 'adapter_model.safetensors'));
+  expect(earlier).toEqual(trainer.values());
   await expect(opened.scores('repsim', { rows: 1 })).rejects.toThrow(/1 rows of 32 are needed/);
   await expect(async () => opened.scores('best' as never, { rows: 1 })).rejects.toThrow(
     /no influence method/,

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { influenceIndexFile } from '../../gateway/contract/index.ts';
 import { type InfluenceLayout, type NativeTrainer, native } from '../../native/binding/index.ts';
 import type { Item } from './examples.ts';
+import { writeInfluenceCheckpoints } from './influence_checkpoints.ts';
 import type { Recipe } from './recipe.ts';
 import { bestStep, checkpointFolder, type RunState } from './run.ts';
 import { hashOfAdapter } from './traced.ts';
@@ -53,8 +54,8 @@ export function influenceCheckpoints(
 }
 
 /**
- * Writes the index into the job's folder, whole and durable, or not there; where the recipe wants none there is none. False: the
- * signal ended it before.
+ * Writes the index into the job's folder, and the checkpoints before its last, whole and durable, or not there; where the recipe wants
+ * none there is none. False: the signal ended it before.
  */
 export async function writeInfluence(folder: string, options: Influence): Promise<boolean> {
   const { trainer, items, recipe, state, signal } = options;
@@ -92,6 +93,12 @@ export async function writeInfluence(folder: string, options: Influence): Promis
           : await trainer.gradientRows(some, layout);
       await rows.appendFile(withHash(bytes));
     }
+    const earlier: Float32Array[] = [];
+    for (const adapter of folders.slice(0, -1)) {
+      await trainer.load(join(adapter, 'adapter_model.safetensors'));
+      earlier.push(trainer.values());
+    }
+    if (earlier.length > 0) await writeInfluenceCheckpoints(folder, hash, earlier);
     const writer = native().createInfluenceWriter(join(folder, influenceIndexFile), hash, layout);
     let at = head.length;
     for (const { bytes } of pieces) {

@@ -15,6 +15,7 @@ export const candidates: readonly InfluenceMethod[] = [
   'less',
   'datainf',
   'logra',
+  'trak',
 ];
 
 const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type BaseWeights, influenceIndexFile } from '../../../gateway/contract/index.ts';
 import { type InfluenceMethod, native, type TrainingExample } from '../../../native/binding/index.ts';
 import { checkBase } from '../../training/recipe_trainer.ts';
-import { adapterTrainer, queryOf } from '../gradients/adapter_trainer.ts';
+import { openAdapter, queryOf } from '../gradients/adapter_trainer.ts';
 import { candidates } from './fidelity_file.ts';
 
 export interface IndexScores {
@@ -31,12 +31,12 @@ export async function indexScores(of: IndexScores): Promise<Record<string, numbe
     ...candidates.filter((method) => method !== 'less' || layout.preconditioned),
     'loss',
   ];
-  const trainer = await adapterTrainer(of);
-  checkBase(trainer, of.baseHash);
+  const opened = await openAdapter(of);
+  checkBase(opened.trainer, of.baseHash);
   const found: Record<string, number[][]> = Object.fromEntries(methods.map((method) => [method, []]));
   for (const query of of.queries) {
     of.signal?.throwIfAborted();
-    const asked = await queryOf(trainer, query, layout, true);
+    const asked = await queryOf(opened, query, layout, 'all');
     for (const method of methods) {
       const scores = await index.scores(method, asked);
       found[method]!.push(of.examples.map((example) => scores[example]!));

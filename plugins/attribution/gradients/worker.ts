@@ -9,7 +9,7 @@ import { type InfluenceMethod, type NativeTrainer, native } from '../../../nativ
 import { yieldToServing } from '../../../native/binding/yield.ts';
 import type { ExampleScore } from '../shares/evidence.ts';
 import { standOut } from '../shares/noise.ts';
-import { adapterTrainer, queryOf } from './adapter_trainer.ts';
+import { gradientsAt, openAdapter, queryOf } from './adapter_trainer.ts';
 
 /** What is opened, the process's argument. */
 export interface Opened {
@@ -57,17 +57,16 @@ async function main({ weights, folder, adapter, method, longest, deviations }: O
   yieldToServing();
   const index = native().openInfluenceIndex(join(folder, influenceIndexFile), adapter);
   await index.check();
-  const trainer = await adapterTrainer({ weights, folder, threads: 1, longest });
+  const opened = await openAdapter({ weights, folder, adapter, threads: 1, longest });
   const layout = index.info();
-  const gradient = method !== 'repsim' && method !== 'loss';
   for await (const line of createInterface({ input: process.stdin })) {
     const question = JSON.parse(line) as Question;
     const tokens = Int32Array.from([...question.prompt, ...question.tokens]);
     const learned = Float32Array.from(tokens, (_, i) => (i >= question.prompt.length ? 1 : 0));
-    const query = await queryOf(trainer, { tokens, weights: learned }, layout, gradient);
+    const query = await queryOf(opened, { tokens, weights: learned }, layout, gradientsAt(method));
     const evidence: GradientEvidence = {
       method,
-      base: await basesOf(trainer, question),
+      base: await basesOf(opened.trainer, question),
       scores: standOut(await index.scores(method, query), deviations),
     };
     process.stdout.write(`${JSON.stringify(evidence)}\n`);
