@@ -24,13 +24,16 @@ const longestFile = 64 * 1024 * 1024;
 /** What the ledger has documents of. */
 export type Logged = 'receipt' | 'epoch' | `correction of ${number}`;
 
-export const digestOf = (envelope: Envelope): string =>
-  createHash('sha256').update(envelopeBytes(envelope)).digest('hex');
+export const digestOf = (envelope: Envelope, bytes = envelopeBytes(envelope)): string =>
+  createHash('sha256').update(bytes).digest('hex');
 
-/** What the ledger has of a document, which tells nothing but its digest; of a correction also which entry the receipt is. */
-export function ledgerEntry(what: Logged, envelope: Envelope): Buffer {
+/**
+ * What the ledger has of a document, which tells nothing but its digest; of a correction also which entry the receipt is. `bytes`: the
+ * envelope's file, where it is made already.
+ */
+export function ledgerEntry(what: Logged, envelope: Envelope, bytes?: Buffer): Buffer {
   const [kind, of, entry] = what.split(' ');
-  return Buffer.from(`${kind} sha256:${digestOf(envelope)}${of ? ` of ${entry}` : ''}`);
+  return Buffer.from(`${kind} sha256:${digestOf(envelope, bytes)}${of ? ` of ${entry}` : ''}`);
 }
 
 export function writeReceiptFile(envelope: Envelope, proof: string): string {

@@ -3,6 +3,7 @@
  * they) can show what was said, and nobody else can.
  */
 import { createHash } from 'node:crypto';
+import { bytesOf } from '../store/token_lists.ts';
 
 /** What of an answer is committed to. */
 export type Committed = 'prompt' | 'output';
@@ -12,9 +13,7 @@ export type Committed = 'prompt' | 'output';
  * as little-endian 32-bit words.
  */
 export function commitTo(salt: string, what: Committed, number: number, ids: readonly number[]): string {
-  const words = Buffer.alloc(ids.length * 4);
-  for (const [at, id] of ids.entries()) words.writeUInt32LE(id, at * 4);
-  return hashOf(salt, `colophon-tokens-v1 ${what} ${number}`, words);
+  return hashOf(salt, `colophon-tokens-v1 ${what} ${number}`, bytesOf(Int32Array.from(ids)));
 }
 
 /** The same of a grammar's text: "colophon-grammar-v1", a zero byte, the salt, the text in UTF-8. */

@@ -90,6 +90,8 @@ export class Answers {
   readonly #insert: Record<'answer' | 'opening' | 'step', Statement>;
   readonly #end: Record<'answer' | 'opening', Statement>;
   readonly #read: Record<'unreceipted' | 'finished' | 'opening', Statement>;
+  /** Those that were listed last: what ended does not change. */
+  #listed = new Map<number, FinishedAnswer>();
   #lastStep: number;
   #keptFrom: number;
 
@@ -162,10 +164,16 @@ export class Answers {
 
   /** Those that ended and have no receipt, the oldest first; without what opens them. */
   unreceipted(most: number): FinishedAnswer[] {
-    return (this.#read.unreceipted.all(most) as AnswerRow[]).map((row) => finishedOf(row, undefined));
+    const answers = (this.#read.unreceipted.all(most) as AnswerRow[]).map((row) =>
+      finishedOf(row, undefined),
+    );
+    this.#listed = new Map(answers.map((answer) => [answer.number, answer]));
+    return answers;
   }
 
   finished(number: number): FinishedAnswer | undefined {
+    const listed = this.#listed.get(number);
+    if (listed) return { ...listed, opening: this.opening(number) };
     const row = this.#read.finished.get(number) as AnswerRow | undefined;
     return row && finishedOf(row, this.opening(number));
   }

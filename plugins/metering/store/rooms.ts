@@ -99,7 +99,8 @@ export function openRooms({ folder, name, fees, threshold, witnesses }: RoomsOpt
   /** The bytes of an envelope, and its line of the ledger, which tells nothing of it but its digest. */
   const signed = (what: Logged, statement: Uint8Array) => {
     const envelope = signEnvelope(statementPayload, statement, keys.signing);
-    return { bytes: envelopeBytes(envelope), entry: ledgerEntry(what, envelope) };
+    const bytes = envelopeBytes(envelope);
+    return { bytes, entry: ledgerEntry(what, envelope, bytes) };
   };
 
   const cosigning = new Cosigning({

@@ -32,8 +32,8 @@ function answer(asked: Asked): unknown {
   return call === 'open' ? open() : rooms!.calls[call as keyof Rooms['calls']](given as never);
 }
 
-// No token waits for it: where all cores compute, it has first what those leave. On Linux a priority is a thread's own.
-if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+// No token waits for it: where all cores compute, it has what those leave. On Linux a priority is a thread's own.
+if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_LOW);
 
 parentPort!.on('message', async (asked: Asked) => {
   let answered: Answered;
