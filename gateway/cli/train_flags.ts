@@ -22,7 +22,7 @@ export const recipeFlags: Record<string, [kind: Kind, description: string]> = {
   seed: ['number', 'what chance begins with (default: 0)'],
   evaluations: ['number', 'how often the held-out loss is measured (default: 10)'],
   patience: ['number', 'evaluations without a better one until it stops; 0: never (default: 3)'],
-  influence_checkpoints: ['number', 'by which answers are attributed, 0 to 3 (default: 1)'],
+  influence_checkpoints: ['number', 'by which answers are attributed, 0 to 3 (default: 3)'],
   max_tokens: ['number', 'longest example (default: 1024)'],
 };
 

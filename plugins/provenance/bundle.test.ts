@@ -52,6 +52,7 @@ test('names all that it was made of, and has no text of any example', () => {
   expect(subject.map(({ name: of }: { name: string }) => of).sort()).toEqual(readdirSync(farm.folder).sort());
   expect(predicate.runDetails.byproducts.map(({ name: of }: { name: string }) => of)).toEqual([
     'corpus.jsonl',
+    'influence.checkpoints',
     'influence.index',
     'recipe.json',
     'trace.index',

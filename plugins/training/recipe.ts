@@ -115,11 +115,11 @@ export const recipeSchema = Type.Object(
         'Evaluations in a row without a better held-out loss after which training stops; 0 never stops it. The best checkpoint is what is kept.',
     }),
     influence_checkpoints: Type.Integer({
-      default: 1,
+      default: 3,
       minimum: 0,
       maximum: 3,
       description:
-        'At how many of its checkpoints the gradient of each example is kept (influence.index), by which answers are attributed; 0 keeps nothing. Each costs about an epoch and, but for the last, the size of the adapter. Three foretell better than one who taught an answer.',
+        'At how many of its checkpoints the gradient of each example is kept (influence.index), by which answers are attributed; 0 keeps nothing. Each costs about an epoch and, but for the last, the size of the adapter; three foretell better than one who taught an answer.',
     }),
     max_tokens: Type.Integer({
       default: 1024,
