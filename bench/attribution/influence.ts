@@ -9,6 +9,7 @@ import {
 } from '../../native/binding/index.ts';
 import { checkpointFile, readCheckpoint } from '../../plugins/attribution/fidelity/trainings.ts';
 import { type GradientsAt, gradientsAt } from '../../plugins/attribution/gradients/adapter_trainer.ts';
+import { bytesPerCheckpoint } from '../../plugins/training/influence_file.ts';
 import type { Scored } from './methods.ts';
 import type { Setting } from './retrains.ts';
 
@@ -24,7 +25,7 @@ export const influenceMethods: InfluenceMethod[] = [
 ];
 
 /** As trainings keep them, and as much again for gradients as AdamW scales them, which those do not keep. */
-const bytesPerGradient = 2 * 16_384;
+const bytesPerGradient = 2 * bytesPerCheckpoint;
 const seed = 0;
 /** Nobody else reads the index. */
 const adapter = '00'.repeat(32);

@@ -46,11 +46,6 @@ export class Metered {
 
   /** What is written now takes the given tokens along; to be called once it has left. */
   take(): (() => void) | undefined {
-    if (this.#given.length === 1) {
-      const tokens = this.#given[0]!;
-      this.#given[0] = 0;
-      return tokens === 0 ? undefined : () => this.#meter!.handed(0, tokens);
-    }
     if (this.#given.every((tokens) => tokens === 0)) return undefined;
     const taken = [...this.#given];
     this.#given.fill(0);

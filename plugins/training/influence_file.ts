@@ -19,7 +19,7 @@ import { hashOfAdapter } from './traced.ts';
  * That each example takes at each checkpoint, so that influence indices stay below the size of what they are of; more where an
  * adapter has so many blocks that fewer than four values of each would be left.
  */
-const bytesPerCheckpoint = 16_384;
+export const bytesPerCheckpoint = 16_384;
 /** Examples of one piece: a piece is what is lost when the process is ended. */
 const examplesAtOnce = 4;
 

@@ -23,6 +23,13 @@ export function faultOf(error: unknown): StoreFault {
   return { kind: 'refused', sentence: message };
 }
 
+/** Of a record that could not be written: but for a full disk nobody knows then what the disk has of it. */
+export function faultOfRecord(error: unknown): StoreFault {
+  const fault = faultOf(error);
+  if (fault.kind !== 'refused') return fault;
+  return { kind: 'broken', sentence: `What is answered cannot be recorded: ${fault.sentence}.` };
+}
+
 /** What whoever asked is told. */
 export function refusalOf({ kind, sentence, error }: StoreFault): ColophonError {
   if (kind === 'refused') return new ColophonError(sentence, error ?? { type: 'server_error' });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { faultOfRecord } from './fault.ts';
 import { Journal, recordsAfter } from './journal.ts';
 
 let folder: string;
@@ -106,4 +107,15 @@ test('a database of another time is named', async () => {
   expect(texts(recordsAfter(folder, 11))).toEqual(['twelve']);
   expect(recordsAfter(folder, 40)).toEqual([]);
   expect(() => recordsAfter(folder, 3)).toThrow(/journal-0 has record 11, and record 4 is missing/);
+});
+
+test('a record that cannot be written is tried again where the disk is full, and else ends the process', () => {
+  const of = (code: string) =>
+    faultOfRecord(Object.assign(new Error(`${code}: no, write`), { code, syscall: 'write' }));
+  expect(of('EROFS')).toEqual({
+    kind: 'broken',
+    sentence: 'What is answered cannot be recorded: EROFS: no, write.',
+  });
+  for (const code of ['EBADF', 'EDQUOT', 'EIO']) expect(of(code).kind).toBe('broken');
+  expect(of('ENOSPC').kind).toBe('full');
 });

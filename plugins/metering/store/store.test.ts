@@ -229,7 +229,7 @@ describe('the store', () => {
     }
   });
 
-  test('what is deleted is not in the folder any more, however much is being recorded', async () => {
+  test('what is deleted is not in the journal any more, however much is being recorded', async () => {
     const store = await Store.open(options(), fail);
     const secret = 0x5ec2e7;
     const [number, other] = [store.number(), store.number()];

@@ -7,7 +7,7 @@ import type { ColophonError } from '../../../gateway/contract/index.ts';
 import { threadFile } from '../../../gateway/contract/thread_file.ts';
 import { PublicKeys } from '../keys/public_keys.ts';
 import type { BookCall, MoneyBooks } from '../money/money.ts';
-import { faultOf, refusalOf } from './fault.ts';
+import { faultOf, faultOfRecord, refusalOf } from './fault.ts';
 import { Journal } from './journal.ts';
 import {
   type Answered,
@@ -229,7 +229,7 @@ export class Store {
         if (this.#refusal) apply();
         else this.#applyWait ??= setTimeout(apply, applyWaitMs);
       } catch (error) {
-        settle.reject(this.#fault(faultOf(error)));
+        settle.reject(this.#fault(faultOfRecord(error)));
       }
     }
     this.#writing = undefined;
