@@ -13,7 +13,8 @@ import { PublicKeys } from '../../plugins/metering/keys/public_keys.ts';
 import { parseCheckpoint } from '../../plugins/metering/ledger/checkpoint.ts';
 import { verifyLedger } from '../../plugins/metering/ledger/verify_ledger.ts';
 import { recordsAfter } from '../../plugins/metering/store/journal.ts';
-import { decodeGroup, runHead } from '../../plugins/metering/store/protocol.ts';
+import { decodeGroup } from '../../plugins/metering/store/protocol.ts';
+import { runsOf } from '../../plugins/metering/store/token_runs.ts';
 import { full, modelPath, randomSource } from './engine.ts';
 import { type ServerProcess, startServerProcess } from './server_process.ts';
 import { signedReceipt } from './signed_receipts.ts';
@@ -87,10 +88,10 @@ function readLastRecords(): void {
   const db = new Database(join(copy, 'metering.db'));
   const open = db.prepare('SELECT number, response FROM answers WHERE ended IS NULL').raw().all();
   const responses = new Map(open as Array<[number, string]>);
-  const take = (run: Int32Array) => {
-    for (let at = 0; at < run.length; at += runHead + run[at + 4]!) {
-      const response = responses.get(run[at]! + run[at + 1]! * 2 ** 32);
-      if (response !== undefined) lastRecords.set(response, run[at + 4]!);
+  const take = (words: Int32Array) => {
+    for (const { number, ids } of runsOf(words)) {
+      const response = responses.get(number);
+      if (response !== undefined) lastRecords.set(response, ids.length);
     }
   };
   for (const row of db.prepare('SELECT tokens FROM steps ORDER BY seq').pluck().all() as Buffer[])

@@ -143,6 +143,8 @@ export async function runChoice(
       ...(following?.wantsStates ? { answerStates: true } : {}),
     };
     for await (const parts of request.backend.generate(asked, signal)) {
+      // No more than one step's tokens are recorded and have not left. What is followed from here on is recorded.
+      if (metered?.answer.unwritten) await metered.answer.unwritten;
       if (signal.aborted) throw new Cancelled();
       const step: ChoiceStep = {
         text: '',
@@ -189,8 +191,11 @@ export async function runChoice(
         const { answer, at } = metered;
         const { ids, finish } = step;
         // Tokens leave once they are recorded. Awaited here, since each function between would cost a promise a token.
-        if (ids.length > 0 || (request.promptOnly && finish))
-          await answer.record(at, ids, usage.cachedTokens);
+        if (ids.length > 0 || (request.promptOnly && finish)) {
+          const written = answer.record(at, ids, usage.cachedTokens);
+          if (answer.deferred && !finish) answer.unwritten = written;
+          else await written;
+        }
         if (finish) {
           answer.finish(at, finish);
           step.receipt = answer.id;

@@ -6,17 +6,32 @@ import type { Served } from './catalogue.ts';
 import type { ChoiceRequest } from './choice.ts';
 import type { Services } from './services.ts';
 
+/** Tokens that leave with what is written. */
+export interface Taken {
+  /** They must not leave before it resolves; where it rejects they never do. Absent: they may. */
+  recorded: Promise<void> | undefined;
+  /** To be called once they have left. */
+  handed(): void;
+}
+
+const zero = () => 0;
+const isSome = (tokens: number) => tokens > 0;
+
 export class Metered {
+  /** What writes the tokens waits for their record itself: they are given to it at once, which wakes nobody twice for a token. */
+  deferred = false;
+  /** Where that is so, the record of tokens that were given and did not leave yet. */
+  unwritten: Promise<void> | undefined;
   readonly #sink: MeterSink;
   readonly #answer: MeteredAnswer;
   /** Of each choice, tokens that were given to what writes them and did not leave yet. */
-  readonly #given: number[];
+  #given: number[];
   #meter: AnswerMeter | undefined;
 
   constructor(sink: MeterSink, answer: MeteredAnswer) {
     this.#sink = sink;
     this.#answer = answer;
-    this.#given = answer.choices.map(() => 0);
+    this.#given = answer.choices.map(zero);
   }
 
   /** Of the response. */
@@ -35,7 +50,7 @@ export class Metered {
     return this.#meter!.record(choice, ids, cached);
   }
 
-  /** Recorded tokens go to what writes them. */
+  /** Tokens go to what writes them. */
   give(choice: number, tokens: number): void {
     this.#given[choice]! += tokens;
   }
@@ -44,13 +59,19 @@ export class Metered {
     this.#meter?.finish(choice, finish);
   }
 
-  /** What is written now takes the given tokens along; to be called once it has left. */
-  take(): (() => void) | undefined {
-    if (this.#given.every((tokens) => tokens === 0)) return undefined;
-    const taken = [...this.#given];
-    this.#given.fill(0);
-    return () => {
-      for (const [choice, tokens] of taken.entries()) if (tokens > 0) this.#meter!.handed(choice, tokens);
+  /** What is written now takes the given tokens along. */
+  take(): Taken | undefined {
+    if (!this.#given.some(isSome)) return undefined;
+    const taken = this.#given;
+    this.#given = taken.map(zero);
+    const recorded = this.unwritten;
+    return {
+      recorded,
+      handed: () => {
+        if (this.unwritten === recorded) this.unwritten = undefined;
+        for (let choice = 0; choice < taken.length; choice++)
+          if (taken[choice]! > 0) this.#meter!.handed(choice, taken[choice]!);
+      },
     };
   }
 

@@ -221,6 +221,29 @@ describe('a client that leaves', () => {
     expect(one!.handed[0]).toBeLessThanOrEqual(one!.recorded[0]!.length);
   });
 
+  test('a stream while a record is made: nothing is recorded after it, or left', async () => {
+    let release: (() => void) | undefined;
+    durable = () =>
+      kept[0]!.recorded[0]!.length < 5
+        ? undefined
+        : new Promise((resolve) => {
+            release = resolve;
+          });
+    const stream = await server.openai.chat.completions.create({ model, messages, stream: true });
+    const read = (async () => {
+      for await (const _ of stream);
+    })();
+    await until(() => release !== undefined);
+    stream.controller.abort();
+    await read;
+    await over();
+    release!();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(kept.map(({ recorded, handed, ended }) => [recorded[0]!.length, handed, ended])).toEqual([
+      [6, [5], true],
+    ]);
+  });
+
   test('a whole answer: nothing went', async () => {
     const left = new AbortController();
     durable = (_, ids) => {

@@ -137,7 +137,7 @@ export async function runSent(
   try {
     return await runResponse(services, caller, prepared, signal, (event) => {
       emit(event);
-      metered?.take()?.();
+      metered?.take()?.handed();
     });
   } finally {
     metered?.end();

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
 import { type Config, misspeltVariables } from '../../config/index.ts';
 import type { RunningServer } from '../../main.ts';
 import { configuredBase, withLocalModel } from '../../models/configure.ts';
@@ -11,6 +12,9 @@ import { configOf, type ServeFlags } from '../server_flags.ts';
 /** Serves until a signal ends it; resolves as soon as it listens. */
 export async function serve(flags: ServeFlags, output: Output): Promise<number> {
   const config = configOf(flags);
+  // What a step makes is gone with the step. Where V8 looks while all sequences have theirs, it would from then on make such objects old
+  // ones, with all that they hold: every collection would copy megabytes.
+  setFlagsFromString('--no-allocation-site-pretenuring');
   const server = await openServer(config, output);
   endOnSignal(server, output);
   for (const doubt of await doubts(config)) output.say(doubt);

@@ -9,7 +9,7 @@ import type { Settled } from './make_receipt.ts';
 const together = 256;
 const retryMs = 5000;
 /** Between two runs while answers are being made: receipts cost less together than one by one, and take cores from those that generate. */
-const pauseMs = 10_000;
+const pauseMs = 30_000;
 
 export interface ReceiptingOptions {
   store: Store;

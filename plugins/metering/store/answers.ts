@@ -6,8 +6,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Database, Statement } from 'better-sqlite3';
 import type { MeteredFinish } from '../../../gateway/contract/index.ts';
-import { type AnswerAbout, type BegunAnswer, type EndedAnswer, type Group, runHead } from './protocol.ts';
+import type { AnswerAbout, BegunAnswer, EndedAnswer, Group } from './protocol.ts';
 import { bytesOf, packLists, unpackLists, wordsOf } from './token_lists.ts';
+import { runsOf, type TokenRun } from './token_runs.ts';
 
 const schema = `
   CREATE TABLE IF NOT EXISTS answers (
@@ -238,7 +239,7 @@ export class Answers {
     undo.push(() => this.#open.delete(number));
   }
 
-  #take({ number, choice, cached, ids }: Run, at: number, undo: Array<() => void>): void {
+  #take({ number, choice, cached, ids }: TokenRun, at: number, undo: Array<() => void>): void {
     const answer = this.#open.get(number);
     const kept = answer?.choices[choice];
     // What began it could not be written; its meter failed with that, and lets nothing out.
@@ -349,19 +350,3 @@ const finishedOf = (row: AnswerRow, opening: Opening | undefined): FinishedAnswe
   choices: JSON.parse(row.choices),
   opening,
 });
-
-interface Run {
-  number: number;
-  choice: number;
-  cached: number;
-  ids: Int32Array;
-}
-
-function* runsOf(tokens: Int32Array): Generator<Run> {
-  for (let at = 0; at < tokens.length; ) {
-    const [low, high, choice, cached, count] = tokens.subarray(at, at + runHead) as unknown as number[];
-    const ids = tokens.subarray(at + runHead, at + runHead + count!);
-    yield { number: (low! >>> 0) + high! * 2 ** 32, choice: choice!, cached: cached!, ids };
-    at += runHead + count!;
-  }
-}

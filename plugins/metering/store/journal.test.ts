@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { faultOfRecord } from './fault.ts';
-import { Journal, recordsAfter } from './journal.ts';
+import { headBytes, Journal, recordsAfter } from './journal.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -16,7 +16,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const file = (at: number) => join(folder, `journal-${at}`);
 const texts = (records: Uint8Array[]) => records.map((record) => Buffer.from(record).toString());
 const append = async (journal: Journal, ...said: string[]) => {
-  for (const text of said) await journal.append(Buffer.from(text));
+  for (const text of said) await journal.append(Buffer.concat([Buffer.alloc(headBytes), Buffer.from(text)]));
 };
 
 test('whatever is applied, forgotten and begun again, what was not applied is read back', async () => {
@@ -67,12 +67,11 @@ test('files are written over, and grow only while nothing is applied', async () 
 
 test('wherever the last write was torn, the others are there, and the next go on from them', async () => {
   const journal = new Journal(folder, 6);
-  await append(journal, 'seven', 'eight');
-  const before = readFileSync(file(0)).length;
-  await append(journal, 'nine');
+  await append(journal, 'seven', 'eight', 'nine');
   journal.close();
   const bytes = readFileSync(file(0));
-  for (let size = before; size < bytes.length; size++) {
+  const end = bytes.indexOf('nine') + 'nine'.length;
+  for (let size = end - 'nine'.length - headBytes; size < end; size++) {
     writeFileSync(file(0), bytes.subarray(0, size));
     expect(texts(recordsAfter(folder, 6))).toEqual(['seven', 'eight']);
     writeFileSync(file(0), Buffer.concat([bytes.subarray(0, size), Buffer.alloc(bytes.length - size)]));
@@ -84,13 +83,24 @@ test('wherever the last write was torn, the others are there, and the next go on
   next.close();
 });
 
-test('a bit that turned in a record with others after it is named, in whichever byte', async () => {
+test('a file grows by many records at once', async () => {
+  const journal = new Journal(folder, 0);
+  await append(journal, 'one');
+  const { size } = statSync(file(0));
+  await append(journal, ...Array.from({ length: 100 }, () => 'x'.repeat(1000)));
+  expect([statSync(file(0)).size, size > 200_000]).toEqual([size, true]);
+  journal.close();
+  expect(recordsAfter(folder, 0).length).toBe(101);
+});
+
+test('a bit that turned in a record with others after it is named, in whichever byte but those of its length', async () => {
   const journal = new Journal(folder, 0);
   await append(journal, 'one', 'two', 'three');
   journal.close();
   const bytes = readFileSync(file(0));
   const second = bytes.indexOf('two');
-  for (let at = second - 16; at < second + 3; at++) {
+  for (let at = second - headBytes; at < second + 3; at++) {
+    if (at >= second - headBytes + 4 && at < second - headBytes + 8) continue;
     const turned = Buffer.from(bytes);
     turned[at]! ^= 4;
     writeFileSync(file(0), turned);

@@ -1,16 +1,15 @@
 /**
- * Where records are durable first: one synchronous write each, over bytes that the files have already, which a disk takes at less cost than a
- * transaction. The database is told of them later, many together. Of two files one is written until it is long and the other one's records are
+ * Where records are durable first: one synchronous write each, over bytes that the files have already, which a disk takes at less cost than
+ * bytes that are new to it, or a transaction. The database is told of them later, many together. Of two files one is written until it is long and the other one's records are
  * all applied, then that one is overwritten: a record's number says whether it is of this round.
  *
- * A record: its number (64 bits), the length of what it says (32 bits), both little-endian, the first 16 bytes of the SHA-256 of those 12 and
- * of what it says, and that. A write that was torn is none, and nothing follows it.
+ * A record: a CRC-32 of all that follows, the length of what it says (32 bits), its number (64 bits), all little-endian, and what it says. A write that was torn is none, and nothing follows it.
  */
-import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
   existsSync,
+  fstatSync,
   fsyncSync,
   ftruncateSync,
   openSync,
@@ -18,10 +17,13 @@ import {
   write,
 } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { syncFolder } from '../durable_files.ts';
 
-const headBytes = 28;
-const digestBytes = 16;
+/** Of a record, before what it says. */
+export const headBytes = 16;
+/** A file grows by so many bytes at once, zeros at first. */
+const growBytes = 2 ** 18;
 
 const pathsIn = (folder: string) => ['journal-0', 'journal-1'].map((name) => join(folder, name));
 
@@ -34,6 +36,8 @@ export interface Pending {
 
 interface JournalFile {
   descriptor: number;
+  /** Bytes that it has. */
+  size: number;
   /** The number of the last record in it; 0: none of this process. */
   last: number;
   /** What is in it goes once it is applied. */
@@ -57,11 +61,10 @@ export class Journal {
     this.#longest = longest;
     // Without O_APPEND: it writes where it says.
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC;
-    this.#files = pathsIn(folder).map((path) => ({
-      descriptor: openSync(path, flags, 0o644),
-      last: 0,
-      forget: false,
-    }));
+    this.#files = pathsIn(folder).map((path) => {
+      const descriptor = openSync(path, flags, 0o644);
+      return { descriptor, size: fstatSync(descriptor).size, last: 0, forget: false };
+    });
     this.#current = this.#files[0]!;
     syncFolder(folder);
   }
@@ -71,22 +74,26 @@ export class Journal {
   }
 
   /**
-   * Resolves when the disk has it; one at a time. Where it rejects with ENOSPC there is no record, and the next may be tried; after
+   * Resolves when the disk has it; one at a time. `record`: `headBytes` that are set here, then what it says. Where it rejects with ENOSPC there is no record, and the next may be tried; after
    * any other error it is unknown what the disk has.
    */
-  async append(said: Uint8Array): Promise<void> {
+  async append(record: Buffer): Promise<void> {
     if (this.#at >= this.#longest || this.#current.forget) this.#turn();
-    const record = recordOf(this.#last + 1, said);
+    const file = this.#current;
+    setHead(record, this.#last + 1);
+    const end = this.#at + record.length;
+    const bytes = end <= file.size ? record : withZeros(record, Math.min(growBytes, this.#longest - end));
     this.#writing = true;
     try {
-      for (let at = 0; at < record.length; )
-        at += await writeAt(this.#current.descriptor, record.subarray(at), this.#at + at);
+      for (let at = 0; at < bytes.length; )
+        at += await writeAt(file.descriptor, at === 0 ? bytes : bytes.subarray(at), this.#at + at);
     } finally {
       this.#writing = false;
     }
-    this.#at += record.length;
-    this.#current.last = ++this.#last;
-    this.#records.push(said);
+    file.size = Math.max(file.size, this.#at + bytes.length);
+    this.#at = end;
+    file.last = ++this.#last;
+    this.#records.push(record.subarray(headBytes));
   }
 
   /** The database has all to this number, durably. */
@@ -123,6 +130,7 @@ export class Journal {
       ftruncateSync(file.descriptor, 0);
       fsyncSync(file.descriptor);
       file.forget = false;
+      file.size = 0;
       if (current) this.#at = 0;
     }
   }
@@ -150,15 +158,17 @@ function* recordsIn(path: string): Generator<{ number: number; said: Uint8Array;
   const bytes = readFileSync(path);
   let before: number | undefined;
   for (let at = 0; at + headBytes <= bytes.length; ) {
-    const length = bytes.readUInt32LE(at + 8);
-    const said = bytes.subarray(at + headBytes, at + headBytes + length);
-    const number = Number(bytes.readBigUInt64LE(at));
+    const number = Number(bytes.readBigUInt64LE(at + 8));
+    // Nothing was written from here on.
+    if (number === 0 && bytes.subarray(at, at + headBytes).every((byte) => byte === 0)) return;
+    const length = bytes.readUInt32LE(at + 4);
+    const record = bytes.subarray(at, at + headBytes + length);
     const whole =
-      said.length === length && recordOf(number, said).equals(bytes.subarray(at, at + headBytes + length));
+      record.length === headBytes + length && crc32(record.subarray(4)) === record.readUInt32LE(0);
     // What was left of an earlier round.
     if (whole && before !== undefined && number <= before) return;
     if (whole) {
-      yield { number, said, path };
+      yield { number, said: record.subarray(headBytes), path };
       before = number;
     }
     // After one that was torn there is none: one that follows shows, by its number, that there was damage.
@@ -166,15 +176,15 @@ function* recordsIn(path: string): Generator<{ number: number; said: Uint8Array;
   }
 }
 
-function recordOf(number: number, said: Uint8Array): Buffer {
-  const record = Buffer.allocUnsafe(headBytes + said.length);
-  record.writeBigUInt64LE(BigInt(number), 0);
-  record.writeUInt32LE(said.length, 8);
-  record.set(said, headBytes);
-  const digest = createHash('sha256').update(record.subarray(0, 12)).update(said).digest();
-  digest.copy(record, headBytes - digestBytes, 0, digestBytes);
-  return record;
+function setHead(record: Buffer, number: number): void {
+  record.writeUInt32LE(record.length - headBytes, 4);
+  record.writeUInt32LE(number % 2 ** 32, 8);
+  record.writeUInt32LE(Math.floor(number / 2 ** 32), 12);
+  record.writeUInt32LE(crc32(record.subarray(4)), 0);
 }
+
+const withZeros = (record: Buffer, zeros: number): Buffer =>
+  zeros > 0 ? Buffer.concat([record], record.length + zeros) : record;
 
 const writeAt = (file: number, bytes: Uint8Array, at: number) =>
   new Promise<number>((resolve, reject) =>

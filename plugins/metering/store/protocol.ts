@@ -1,8 +1,8 @@
 /** What the server's thread and that of the store tell each other. */
-import { deserialize, serialize } from 'node:v8';
 import type { ErrorType, MeteredFinish } from '../../../gateway/contract/index.ts';
 import type { ReceiptChoice } from '../receipts/receipt.ts';
 import type { Pending } from './journal.ts';
+import { bytesOf, wordsOf } from './token_lists.ts';
 
 /** As its receipt says it, but for what is said of the grammar by a commitment. */
 export type AskedChoice = Omit<NonNullable<ReceiptChoice['request']>, 'grammar'>;
@@ -43,16 +43,60 @@ export interface Group {
   /** Unix milliseconds. */
   at: number;
   begun: BegunAnswer[];
-  /** Tokens of a step, one run after the other: answer number (low and high 32 bits), choice, cached tokens, count, ids. */
+  /** Of a step, as TokenRuns has them. */
   tokens: Int32Array;
   ended: EndedAnswer[];
 }
 
-/** Of a run in `Group.tokens`, before its ids. */
-export const runHead = 5;
+/** When it was (64-bit float), the count of bytes of JSON (32 bits), words of prompts and of tokens, what is said as JSON; little-endian. */
+const fixedBytes = 12;
 
-export const encodeGroup = (group: Group): Uint8Array => serialize(group);
-export const decodeGroup = (record: Uint8Array): Group => deserialize(record) as Group;
+interface SaidOfGroup {
+  /** Of prompts, their lengths. */
+  begun: Array<Omit<BegunAnswer, 'prompts'> & { prompts: number[] }>;
+  ended: EndedAnswer[];
+}
+
+/** With `room` bytes before it. One buffer and few calls: where other threads use the caches, each call costs far more than its work. */
+export function encodeGroup({ at, begun, tokens, ended }: Group, room = 0): Buffer {
+  const json =
+    begun.length + ended.length === 0
+      ? ''
+      : JSON.stringify({ begun: begun.map(withLengths), ended } satisfies SaidOfGroup);
+  const prompts = begun.flatMap((answer) => answer.prompts);
+  const wordBytes = prompts.reduce((sum, { byteLength }) => sum + byteLength, tokens.byteLength);
+  const bytes = Buffer.allocUnsafe(room + fixedBytes + wordBytes + 3 * json.length);
+  let end = room + fixedBytes;
+  for (const words of [...prompts, tokens]) {
+    bytes.set(bytesOf(words), end);
+    end += words.byteLength;
+  }
+  const jsonBytes = json === '' ? 0 : bytes.write(json, end);
+  bytes.writeDoubleLE(at, room);
+  bytes.writeUInt32LE(jsonBytes, room + 8);
+  return bytes.subarray(0, end + jsonBytes);
+}
+
+const withLengths = ({ prompts, ...answer }: BegunAnswer) => ({
+  ...answer,
+  prompts: prompts.map(({ length }) => length),
+});
+
+export function decodeGroup(record: Uint8Array): Group {
+  const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
+  const at = bytes.readDoubleLE(0);
+  const jsonBytes = bytes.readUInt32LE(8);
+  const words = wordsOf(bytes.subarray(fixedBytes, bytes.length - jsonBytes));
+  if (jsonBytes === 0) return { at, begun: [], tokens: words, ended: [] };
+  const said = JSON.parse(bytes.toString('utf8', bytes.length - jsonBytes)) as SaidOfGroup;
+  let taken = 0;
+  const take = (length: number) => {
+    taken += length;
+    return words.subarray(taken - length, taken);
+  };
+  const begun = said.begun.map(({ prompts, ...answer }) => ({ ...answer, prompts: prompts.map(take) }));
+  return { at, begun, tokens: words.subarray(taken), ended: said.ended };
+}
 
 /**
  * What went wrong: `full` can be tried again once there is room, `refused` was asked wrongly (`error`: what a client is told); after

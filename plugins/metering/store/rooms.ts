@@ -59,7 +59,7 @@ const tables = `
 `;
 
 /** Tiles and checkpoint are written at most so often, less while answers are being made: their syncs hold up the tokens of those. */
-const publishMs = { idle: 1000, busy: 10_000 };
+const publishMs = { idle: 1000, busy: 30_000 };
 
 export type Rooms = ReturnType<typeof openRooms>;
 

@@ -8,7 +8,7 @@ import { threadFile } from '../../../gateway/contract/thread_file.ts';
 import { PublicKeys } from '../keys/public_keys.ts';
 import type { BookCall, MoneyBooks } from '../money/money.ts';
 import { faultOf, faultOfRecord, refusalOf } from './fault.ts';
-import { Journal } from './journal.ts';
+import { headBytes, Journal } from './journal.ts';
 import {
   type Answered,
   type BegunAnswer,
@@ -18,6 +18,7 @@ import {
   type Told,
 } from './protocol.ts';
 import type { Rooms, RoomsOptions } from './rooms.ts';
+import { TokenRuns } from './token_runs.ts';
 
 type Calls = Rooms['calls'];
 type Given<Name extends keyof Calls> = Parameters<Calls[Name]>[0];
@@ -27,7 +28,7 @@ interface PendingGroup {
   /** Somebody waits for it; else it goes with the next that somebody waits for, or once `endsWaitMs` are over. */
   urgent: boolean;
   begun: BegunAnswer[];
-  tokens: number[];
+  tokens: TokenRuns;
   ended: EndedAnswer[];
   written: Promise<void>;
   settle: { resolve(): void; reject(error: Error): void };
@@ -126,7 +127,7 @@ export class Store {
   /** Resolves when they are durable. */
   tokens(number: number, choice: number, cached: number, ids: readonly number[]): Promise<void> {
     const group = this.#urgent();
-    group.tokens.push(number | 0, Math.floor(number / 2 ** 32), choice, cached, ids.length, ...ids);
+    group.tokens.add(number, choice, cached, ids);
     return group.written;
   }
 
@@ -209,7 +210,7 @@ export class Store {
       });
       // Those who wait for it are told; an end that nobody waits for is written again by the next start.
       written.catch(() => {});
-      this.#group = { urgent: false, begun: [], tokens: [], ended: [], written, settle };
+      this.#group = { urgent: false, begun: [], tokens: new TokenRuns(), ended: [], written, settle };
     }
     return this.#group;
   }
@@ -217,12 +218,12 @@ export class Store {
   async #write(): Promise<void> {
     for (let group = this.#group; group?.urgent; group = this.#group) {
       this.#group = undefined;
-      clearTimeout(this.#endsWait);
+      if (this.#endsWait) clearTimeout(this.#endsWait);
       this.#endsWait = undefined;
       const { begun, tokens, ended, settle } = group;
       try {
         await this.#journal.append(
-          encodeGroup({ at: Date.now(), begun, tokens: Int32Array.from(tokens), ended }),
+          encodeGroup({ at: Date.now(), begun, tokens: tokens.words, ended }, headBytes),
         );
         settle.resolve();
         const apply = () => void this.#apply().catch(() => {});
