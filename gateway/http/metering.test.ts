@@ -192,6 +192,14 @@ describe('what cannot be recorded', () => {
     expect(server.backend.requests).toEqual([]);
   });
 
+  test('is not answered where it would be streamed, either', async () => {
+    durable = () => Promise.reject(full);
+    const { status, body } = await server.post('/v1/chat/completions', { model, messages, stream: true });
+    expect([status, body.error.code]).toEqual([503, 'metering_unavailable']);
+    const [one] = await over();
+    expect([one!.handed, one!.recorded]).toEqual([[0], [[]]]);
+  });
+
   test('is cut where it was not yet', async () => {
     let steps = 0;
     durable = () => {
