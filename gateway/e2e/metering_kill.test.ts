@@ -14,6 +14,7 @@ import { parseCheckpoint } from '../../plugins/metering/ledger/checkpoint.ts';
 import { verifyLedger } from '../../plugins/metering/ledger/verify_ledger.ts';
 import { recordsAfter } from '../../plugins/metering/store/journal.ts';
 import { decodeGroup } from '../../plugins/metering/store/protocol.ts';
+import { wordsOf } from '../../plugins/metering/store/token_lists.ts';
 import { runsOf } from '../../plugins/metering/store/token_runs.ts';
 import { full, modelPath, randomSource } from './engine.ts';
 import { type ServerProcess, startServerProcess } from './server_process.ts';
@@ -95,7 +96,7 @@ function readLastRecords(): void {
     }
   };
   for (const row of db.prepare('SELECT tokens FROM steps ORDER BY seq').pluck().all() as Buffer[])
-    take(new Int32Array(Uint8Array.from(row).buffer));
+    take(wordsOf(row));
   const applied = db.prepare('SELECT record FROM applied').pluck().get() as number;
   db.close();
   for (const { begun, tokens, ended } of recordsAfter(metering, applied).map(decodeGroup)) {

@@ -192,9 +192,8 @@ export async function runChoice(
         const { ids, finish } = step;
         // Tokens leave once they are recorded. Awaited here, since each function between would cost a promise a token.
         if (ids.length > 0 || (request.promptOnly && finish)) {
-          const written = answer.record(at, ids, usage.cachedTokens);
-          if (answer.deferred && !finish) answer.unwritten = written;
-          else await written;
+          const recorded = answer.record(at, ids, usage.cachedTokens, finish !== undefined);
+          if (recorded) await recorded;
         }
         if (finish) {
           answer.finish(at, finish);

@@ -98,7 +98,7 @@ export function embeddingRoutes(app: FastifyInstance, services: Services): void 
         await services.limits.spend(request.caller, all, (used) =>
           inTurns(prompts, atOnce, client, async (prompt, index) => {
             const { values, usage } = await embed(services, served, { ...shared, prompt }, client.signal);
-            await metered?.record(index, [], usage.cachedTokens);
+            await metered?.record(index, [], usage.cachedTokens, true);
             metered?.finish(index, 'stop');
             promptTokens += usage.promptTokens;
             used(promptTokens);

@@ -20,8 +20,7 @@ const isSome = (tokens: number) => tokens > 0;
 export class Metered {
   /** What writes the tokens waits for their record itself: they are given to it at once, which wakes nobody twice for a token. */
   deferred = false;
-  /** Where that is so, the record of tokens that were given and did not leave yet. */
-  unwritten: Promise<void> | undefined;
+  #unwritten: Promise<void> | undefined;
   readonly #sink: MeterSink;
   readonly #answer: MeteredAnswer;
   /** Of each choice, tokens that were given to what writes them and did not leave yet. */
@@ -44,10 +43,18 @@ export class Metered {
     this.#meter ??= this.#sink.begin(this.#answer);
   }
 
-  /** Resolves when the tokens may leave. */
-  record(choice: number, ids: readonly number[], cached: number): Promise<void> {
+  /** Resolves when the tokens may leave; undefined where what writes them waits for that. `last`: none of the choice follow. */
+  record(choice: number, ids: readonly number[], cached: number, last: boolean): Promise<void> | undefined {
     this.begin();
-    return this.#meter!.record(choice, ids, cached);
+    const recorded = this.#meter!.record(choice, ids, cached);
+    if (!this.deferred || last) return recorded;
+    this.#unwritten = recorded;
+    return undefined;
+  }
+
+  /** The record that what writes tokens waits for; undefined once they have left. */
+  get unwritten(): Promise<void> | undefined {
+    return this.#unwritten;
   }
 
   /** Tokens go to what writes them. */
@@ -64,11 +71,11 @@ export class Metered {
     if (!this.#given.some(isSome)) return undefined;
     const taken = this.#given;
     this.#given = taken.map(zero);
-    const recorded = this.unwritten;
+    const recorded = this.#unwritten;
     return {
       recorded,
       handed: () => {
-        if (this.unwritten === recorded) this.unwritten = undefined;
+        if (this.#unwritten === recorded) this.#unwritten = undefined;
         for (let choice = 0; choice < taken.length; choice++)
           if (taken[choice]! > 0) this.#meter!.handed(choice, taken[choice]!);
       },

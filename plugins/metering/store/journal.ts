@@ -1,9 +1,10 @@
 /**
  * Where records are durable first: one synchronous write each, over bytes that the files have already, which a disk takes at less cost than
- * bytes that are new to it, or a transaction. The database is told of them later, many together. Of two files one is written until it is long and the other one's records are
- * all applied, then that one is overwritten: a record's number says whether it is of this round.
+ * bytes that are new to it, or a transaction. The database is told of them later, many together. Of two files one is written until it is
+ * long and the other one's records are all applied, then that one is overwritten: a record's number says whether it is of this round.
  *
- * A record: a CRC-32 of all that follows, the length of what it says (32 bits), its number (64 bits), all little-endian, and what it says. A write that was torn is none, and nothing follows it.
+ * A record: a CRC-32 of all that follows, the length of what it says (32 bits), its number (64 bits), all little-endian, and what it
+ * says. A write that was torn is none, and nothing follows it.
  */
 import {
   closeSync,
@@ -74,8 +75,8 @@ export class Journal {
   }
 
   /**
-   * Resolves when the disk has it; one at a time. `record`: `headBytes` that are set here, then what it says. Where it rejects with ENOSPC there is no record, and the next may be tried; after
-   * any other error it is unknown what the disk has.
+   * Resolves when the disk has it; one at a time. `record`: `headBytes` that are set here, then what it says. Where it rejects with
+   * ENOSPC there is no record, and the next may be tried; after any other error it is unknown what the disk has.
    */
   async append(record: Buffer): Promise<void> {
     if (this.#at >= this.#longest || this.#current.forget) this.#turn();
