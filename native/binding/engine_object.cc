@@ -1,8 +1,11 @@
 #include "binding/engine_object.h"
 
+#include <thread>
+
 #include "binding/arguments.h"
 #include "binding/async_task.h"
 #include "binding/convert.h"
+#include "ops/preemption.h"
 
 namespace colophon::binding {
 namespace {
@@ -63,6 +66,8 @@ EngineObject::~EngineObject() = default;
 Napi::Value EngineObject::create(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const EngineOptions options = guarded(env, [&] { return to_engine_options(object_argument(info)); });
+  // With a core to spare the threads beside the engine's stop none of these.
+  if (options.threads == 0 || options.threads >= std::thread::hardware_concurrency()) stop_preempting();
   auto sink = std::make_shared<Sink>();
   auto engine = std::make_shared<std::shared_ptr<Engine>>();
   return AsyncTask::run(

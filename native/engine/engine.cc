@@ -16,6 +16,7 @@
 #include "cache/prefix_chain.h"
 #include "model/model.h"
 #include "model/model_file.h"
+#include "ops/preemption.h"
 #include "scheduler/scheduler.h"
 
 namespace colophon {
@@ -205,6 +206,7 @@ class EngineImpl final : public Engine {
   // The loop: schedule, run, settle. Everything below runs on its thread.
 
   void loop() {
+    keep_preempting();
     bool blocked = true;  // nothing can run until something arrives
     for (;;) {
       StepResult result;
