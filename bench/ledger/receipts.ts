@@ -136,7 +136,7 @@ async function answered(store: Store, count: number, from = 0): Promise<void> {
       store.end({
         number,
         ended: 1_800_000_001_000 + i,
-        choices: [{ handed: outputTokens, finish: 'length' }],
+        choices: [{ made: outputTokens, handed: outputTokens, finish: 'length' }],
       }),
     );
   }

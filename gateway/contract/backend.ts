@@ -70,6 +70,13 @@ export interface GenerateRequest {
   answerStates?: boolean;
   /** Which tokens may come; only where the backend says that it obeys constraints. */
   constraint?: TokenConstraint;
+  /**
+   * Makes tokens durable that nobody may have before. A backend may call it of each token, in order, and give these once it resolves: what
+   * a step made for all generations is then recorded before it is told apart, and wakes them together. Where it rejects, that ends the
+   * generation, and the tokens are given to nobody. Where the backend leaves it, whoever reads the tokens calls it. `cached`: prompt
+   * tokens that came from the prefix cache.
+   */
+  record?(ids: readonly number[], cached: number): Promise<void>;
 }
 
 /**

@@ -49,8 +49,11 @@ export interface AnswerMeter {
   handed(choice: number, tokens: number): void;
   /** No more tokens of a choice come. */
   finish(choice: number, finish: MeteredFinish): void;
-  /** Once: nothing more is handed over. Choices that did not finish were cut. */
-  end(): void;
+  /**
+   * Once: nothing more is handed over. `made`: of each choice's recorded tokens, how many are its own; what a step gave after them, beyond a
+   * stop string, was thrown away. Choices that did not finish were cut.
+   */
+  end(made: readonly number[]): void;
 }
 
 /** What is registered under the extension point `meterSink`. */

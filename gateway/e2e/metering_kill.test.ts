@@ -90,10 +90,12 @@ function readLastRecords(): void {
   const open = db.prepare('SELECT number, response FROM answers WHERE ended IS NULL').raw().all();
   const responses = new Map(open as Array<[number, string]>);
   const take = (words: Int32Array) => {
+    const tokens = new Map<string, number>();
     for (const { number, ids } of runsOf(words)) {
       const response = responses.get(number);
-      if (response !== undefined) lastRecords.set(response, ids.length);
+      if (response !== undefined) tokens.set(response, (tokens.get(response) ?? 0) + ids.length);
     }
+    for (const [response, count] of tokens) lastRecords.set(response, count);
   };
   for (const row of db.prepare('SELECT tokens FROM steps ORDER BY seq').pluck().all() as Buffer[])
     take(wordsOf(row));

@@ -33,7 +33,6 @@ export function sendAnswer(
   const { limits } = services;
   const { outcome } = request;
   const prompts = promptTokens(answer);
-  if (metered) metered.deferred = stream && answer.choices.length === 1;
   const run = async (used: (tokens: number) => void): Promise<FastifyReply> => {
     if (limits.limits(request.caller)) reply.headers(await limits.headers(request.caller));
     used(prompts);
@@ -86,15 +85,13 @@ export async function serveClient(
   try {
     const rest = await run(client, events && ((data) => events.write(data, metered?.take())));
     if (!events) {
-      const taken = metered?.take();
-      if (taken) reply.raw.prependOnceListener('finish', taken.handed);
+      const handed = metered?.take();
+      if (handed) reply.raw.prependOnceListener('finish', handed);
       return reply.type('application/json; charset=utf-8').send(rest);
     }
     events.write(rest, metered?.take());
     events.end();
   } catch (thrown) {
-    // What is held until it is recorded leaves first, or never does.
-    await metered?.unwritten?.catch(() => {});
     const error = client.signal.reason instanceof ColophonError ? client.signal.reason : thrown;
     if (error instanceof Cancelled) {
       if (!reply.sent) reply.hijack();

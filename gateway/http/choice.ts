@@ -125,6 +125,8 @@ export async function runChoice(
   };
 
   const { metered } = request;
+  /** Of the tokens that were made, those that the backend had recorded before it gave them. */
+  let recorded = 0;
   let constraint: Constraint | undefined;
   let following: Following | undefined;
   let followed = false;
@@ -141,10 +143,16 @@ export async function runChoice(
       ...generate,
       ...(constraint ? { constraint } : {}),
       ...(following?.wantsStates ? { answerStates: true } : {}),
+      ...(metered && !request.promptOnly
+        ? {
+            record(ids: readonly number[], cached: number) {
+              recorded += ids.length;
+              return metered.answer.record(metered.at, ids, cached);
+            },
+          }
+        : {}),
     };
     for await (const parts of request.backend.generate(asked, signal)) {
-      // No more than one step's tokens are recorded and have not left. What is followed from here on is recorded.
-      if (metered?.answer.unwritten) await metered.answer.unwritten;
       if (signal.aborted) throw new Cancelled();
       const step: ChoiceStep = {
         text: '',
@@ -190,10 +198,11 @@ export async function runChoice(
       if (metered) {
         const { answer, at } = metered;
         const { ids, finish } = step;
-        // Tokens leave once they are recorded. Awaited here, since each function between would cost a promise a token.
-        if (ids.length > 0 || (request.promptOnly && finish)) {
-          const recorded = answer.record(at, ids, usage.cachedTokens, finish !== undefined);
-          if (recorded) await recorded;
+        answer.make(at, ids.length);
+        const more = usage.completionTokens - recorded;
+        if (more > 0 || (request.promptOnly && finish)) {
+          recorded += more;
+          await answer.record(at, ids.slice(ids.length - more), usage.cachedTokens);
         }
         if (finish) {
           answer.finish(at, finish);

@@ -95,10 +95,11 @@ export function embeddingRoutes(app: FastifyInstance, services: Services): void 
       const metered = meterPrompts(services, id, request.caller, served, prompts);
       try {
         const all = prompts.reduce((sum, prompt) => sum + prompt.length, 0);
+        metered?.begin();
         await services.limits.spend(request.caller, all, (used) =>
           inTurns(prompts, atOnce, client, async (prompt, index) => {
             const { values, usage } = await embed(services, served, { ...shared, prompt }, client.signal);
-            await metered?.record(index, [], usage.cachedTokens, true);
+            await metered?.record(index, [], usage.cachedTokens);
             metered?.finish(index, 'stop');
             promptTokens += usage.promptTokens;
             used(promptTokens);

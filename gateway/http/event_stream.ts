@@ -4,23 +4,14 @@
  * too long it is cut, which ends its generation.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Taken } from './metered.ts';
-
-/** Events, and what is to be called once they have gone to the socket. */
-interface Events {
-  texts: string[];
-  handed: Array<() => void>;
-}
-
-const none = (): Events => ({ texts: [], handed: [] });
 
 export class EventStream {
   readonly #request: FastifyRequest;
   readonly #reply: FastifyReply;
   readonly #stallMs: number;
-  #pending = none();
-  /** What waits until tokens in it are recorded. */
-  #held: Events | undefined;
+  #pending: string[] = [];
+  /** To be called once what is pending has gone to the socket. */
+  #handed: Array<() => void> = [];
   #scheduled = false;
   #blocked = false;
   #ended = false;
@@ -35,37 +26,12 @@ export class EventStream {
   /** Whether the status and headers are on their way; before that a failure can still have a status of its own. */
   opened = false;
 
-  /**
-   * Adds whole events, and the tokens in them. These are handed over when they have gone to the socket; never where the client goes away
-   * before. Until they are recorded nothing more leaves, and where they cannot be, what waited for it is gone.
-   */
-  write(events: string, taken?: Taken): void {
-    if (taken?.recorded) this.#hold(taken.recorded);
-    const { texts, handed } = this.#held ?? this.#pending;
-    texts.push(events);
-    if (taken) handed.push(taken.handed);
-    if (this.#held) return;
+  /** Adds whole events. `handed` is called when they have gone to the socket; never where the client goes away before. */
+  write(events: string, handed?: () => void): void {
     if (!this.opened) this.#open();
+    this.#pending.push(events);
+    if (handed) this.#handed.push(handed);
     this.#schedule();
-  }
-
-  /** One record at a time: the next is made once what waits for this one is free, or gone. */
-  #hold(recorded: Promise<void>): void {
-    const held = none();
-    this.#held = held;
-    recorded.then(
-      () => {
-        if (this.#held !== held) return;
-        this.#held = undefined;
-        this.#pending.texts.push(...held.texts);
-        this.#pending.handed.push(...held.handed);
-        if (!this.opened) this.#open();
-        this.#flush();
-      },
-      () => {
-        if (this.#held === held) this.#held = undefined;
-      },
-    );
   }
 
   /** Sends what is left, then ends the answer. */
@@ -107,11 +73,11 @@ export class EventStream {
   #flush(): void {
     const { raw } = this.#reply;
     if (this.#blocked || raw.destroyed) return;
-    const { texts, handed } = this.#pending;
-    if (texts.length > 0) {
-      this.#pending = none();
-      if (!raw.write(texts.length === 1 ? texts[0]! : texts.join(''))) this.#block();
-      for (const tell of handed) tell();
+    if (this.#pending.length > 0) {
+      const data = this.#pending.length === 1 ? this.#pending[0]! : this.#pending.join('');
+      this.#pending = [];
+      if (!raw.write(data)) this.#block();
+      for (const handed of this.#handed.splice(0)) handed();
     }
     if (this.#ended) raw.end();
   }
@@ -130,7 +96,7 @@ export class EventStream {
 
   #close(): void {
     clearTimeout(this.#stall);
-    this.#pending = none();
-    this.#held = undefined;
+    this.#pending = [];
+    this.#handed = [];
   }
 }

@@ -3,34 +3,23 @@ import type { Caller } from '../access/callers.ts';
 import type { AnswerMeter, MeteredAnswer, MeteredFinish, MeterSink } from '../contract/index.ts';
 import { keyOf } from '../text/grammar/grammar.ts';
 import type { Served } from './catalogue.ts';
-import type { ChoiceRequest } from './choice.ts';
+import { Cancelled, type ChoiceRequest } from './choice.ts';
 import type { Services } from './services.ts';
 
-/** Tokens that leave with what is written. */
-export interface Taken {
-  /** They must not leave before it resolves; where it rejects they never do. Absent: they may. */
-  recorded: Promise<void> | undefined;
-  /** To be called once they have left. */
-  handed(): void;
-}
-
-const zero = () => 0;
-const isSome = (tokens: number) => tokens > 0;
-
 export class Metered {
-  /** What writes the tokens waits for their record itself: they are given to it at once, which wakes nobody twice for a token. */
-  deferred = false;
-  #unwritten: Promise<void> | undefined;
   readonly #sink: MeterSink;
   readonly #answer: MeteredAnswer;
   /** Of each choice, tokens that were given to what writes them and did not leave yet. */
-  #given: number[];
+  readonly #given: number[];
+  /** Of each choice, tokens that are its own, whether they left or not. */
+  readonly #made: number[];
   #meter: AnswerMeter | undefined;
 
   constructor(sink: MeterSink, answer: MeteredAnswer) {
     this.#sink = sink;
     this.#answer = answer;
-    this.#given = answer.choices.map(zero);
+    this.#given = answer.choices.map(() => 0);
+    this.#made = answer.choices.map(() => 0);
   }
 
   /** Of the response. */
@@ -43,21 +32,17 @@ export class Metered {
     this.#meter ??= this.#sink.begin(this.#answer);
   }
 
-  /** Resolves when the tokens may leave; undefined where what writes them waits for that. `last`: none of the choice follow. */
-  record(choice: number, ids: readonly number[], cached: number, last: boolean): Promise<void> | undefined {
-    this.begin();
-    const recorded = this.#meter!.record(choice, ids, cached);
-    if (!this.deferred || last) return recorded;
-    this.#unwritten = recorded;
-    return undefined;
+  /** Resolves when the tokens may leave. After the end none may. */
+  record(choice: number, ids: readonly number[], cached: number): Promise<void> {
+    return this.#meter?.record(choice, ids, cached) ?? Promise.reject(new Cancelled());
   }
 
-  /** The record that what writes tokens waits for; undefined once they have left. */
-  get unwritten(): Promise<void> | undefined {
-    return this.#unwritten;
+  /** A choice takes tokens as its own. */
+  make(choice: number, tokens: number): void {
+    this.#made[choice]! += tokens;
   }
 
-  /** Tokens go to what writes them. */
+  /** Recorded tokens go to what writes them. */
   give(choice: number, tokens: number): void {
     this.#given[choice]! += tokens;
   }
@@ -66,25 +51,19 @@ export class Metered {
     this.#meter?.finish(choice, finish);
   }
 
-  /** What is written now takes the given tokens along. */
-  take(): Taken | undefined {
-    if (!this.#given.some(isSome)) return undefined;
-    const taken = this.#given;
-    this.#given = taken.map(zero);
-    const recorded = this.#unwritten;
-    return {
-      recorded,
-      handed: () => {
-        if (this.#unwritten === recorded) this.#unwritten = undefined;
-        for (let choice = 0; choice < taken.length; choice++)
-          if (taken[choice]! > 0) this.#meter!.handed(choice, taken[choice]!);
-      },
+  /** What is written now takes the given tokens along; to be called once it has left. */
+  take(): (() => void) | undefined {
+    if (this.#given.every((tokens) => tokens === 0)) return undefined;
+    const taken = [...this.#given];
+    this.#given.fill(0);
+    return () => {
+      for (const [choice, tokens] of taken.entries()) if (tokens > 0) this.#meter!.handed(choice, tokens);
     };
   }
 
   /** Nothing more leaves; what was given and not taken never did. */
   end(): void {
-    this.#meter?.end();
+    this.#meter?.end(this.#made);
     this.#meter = undefined;
   }
 }

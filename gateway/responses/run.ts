@@ -137,7 +137,7 @@ export async function runSent(
   try {
     return await runResponse(services, caller, prepared, signal, (event) => {
       emit(event);
-      metered?.take()?.handed();
+      metered?.take()?.();
     });
   } finally {
     metered?.end();

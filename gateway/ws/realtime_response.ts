@@ -123,7 +123,7 @@ export class RealtimeResponse {
         finish = step.finish;
         if (step.text !== '')
           this.#write(this.#reader?.feed(step.text) ?? [{ type: 'text', text: step.text }]);
-        metered?.take()?.handed();
+        metered?.take()?.();
       });
     } finally {
       metered?.end();

@@ -24,7 +24,7 @@ class StoreMeter implements AnswerMeter {
     this.#number = store.number();
     this.#answer = answer;
     this.#ended = ended;
-    this.#choices = answer.choices.map(() => ({ handed: 0, finish: 'cut' }));
+    this.#choices = answer.choices.map(() => ({ made: 0, handed: 0, finish: 'cut' }));
   }
 
   record(choice: number, ids: readonly number[], cached: number): Promise<void> {
@@ -60,10 +60,11 @@ class StoreMeter implements AnswerMeter {
     this.#choices[choice]!.finish = finish;
   }
 
-  end(): void {
+  end(made: readonly number[]): void {
     if (this.#over) return;
     this.#over = true;
     if (!this.#begun) return;
+    for (const [at, choice] of this.#choices.entries()) choice.made = made[at]!;
     this.#store
       .end({ number: this.#number, ended: Date.now(), choices: this.#choices })
       .then(this.#ended, () => {});

@@ -395,6 +395,45 @@ export function describeBackend(name: string, under: BackendUnderTest): void {
       });
     });
 
+    describe('where it has tokens recorded itself', () => {
+      test('all are, in order, and none is given before', async () => {
+        const recorded: number[] = [];
+        const given: number[] = [];
+        let asked = 0;
+        const record = async (ids: readonly number[]) => {
+          asked += ids.length;
+          await new Promise((resolve) => setTimeout(resolve, 2));
+          recorded.push(...ids);
+        };
+        for await (const parts of backend.generate(request({ record }), new AbortController().signal)) {
+          for (const part of parts) if (part.type === 'token') given.push(part.id);
+          if (asked > 0) expect(given.length).toBeLessThanOrEqual(recorded.length);
+        }
+        expect(given.length).toBe(16);
+        expect([[], given]).toContainEqual(recorded);
+      });
+
+      test('what could not be recorded ends it, and is not given', async () => {
+        const full = new ColophonError('The disk is full.', { type: 'service_unavailable_error' });
+        let asked = 0;
+        let durable = 0;
+        const record = async (ids: readonly number[]) => {
+          asked++;
+          await new Promise((resolve) => setTimeout(resolve, 2));
+          if (durable > 3) throw full;
+          durable += ids.length;
+        };
+        let given = 0;
+        const read = async () => {
+          for await (const parts of backend.generate(request({ record }), new AbortController().signal))
+            given += parts.filter(({ type }) => type === 'token').length;
+        };
+        const error = await read().catch((thrown: unknown) => thrown);
+        if (asked > 0) expect([error, given]).toEqual([full, durable]);
+        await freed();
+      });
+    });
+
     describe('ending early', () => {
       const long = { maxTokens: 4096 - under.prompt.length };
       const longest = async () => {

@@ -90,7 +90,7 @@ export function describeMeterSink(name: string, under: MeterSinkUnderTest): void
       await meter.record(1, [10], 2);
       meter.finish(0, 'stop');
       meter.finish(1, 'length');
-      meter.end();
+      meter.end([2, 2, 1]);
       expect(await open.recorded(response)).toEqual({
         promptTokens: 4,
         cachedTokens: 2,
@@ -105,7 +105,7 @@ export function describeMeterSink(name: string, under: MeterSinkUnderTest): void
       await meter.record(0, [7, 8, 9], 0);
       meter.handed(0, 3);
       meter.finish(0, 'stop');
-      meter.end();
+      meter.end([3]);
       const recorded = await open.recorded(response);
       await open.close();
       open = await under.open();
@@ -118,8 +118,8 @@ export function describeMeterSink(name: string, under: MeterSinkUnderTest): void
       const reading = open.sink.begin(about(read, [{ prompt: [1, 2] }]));
       await reading.record(0, [], 1);
       reading.finish(0, 'stop');
-      reading.end();
-      open.sink.begin(about(never, [generation([1])])).end();
+      reading.end([0]);
+      open.sink.begin(about(never, [generation([1])])).end([0]);
       expect(await open.recorded(read)).toMatchObject({
         promptTokens: 2,
         cachedTokens: 1,
@@ -138,7 +138,7 @@ export function describeMeterSink(name: string, under: MeterSinkUnderTest): void
             meter.handed(0, 1);
           }
           meter.finish(0, 'stop');
-          meter.end();
+          meter.end([tokens]);
         }),
       );
       for (const { response, tokens } of many)

@@ -33,6 +33,8 @@ export interface MockOptions {
   text?: TextDefinition;
   /** Default true. */
   embeds?: boolean;
+  /** Whether it has tokens recorded before it gives them; default: that is left to whoever reads them. */
+  records?: boolean;
 }
 
 /** The mock with what tests look at. */
@@ -103,6 +105,11 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
     const stops = new Set([...request.stopTokenIds, ...(request.ignoreEnd ? [] : mockText.endTokenIds)]);
     const bias = request.sampling.logitBias ?? [];
     const cachedTokens = takeCached(request);
+    const recorded = async (parts: GeneratePart[]) => {
+      const ids = parts.flatMap((part) => (part.type === 'token' ? [part.id] : []));
+      if (options.records) await request.record?.(ids, cachedTokens);
+      return parts;
+    };
     let made = 0;
     let mask = request.constraint?.first;
     const masked = (id: number) => mask !== undefined && ((mask[id >> 5]! >>> (id & 31)) & 1) === 0;
@@ -165,10 +172,10 @@ export function createMockBackend(options: MockOptions = {}): MockBackend {
             ...(ended ? { stopTokenId: id } : {}),
             usage: { promptTokens: request.prompt.length, cachedTokens, completionTokens: made },
           });
-          yield parts;
+          yield await recorded(parts);
           return;
         }
-        yield parts;
+        yield await recorded(parts);
       }
     } finally {
       running--;

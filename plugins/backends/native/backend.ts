@@ -214,7 +214,7 @@ export class NativeBackend implements Backend {
 
   #onStep(step: StepResult): void {
     for (const sentence of step.warnings ?? []) this.#options.warn?.(sentence);
-    const touched = new Set<Receiver>();
+    const touched = new Set<Generation>();
     for (let i = 0; i < step.sequence.length; i++) {
       const sequence = step.sequence[i]!;
       const running = this.#running.get(sequence);
@@ -222,9 +222,9 @@ export class NativeBackend implements Backend {
       this.#count(running, step, i);
       const { receiver } = running;
       if (receiver.take(step, i)) this.#running.delete(sequence);
-      touched.add(receiver);
+      if (receiver instanceof Generation) touched.add(receiver);
     }
-    for (const receiver of touched) receiver.wake();
+    tellApart(touched);
   }
 
   /** Brings the adapter of that name into memory and keeps it there. Throws a sentence where it cannot. */
@@ -286,6 +286,27 @@ export class NativeBackend implements Backend {
       maxModelLength: this.#info.maxContext,
     };
   }
+}
+
+/** Each reader has what a step brought once that is recorded; those of one record are woken together. */
+function tellApart(generations: Iterable<Generation>): void {
+  const waiting = new Map<Promise<void>, Generation[]>();
+  for (const generation of generations) {
+    const recorded = generation.record();
+    const others = recorded && waiting.get(recorded);
+    if (!recorded) generation.wake();
+    else if (others) others.push(generation);
+    else waiting.set(recorded, [generation]);
+  }
+  for (const [recorded, generations] of waiting)
+    recorded.then(
+      () => {
+        for (const generation of generations) generation.release();
+      },
+      (error) => {
+        for (const generation of generations) generation.refuse(error);
+      },
+    );
 }
 
 /** What all requests have, and what each kind asks the engine for. */

@@ -47,8 +47,6 @@ export class Pooling {
     return true;
   }
 
-  wake(): void {}
-
   fail(error: unknown): void {
     if (this.#ended) return;
     this.#end();

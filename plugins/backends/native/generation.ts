@@ -23,7 +23,14 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
   readonly #request: GenerateRequest;
   readonly #signal: AbortSignal;
   #sequence: SequenceControl | undefined;
+  /** Parts that the reader may have. */
+  #ready: GeneratePart[] = [];
+  /** What came since the last step that was told apart, and ids in it that are to be recorded. */
   #pending: GeneratePart[] = [];
+  #unrecorded: number[] = [];
+  /** What waits for its record, by step; and the last of these records. */
+  #held: GeneratePart[][] = [];
+  #recorded: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #ended = false;
   #failure: ColophonError | undefined;
@@ -55,17 +62,17 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
 
   async next(): Promise<IteratorResult<GeneratePart[]>> {
     while (true) {
-      if (this.#pending.length > 0) {
-        const value = this.#pending;
-        this.#pending = [];
+      if (this.#ready.length > 0) {
+        const value = this.#ready;
+        this.#ready = [];
         return { done: false, value };
       }
-      if (this.#failure) {
+      if (this.#failure && this.#held.length === 0) {
         const failure = this.#failure;
         this.#failure = undefined;
         throw failure;
       }
-      if (this.#ended) return { done: true, value: undefined };
+      if (this.#ended && this.#held.length === 0) return { done: true, value: undefined };
       await new Promise<void>((resolve) => {
         const before = this.#wake;
         this.#wake = () => {
@@ -81,7 +88,7 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     return { done: true, value: undefined };
   }
 
-  /** Takes entry `i` of a step; true where it was the sequence's last. The caller wakes once per step. */
+  /** Takes entry `i` of a step; true where it was the sequence's last. The caller then records, once per step. */
   take(step: StepResult, i: number): boolean {
     const finish = step.finish[i]!;
     if (!this.#ended) {
@@ -93,7 +100,44 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     return finish !== FinishReason.none;
   }
 
-  /** Lets the reader see what `take` and `fail` brought. */
+  /**
+   * Has what `take` brought recorded; undefined where nothing has to be: the caller wakes. Else it calls `release` once that is durable,
+   * or `refuse`.
+   */
+  record(): Promise<void> | undefined {
+    const parts = this.#pending;
+    this.#pending = [];
+    if (this.#unrecorded.length > 0) {
+      this.#recorded = this.#request.record!(this.#unrecorded, this.#cachedTokens);
+      this.#unrecorded = [];
+    }
+    if (this.#recorded) this.#held.push(parts);
+    else this.#ready.push(...parts);
+    return this.#recorded;
+  }
+
+  /** The oldest that was held is recorded. */
+  release(): void {
+    const parts = this.#held.shift();
+    if (!parts) return;
+    if (this.#held.length === 0) this.#recorded = undefined;
+    this.#ready = this.#ready.length === 0 ? parts : [...this.#ready, ...parts];
+    this.wake();
+  }
+
+  /** What is held cannot be recorded, and will not be given. */
+  refuse(error: unknown): void {
+    if (this.#held.length === 0) return;
+    this.#held = [];
+    this.#failure = toColophonError(error);
+    if (!this.#ended) {
+      this.#end();
+      this.#sequence?.cancel();
+    }
+    this.wake();
+  }
+
+  /** Lets the reader see what there is. */
   wake(): void {
     const wake = this.#wake;
     this.#wake = undefined;
@@ -125,6 +169,7 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     }
     this.#completionTokens++;
     this.#pending.push(part);
+    if (this.#request.record) this.#unrecorded.push(id);
   }
 
   /** Asks what may follow a token and tells the engine, which goes on without this sequence until then. */
@@ -175,7 +220,10 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
   }
 
   #abort = (): void => {
+    this.#ready = [];
     this.#pending = [];
+    this.#unrecorded = [];
+    this.#held = [];
     if (this.#ended) return;
     this.#end();
     this.#sequence?.cancel();

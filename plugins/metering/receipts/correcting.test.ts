@@ -87,7 +87,7 @@ function answered(response: string): number {
     at: 1,
     begun: [{ number, about, prompts: [Int32Array.of(1)], grammars: [], began: 1 }],
     tokens: Int32Array.of(number, 0, 0, 0, 2, 7, 8),
-    ended: [{ number, ended: 2, choices: [{ handed: 2, finish: 'stop' }] }],
+    ended: [{ number, ended: 2, choices: [{ made: 2, handed: 2, finish: 'stop' }] }],
   });
   rooms.apply({ records: [record], last: number });
   return number;

@@ -209,7 +209,11 @@ export class Answers {
   /** Ends what an earlier process left open, in the caller's transaction. */
   cut(now: number): void {
     for (const [number, { choices, lastAt }] of [...this.#open]) {
-      const cut = choices.map(({ ids }) => ({ handed: ids.length, finish: 'cut' as const }));
+      const cut = choices.map(({ ids }) => ({
+        made: ids.length,
+        handed: ids.length,
+        finish: 'cut' as const,
+      }));
       this.#finish({ number, ended: lastAt || now, choices: cut }, []);
     }
     this.#db.prepare('DELETE FROM steps').run();
@@ -259,12 +263,11 @@ export class Answers {
     const answer = this.#open.get(number);
     // It was ended already, or what began it could not be written.
     if (!answer) return;
-    const kept: EndedChoice[] = answer.choices.map(({ cached, ids }, at) => ({
-      cached,
-      generated: ids.length,
-      handed: Math.min(choices[at]!.handed, ids.length),
-      finish: choices[at]!.finish,
-    }));
+    const kept: EndedChoice[] = answer.choices.map(({ cached, ids }, at) => {
+      const { made, handed, finish } = choices[at]!;
+      const generated = Math.min(made, ids.length);
+      return { cached, generated, handed: Math.min(handed, generated), finish };
+    });
     const sum = (numbers: number[]) => numbers.reduce((all, one) => all + one, 0);
     // A prompt counts once, whatever came of it.
     const firsts = answer.promptLengths.map((_, prompt) =>

@@ -31,9 +31,12 @@ const begun = fc.record({
 const ended = fc.record({
   number,
   ended: count(2 ** 31),
-  choices: fc.array(fc.record({ handed: count(9), finish: fc.constantFrom('stop', 'length', 'cut') }), {
-    maxLength: 3,
-  }),
+  choices: fc.array(
+    fc.record({ made: count(9), handed: count(9), finish: fc.constantFrom('stop', 'length', 'cut') }),
+    {
+      maxLength: 3,
+    },
+  ),
 });
 const run = fc.record({ number, choice: count(100), cached: count(2 ** 20), ids: words });
 

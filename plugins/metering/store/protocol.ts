@@ -34,8 +34,8 @@ export interface BegunAnswer {
 export interface EndedAnswer {
   number: number;
   ended: number;
-  /** Tokens that left, and how it ended. */
-  choices: Array<{ handed: number; finish: MeteredFinish }>;
+  /** Of the tokens that were recorded those that are the choice's own, of these the ones that left, and how it ended. */
+  choices: Array<{ made: number; handed: number; finish: MeteredFinish }>;
 }
 
 /** What becomes durable together: what a record of the journal says. */

@@ -59,8 +59,8 @@ describe('answers', () => {
             number: 1,
             ended: 30,
             choices: [
-              { handed: 2, finish: 'stop' },
-              { handed: 1, finish: 'cut' },
+              { made: 2, handed: 2, finish: 'stop' },
+              { made: 1, handed: 1, finish: 'cut' },
             ],
           },
         ],
@@ -71,7 +71,7 @@ describe('answers', () => {
       usage: { prompt_tokens: 3, cached_tokens: 2, completion_tokens: 3 },
       choices: [
         { cached: 2, generated: 2, handed: 2, finish: 'stop' },
-        { cached: 2, generated: 2, handed: 1, finish: 'cut' },
+        { cached: 2, generated: 1, handed: 1, finish: 'cut' },
       ],
       opening: { prompts: [[1, 2, 3]], outputs: [[7, 10], [8]] },
     });
@@ -81,7 +81,9 @@ describe('answers', () => {
     const db = new Database(':memory:');
     const answers = new Answers(db);
     answers.write(group(10, { begun: [begun(1), begun(2)], tokens: [...run(1, 0, [7]), ...run(2, 0, [5])] }));
-    answers.write(group(15, { ended: [{ number: 2, ended: 15, choices: [{ handed: 1, finish: 'stop' }] }] }));
+    answers.write(
+      group(15, { ended: [{ number: 2, ended: 15, choices: [{ made: 1, handed: 1, finish: 'stop' }] }] }),
+    );
     answers.write(group(20, { tokens: run(1, 0, [8]) }));
     const again = new Answers(db);
     again.cut(99);
@@ -116,6 +118,7 @@ describe('answers', () => {
           for (const { answer, ids, end, fails } of steps) {
             if (over.has(answer)) continue;
             const known = expected.has(answer);
+            const made = ({ length }: number[]) => (expected.get(answer) ?? []).length + length;
             db.exec('BEGIN');
             const written = answers.write(
               group(1, {
@@ -126,9 +129,7 @@ describe('answers', () => {
                       {
                         number: answer,
                         ended: 1,
-                        choices: [
-                          { handed: (expected.get(answer) ?? []).length + ids.length, finish: 'stop' },
-                        ],
+                        choices: [{ made: made(ids), handed: made(ids), finish: 'stop' }],
                       },
                     ]
                   : [],
@@ -186,7 +187,7 @@ describe('the store', () => {
         return store.tokens(number, 0, 0, [number]);
       }),
     );
-    await store.end({ number: numbers[0]!, ended: 5000, choices: [{ handed: 1, finish: 'stop' }] });
+    await store.end({ number: numbers[0]!, ended: 5000, choices: [{ made: 1, handed: 1, finish: 'stop' }] });
     await store.close();
     const db = new Database(join(folder, 'metering.db'), { readonly: true });
     expect(db.prepare('SELECT count(*) FROM steps').pluck().get()).toBe(1);
@@ -207,7 +208,8 @@ describe('the store', () => {
       store.begin(begun(number));
       for (let id = 0; id < 3; id++) await store.tokens(number, 0, 0, [id]);
     };
-    const end = (number: number) => store.end({ number, ended: 5, choices: [{ handed: 2, finish: 'stop' }] });
+    const end = (number: number) =>
+      store.end({ number, ended: 5, choices: [{ made: 2, handed: 2, finish: 'stop' }] });
     try {
       await Promise.all([told, open].map(answer));
       await end(told);
@@ -237,7 +239,7 @@ describe('the store', () => {
     store.begin({ ...begun(number), prompts: [Int32Array.of(secret)] });
     store.begin(begun(other));
     await Promise.all([store.tokens(number, 0, 0, [1]), tokens(0)]);
-    await store.end({ number, ended: 5, choices: [{ handed: 1, finish: 'stop' }] });
+    await store.end({ number, ended: 5, choices: [{ made: 1, handed: 1, finish: 'stop' }] });
     const settled = { shares: [{ unattributed: 'x' }], attribution: {} };
     await store.call('issue', [{ number, settled }]);
     const held = () =>

@@ -232,6 +232,8 @@ export class Store {
       } catch (error) {
         settle.reject(this.#fault(faultOfRecord(error)));
       }
+      // Those who waited for it send theirs in the turn after the one that comes: before more of theirs is durable.
+      for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate);
     }
     this.#writing = undefined;
   }

@@ -65,7 +65,7 @@ async function answer(at, steps) {
       handed++;
       say('handed', response, handed);
     }
-    await store.end({ number, ended: 2, choices: [{ handed, finish: 'stop' }] });
+    await store.end({ number, ended: 2, choices: [{ made: handed, handed, finish: 'stop' }] });
     say('ended', response, handed);
   } catch (error) {
     say('refused', response, error.code ?? error.message);
