@@ -1,6 +1,7 @@
 /**
  * Tokens a second of 64 streams over HTTP, metered and not. Two servers have the same load, and one of them is stopped (SIGSTOP) at any
- * moment, in turns so short that what else the machine does is the same for both.
+ * moment, in turns so short that what else the machine does is the same for both. Processes of one program differ by a percent, as their
+ * memory lies: so there are many pairs of servers, and their differences say how sure the mean is.
  */
 import type { Child } from '../lib/child.ts';
 import { startColophon } from '../lib/colophon_server.ts';
@@ -14,8 +15,10 @@ const promptTokens = 16;
 const turnMs = 500;
 /** Costs of so many pairs of turns together are one observation: a turn is not a whole number of steps. */
 const pairsTogether = 20;
+/** Of a pair of servers. */
+const observations = 5;
 /** The first observations, until code is compiled and the streams have come apart. */
-const warmUp = 3;
+const warmUp = 2;
 
 interface Turns {
   load: Load;
@@ -24,11 +27,31 @@ interface Turns {
   rates: number[];
 }
 
-export async function meteringCost(setting: {
+interface Setting {
   gguf: string;
   threads: number;
-  observations: number;
-}): Promise<CaseResult> {
+}
+
+export async function meteringCost({ pairs, ...setting }: Setting & { pairs: number }): Promise<CaseResult> {
+  const rates: Array<{ metered: number; unmetered: number }> = [];
+  while (rates.length < pairs) rates.push(await ratesOfPair(setting, rates.length % 2 === 0));
+  const costs = rates.map(({ metered, unmetered }) => 1 - metered / unmetered);
+  const { mean, error } = meanOf(costs);
+  const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
+  say(
+    `Metering costs ${percent(mean)} of the throughput of ${streams} streams, ${percent(mean - 2 * error)} to ${percent(mean + 2 * error)} ` +
+      `by how far ${pairs} pairs of servers differ: ${costs.map(percent).join(', ')}.`,
+  );
+  return caseResult('metering-cost-64', 'tok/s', meanOf(rates.map(({ metered }) => metered)).mean, {
+    unmetered: meanOf(rates.map(({ unmetered }) => unmetered)).mean,
+  });
+}
+
+/** Tokens a second of one pair of servers; which of them starts first decides how their memory lies, too. */
+async function ratesOfPair(
+  setting: Setting,
+  meteredFirst: boolean,
+): Promise<{ metered: number; unmetered: number }> {
   const start = async (metering: boolean): Promise<Turns> => {
     const { url, child } = await startColophon(
       {
@@ -43,14 +66,13 @@ export async function meteringCost(setting: {
     );
     return { child, load: new Load(url), rates: [] };
   };
-  const both = [await start(true), await start(false)];
-  const [metered, unmetered] = both as [Turns, Turns];
+  const both = [await start(meteredFirst), await start(!meteredFirst)];
   try {
     for (const { child } of both) child.stop();
-    for (let at = 0; at < warmUp + setting.observations; at++) {
+    for (let at = 0; at < warmUp + observations; at++) {
       const seen = both.map(() => ({ tokens: 0, ms: 0 }));
       for (let turn = 0; turn < 2 * pairsTogether; turn++) {
-        // Metered, not, not, metered.
+        // First, second, second, first.
         const now = turn % 4 === 0 || turn % 4 === 3 ? 0 : 1;
         const { load, child } = both[now]!;
         const before = load.received;
@@ -73,15 +95,8 @@ export async function meteringCost(setting: {
       child.end();
     }
   }
-  const { mean, error } = meanOf(metered.rates.map((rate, at) => 1 - rate / unmetered.rates[at]!));
-  const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
-  say(
-    `Metering costs ${percent(mean)} of the throughput of ${streams} streams, ${percent(mean - 2 * error)} to ${percent(mean + 2 * error)} ` +
-      `by how far ${setting.observations} times ${(pairsTogether * 2 * turnMs) / 1000} s differ.`,
-  );
-  return caseResult('metering-cost-64', 'tok/s', meanOf(metered.rates).mean, {
-    unmetered: meanOf(unmetered.rates).mean,
-  });
+  const [first, second] = both.map(({ rates }) => meanOf(rates).mean) as [number, number];
+  return meteredFirst ? { metered: first, unmetered: second } : { metered: second, unmetered: first };
 }
 
 /** The mean and its standard error. */

@@ -35,7 +35,7 @@ async function main(argv: string[]): Promise<void> {
   const chosen = (...ids: Array<(typeof cases)[number]>) => ids.some((id) => args.cases.includes(id));
   const results: CaseResult[] = [];
   if (chosen('metering-cost-64'))
-    results.push(await meteringCost({ gguf: model.path, threads, observations: quick ? 1 : 10 * repeats }));
+    results.push(await meteringCost({ gguf: model.path, threads, pairs: quick ? 1 : 2 * repeats }));
   if (chosen('appends-per-second')) results.push(await appends(quick ? 200 : 4000, repeats));
   if (chosen('verify-receipt-ms', 'proof-bytes')) results.push(...(await receipts(quick ? 500 : 100_000)));
   if (chosen('verify-rerun-seconds'))
