@@ -20,6 +20,11 @@ export interface ServerSetting {
   config?: string;
 }
 
+const homes: string[] = [];
+process.on('exit', () => {
+  for (const home of homes) rmSync(home, { recursive: true, force: true });
+});
+
 /** Resolves when it is ready. The base's name is "base". `asUser`: by the command that a user types. */
 export async function startColophon(
   setting: ServerSetting,
@@ -50,7 +55,7 @@ export async function startColophon(
       COLOPHON_LOG_LEVEL: 'error',
     },
   });
-  process.on('exit', () => rmSync(home, { recursive: true, force: true }));
+  homes.push(home);
   const url = `http://127.0.0.1:${port}`;
   await untilHealthy(`${url}/health`, setting.limit, () => child.assertRunning());
   return { child, url };
