@@ -25,9 +25,8 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
   #sequence: SequenceControl | undefined;
   /** Parts that the reader may have. */
   #ready: GeneratePart[] = [];
-  /** What came since the last step that was told apart, and ids in it that are to be recorded. */
+  /** What came since the last step that was told apart. */
   #pending: GeneratePart[] = [];
-  #unrecorded: number[] = [];
   /** What waits for its record, by step; and the last of these records. */
   #held: GeneratePart[][] = [];
   #recorded: Promise<void> | undefined;
@@ -107,10 +106,10 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
   record(): Promise<void> | undefined {
     const parts = this.#pending;
     this.#pending = [];
-    if (this.#unrecorded.length > 0) {
-      this.#recorded = this.#request.record!(this.#unrecorded, this.#cachedTokens);
-      this.#unrecorded = [];
-    }
+    const ids: number[] = [];
+    for (const part of parts) if (part.type === 'token') ids.push(part.id);
+    if (ids.length > 0 && this.#request.record)
+      this.#recorded = this.#request.record(ids, this.#cachedTokens);
     if (this.#recorded) this.#held.push(parts);
     else this.#ready.push(...parts);
     return this.#recorded;
@@ -121,7 +120,7 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     const parts = this.#held.shift();
     if (!parts) return;
     if (this.#held.length === 0) this.#recorded = undefined;
-    this.#ready = this.#ready.length === 0 ? parts : [...this.#ready, ...parts];
+    this.#ready.push(...parts);
     this.wake();
   }
 
@@ -169,7 +168,6 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
     }
     this.#completionTokens++;
     this.#pending.push(part);
-    if (this.#request.record) this.#unrecorded.push(id);
   }
 
   /** Asks what may follow a token and tells the engine, which goes on without this sequence until then. */
@@ -222,7 +220,6 @@ export class Generation implements AsyncIterableIterator<GeneratePart[]> {
   #abort = (): void => {
     this.#ready = [];
     this.#pending = [];
-    this.#unrecorded = [];
     this.#held = [];
     if (this.#ended) return;
     this.#end();
